@@ -1,0 +1,34 @@
+"""Identifiers ↔ tokens: what guest and host must compute alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from federation.ciphers.oprf import POINT_BYTES
+
+TOKEN_BYTES: Final = 16  # 2**-128 per pair of ids: at 10**6 by 10**6 a chance match has probability 3e-27
+#: Identifiers per message: 8,192 points are 256 KiB.
+BATCH: Final = 8192
+
+
+def id_bytes(identifier: str) -> bytes:
+    """The one encoding of an identifier as OPRF input."""
+    return identifier.encode("utf-8")
+
+
+def token_of(output: bytes) -> bytes:
+    """A token from an OPRF output of 64 bytes."""
+    return output[:TOKEN_BYTES]
+
+
+def pieces(data: bytes, size: int) -> Iterable[bytes]:
+    """``data`` cut in pieces of ``size`` bytes. Raises ``ValueError`` if it is no multiple."""
+    if len(data) % size:
+        raise ValueError("length is no multiple of the piece size")
+    return (data[i : i + size] for i in range(0, len(data), size))
+
+
+def points_of(data: bytes) -> list[bytes]:
+    """Points of a message, not yet checked to be on the curve."""
+    return list(pieces(data, POINT_BYTES))

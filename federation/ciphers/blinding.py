@@ -1,0 +1,63 @@
+"""Random powers of a fixed base, fast: windowed tables (Brickell, Gordon, McCurley & Wilson 1992) with short exponents.
+
+Paillier needs a random ``r**n mod n²`` per ciphertext. Damgård, Jurik & Nielsen (2010, "A generalization of Paillier's
+public-key system with applications to electronic voting", §4.2) replace it by ``h_s**a`` with a fixed ``h_s = h**n mod n²``, ``h = -y² mod n``,
+and a random ``a``. We take ``a`` of twice the security level (224 bits for 2,048-bit keys, 256 for 3,072): the
+assumption is that such short powers cannot be told from random elements of the group that ``h_s`` generates (short-exponent
+indistinguishability; the best known attack is a kangaroo walk of 2**112 steps). See docs/adr/0004-short-exponents.md.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from federation.ciphers.integers import Integer
+
+#: Modulus bits → exponent bits: twice the security level of NIST SP 800-57 Part 1, table 2.
+EXPONENT_BITS: Final = {2048: 224, 3072: 256}
+
+Integers = NDArray[np.object_]
+
+
+def exponent_bits(modulus_bits: int) -> int:
+    """Length of the random exponents for a Paillier modulus of so many bits (short test keys: as for 2,048)."""
+    return EXPONENT_BITS[3072] if modulus_bits >= 3072 else EXPONENT_BITS[2048]
+
+
+def random_digits(count: int, n_bits: int, window: int) -> NDArray[np.uint16]:
+    """Exponents as digits of ``window`` bits, shape ``(n_digits, count)``, from the system's generator."""
+    n_digits = -(-n_bits // window)
+    words = np.frombuffer(os.urandom(2 * n_digits * count), dtype=np.uint16)
+    return (words & np.uint16((1 << window) - 1)).reshape(n_digits, count)
+
+
+class FixedBase:
+    """Tables ``base ** (digit << (window * i)) mod modulus``.
+
+    Args:
+        window: bits per digit, 1 to 16; tables hold ``2**window`` integers per digit.
+    """
+
+    def __init__(self, base: Integer, modulus: Integer, n_bits: int, window: int) -> None:
+        self.modulus = modulus
+        self.tables: list[Integers] = []
+        step = base
+        for _ in range(-(-n_bits // window)):
+            table = np.empty(1 << window, dtype=object)
+            value = step**0
+            for digit in range(1 << window):
+                table[digit] = value
+                value = value * step % modulus
+            self.tables.append(table)
+            step = value
+
+    def powers(self, digits: NDArray[np.uint16]) -> Integers:
+        """``base ** exponent`` for each column of ``digits``: one multiplication per digit, column by column."""
+        product = self.tables[0][digits[0]]
+        for table, digit in zip(self.tables[1:], digits[1:], strict=True):
+            product = product * table[digit] % self.modulus
+        return product

@@ -1,0 +1,99 @@
+"""What protocols ask of an additively homomorphic cipher.
+
+The key holder (guest) has a ``SecretCipher``; everybody else a ``PublicCipher``. On the wire a ciphertext is a fixed number of
+bytes; in memory it is an opaque ``Integer``. Plaintexts are signed integers of magnitude below ``2**(plaintext_bits - 1)``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from federation.ciphers.integers import Integer
+
+
+class PublicCipher(ABC):
+    """Adding without reading."""
+
+    name: ClassVar[str]
+    encrypts: ClassVar[bool]
+    ciphertext_bytes: int
+    plaintext_bits: int
+    #: The neutral ciphertext: a sum over no row. Recognisable until re-randomised.
+    zero: Integer
+
+    @property
+    @abstractmethod
+    def key(self) -> bytes:
+        """The public key as it travels."""
+
+    @abstractmethod
+    def load(self, data: bytes) -> list[Integer]:
+        """Wire bytes to ciphertexts. Raises ``InvalidCiphertext`` if any is outside the group."""
+
+    @abstractmethod
+    def dump(self, ciphertexts: Iterable[Integer]) -> bytes:
+        """Ciphertexts to wire bytes."""
+
+    @abstractmethod
+    def add(self, a: Integer, b: Integer) -> Integer:
+        """A ciphertext of the sum."""
+
+    @abstractmethod
+    def shift(self, a: Integer, bits: int) -> Integer:
+        """A ciphertext of ``2**bits`` times the plaintext."""
+
+    @abstractmethod
+    def rerandomise(self, ciphertexts: Sequence[Integer]) -> list[Integer]:
+        """Same plaintexts, fresh randomness: what comes out cannot be told from fresh encryptions by the key holder's peers,
+        nor matched by the key holder with the products of the ciphertexts it sent."""
+
+    def bin_sums(
+        self, data: bytes, rows: NDArray[np.intp], flat: NDArray[np.intp], n_bins: int
+    ) -> list[Integer | None]:
+        """Sums over the rows of each bin; ``None`` for an empty one.
+
+        Args:
+            data: ciphertexts of all rows, as ``load`` has checked them.
+            rows: the rows to sum.
+            flat: bin of each feature and row, shape ``(n_features, n_all_rows)``, over all features' bins laid end to end.
+            n_bins: number of all bins.
+        """
+        sums: list[Integer | None] = [None] * n_bins
+        bins_of = flat[:, rows].T.tolist()
+        size, add, read = self.ciphertext_bytes, self.add, self.read
+        view = memoryview(data)
+        for row, bins in zip(rows.tolist(), bins_of, strict=True):
+            c = read(view[row * size : (row + 1) * size])
+            for b in bins:
+                known = sums[b]
+                sums[b] = c if known is None else add(known, c)
+        return sums
+
+    @abstractmethod
+    def read(self, data: bytes | memoryview) -> Integer:
+        """One ciphertext from its wire bytes, unchecked: for bytes that ``load`` has checked."""
+
+
+class SecretCipher(ABC):
+    """The key holder's side. Never leaves its owner; prints nothing of the key."""
+
+    public: PublicCipher
+
+    @abstractmethod
+    def encrypt(self, numbers: Sequence[int]) -> bytes:
+        """Wire bytes of fresh ciphertexts of signed integers."""
+
+    @abstractmethod
+    def decrypt(self, data: bytes) -> list[int]:
+        """Signed integers from wire bytes. Raises ``InvalidCiphertext``."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} redacted>"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("a secret key is not to be copied out of its process")

@@ -1,0 +1,79 @@
+"""Oblivious pseudorandom function over ristretto255 with SHA-512, base mode: RFC 9497 (group: RFC 9496, hashing: RFC 9380).
+
+The holder of a key lets another party learn ``F(key, input)`` without learning the input; the other party learns nothing about F
+elsewhere. libsodium (through rbcl) does the group arithmetic; points are checked where they enter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+import rbcl
+
+from federation.errors import CipherError
+
+POINT_BYTES: Final = 32
+_CONTEXT: Final = b"OPRFV1-\x00-ristretto255-SHA512"
+_DST: Final = b"HashToGroup-" + _CONTEXT
+_BLOCK: Final = 128  # SHA-512 input block
+_IDENTITY: Final = bytes(POINT_BYTES)
+
+
+class InvalidPoint(CipherError):
+    """Bytes that are not a canonical ristretto255 element, or the identity."""
+
+    def __init__(self) -> None:
+        super().__init__("bad_point", "A curve point is not valid. The run stops.", "椭圆曲线点无效，运行已停止。")
+
+
+def generate_key() -> bytes:
+    """A random non-zero scalar."""
+    return bytes(rbcl.crypto_core_ristretto255_scalar_random())
+
+
+def hash_to_group(data: bytes) -> bytes:
+    """RFC 9380 ``hash_to_ristretto255`` with the tag of RFC 9497."""
+    return bytes(rbcl.crypto_core_ristretto255_from_hash(_expand(data, 64)))
+
+
+def blind(data: bytes, scalar: bytes | None = None) -> tuple[bytes, bytes]:
+    """(blind, blinded element) of an input; ``scalar`` is drawn unless a test vector gives it."""
+    chosen = scalar if scalar is not None else generate_key()
+    return chosen, bytes(rbcl.crypto_scalarmult_ristretto255(chosen, hash_to_group(data)))
+
+
+def evaluate(key: bytes, element: bytes) -> bytes:
+    """Key holder: the blinded element raised to the key. Raises ``InvalidPoint``."""
+    check_point(element)
+    return bytes(rbcl.crypto_scalarmult_ristretto255(key, element))
+
+
+def finalize(data: bytes, scalar: bytes, evaluated: bytes) -> bytes:
+    """Asker: the 64-byte output from the evaluated element. Raises ``InvalidPoint``."""
+    check_point(evaluated)
+    inverse = rbcl.crypto_core_ristretto255_scalar_invert(scalar)
+    return _output(data, bytes(rbcl.crypto_scalarmult_ristretto255(inverse, evaluated)))
+
+
+def evaluate_own(key: bytes, data: bytes) -> bytes:
+    """Key holder: the same output for an input of its own (RFC 9497 ``Evaluate``)."""
+    return _output(data, bytes(rbcl.crypto_scalarmult_ristretto255(key, hash_to_group(data))))
+
+
+def check_point(element: bytes) -> None:
+    """Raises ``InvalidPoint`` unless ``element`` is a canonical encoding of a point other than the identity."""
+    if len(element) != POINT_BYTES or element == _IDENTITY or not rbcl.crypto_core_ristretto255_is_valid_point(element):
+        raise InvalidPoint
+
+
+def _output(data: bytes, element: bytes) -> bytes:
+    length = len(data).to_bytes(2, "big")
+    return hashlib.sha512(length + data + POINT_BYTES.to_bytes(2, "big") + element + b"Finalize").digest()
+
+
+def _expand(data: bytes, n_bytes: int) -> bytes:
+    """RFC 9380 §5.3.1 ``expand_message_xmd`` for one block of SHA-512 (``n_bytes <= 64``)."""
+    dst = _DST + len(_DST).to_bytes(1, "big")
+    first = hashlib.sha512(bytes(_BLOCK) + data + n_bytes.to_bytes(2, "big") + b"\x00" + dst).digest()
+    return hashlib.sha512(first + b"\x01" + dst).digest()[:n_bytes]

@@ -1,0 +1,116 @@
+"""Errors of what happens between parties (see the tree in ``models.errors``).
+
+Over the wire travels a code from ``WIRE_CODES`` and nothing else: the text of an exception may hold values, so it
+stays with the party it happened to.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from models.errors import LianmoError
+
+PartyId = str
+
+WIRE_CODES: Final[dict[str, tuple[str, str]]] = {
+    "out_of_turn": ("it received a message it does not accept at this point", "它在当前阶段不接受所收到的消息"),
+    "unreadable": ("it could not read a message", "它无法解析收到的消息"),
+    "bad_value": ("it received a message whose content does not fit the run", "它收到的消息内容与本次运行不符"),
+    "bad_point": ("it received a curve point that is not valid", "它收到了无效的椭圆曲线点"),
+    "bad_ciphertext": ("it received a ciphertext outside the group", "它收到了不属于该群的密文"),
+    "key_too_short": ("it refuses keys under 2,048 bits", "它拒绝短于 2048 位的密钥"),
+    "not_encrypting": ("it refuses a cipher that does not encrypt", "它拒绝不加密的“密码”"),
+    "policy": ("its own rules forbid the request", "其自身规则不允许该请求"),
+    "no_common_applicants": ("no applicant is known to all parties", "各方没有共同的申请人"),
+    "too_few_rows": ("fewer rows than its minimum would be used", "所用行数低于其下限"),
+    "unknown_applicant": ("the applicant is not in its table", "该申请人不在其数据表中"),
+    "unknown_model": ("it does not hold its half of this model", "它没有该模型的另一半"),
+    "bad_data": ("its own table cannot be used; its log says why", "其自身数据表不可用，原因见其本地日志"),
+    "stopped": ("it was stopped", "它已被停止"),
+    "internal": ("it met an error of its own; its log says which", "它发生了内部错误，详情见其本地日志"),
+}
+
+
+class CipherError(LianmoError):
+    """A key, a plaintext or a ciphertext is outside what the cipher allows."""
+
+    exit_code = 5
+
+
+class KeyTooShort(CipherError):
+    """A key under the minimum length."""
+
+    def __init__(self, bits: int, minimum: int) -> None:
+        super().__init__(
+            "key_too_short",
+            f"The key has {bits} bits; at least {minimum} are required. Set key_bits to {minimum} or 3072.",
+            f"密钥长度为 {bits} 位，至少需要 {minimum} 位。请将 key_bits 设为 {minimum} 或 3072。",
+        )
+
+
+class PlaintextOverflow(CipherError):
+    """A packed slot cannot hold what was put in or came out of it."""
+
+    def __init__(self, english: str, chinese: str) -> None:
+        super().__init__("plaintext_overflow", english, chinese)
+
+
+class InvalidCiphertext(CipherError):
+    """A ciphertext outside the group: zero, not below n², or not invertible."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "bad_ciphertext",
+            "A ciphertext is outside the group (zero, too large or not invertible). The run stops; nothing was summed.",
+            "密文不属于该群（为零、过大或不可逆）。运行已停止，未做任何求和。",
+        )
+
+
+class NotEncrypting(CipherError):
+    """A run that should be encrypted met a cipher that is not."""
+
+    def __init__(self, cipher: str) -> None:
+        super().__init__(
+            "not_encrypting",
+            f"The cipher '{cipher}' does not encrypt: gradients would travel in clear. Use 'paillier', or say "
+            "insecure_allow_plaintext = true in [cipher] at every party (experiments only).",
+            f"“{cipher}”不加密：梯度将以明文传输。请使用 paillier；如仅作实验，须各方在 [cipher] 中明确设置 "
+            "insecure_allow_plaintext = true。",
+        )
+
+
+class ProtocolError(LianmoError):
+    """A rule of a protocol was broken."""
+
+    exit_code = 6
+
+
+class LocalProtocolError(ProtocolError):
+    """We broke it: a bug of ours, or the peer's message came where we do not accept it."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The other party broke it. ``party`` is the culprit."""
+
+    def __init__(self, party: PartyId, code: str, english: str, chinese: str) -> None:
+        super().__init__(code, f"{party}: {english}", f"{party}：{chinese}")
+        self.party = party
+
+
+class Refused(ProtocolError):
+    """The other party declined with a code from ``WIRE_CODES``."""
+
+    def __init__(self, party: PartyId, code: str) -> None:
+        english, chinese = WIRE_CODES.get(code, WIRE_CODES["internal"])
+        super().__init__(code, f"{party} declined: {english}. [{code}]", f"{party} 拒绝：{chinese}。[{code}]")
+        self.party = party
+
+
+class TransportError(LianmoError):
+    """A party could not be reached, left, or did not answer in time."""
+
+    exit_code = 8
+
+    def __init__(self, party: PartyId, code: str, english: str, chinese: str) -> None:
+        super().__init__(code, f"{party}: {english}", f"{party}：{chinese}")
+        self.party = party

@@ -1,0 +1,259 @@
+"""Joint boosting, host side: sums ciphertexts over its bins, cuts nodes when told, keeps its thresholds.
+
+It sees ciphertexts, row sets of nodes and which of its cuts won; its answers show no name, no threshold, no count.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from federation.ciphers.integers import Integer
+from federation.ciphers.interface import PublicCipher
+from federation.ciphers.packing import PairPacking
+from federation.ciphers.suite import public_cipher
+from federation.messages import Message
+from federation.policy import HostPolicy
+from federation.responder import Transitions, bad_value, next_phase
+from federation.vertical.bits import pack_bits, unpack_bits
+from federation.vertical.boosting.messages import (
+    Choose,
+    Chosen,
+    Gradients,
+    Grow,
+    Open,
+    Ready,
+    Seal,
+    Sealed,
+    Stored,
+    Sums,
+)
+from federation.vertical.boosting.state import BoostingState
+from federation.vertical.boosting.sums import bin_counts, left_sums
+from models.binning import Codes, FeatureBins, encode, fit_bins
+from models.bundle import Half
+from models.cells import shown
+from models.losses import MAX_DERIVATIVE
+from models.splits import Candidates, Mask, Split, default_side, goes_left
+from models.table import Table
+
+Rows = NDArray[np.intp]
+
+
+#: (phase, request) → next phase; what is absent is refused.
+TRANSITIONS: Final[Transitions] = {
+    ("closed", Open): "open",
+    ("open", Gradients): "growing",
+    ("growing", Gradients): "growing",
+    ("growing", Grow): "growing",
+    ("growing", Choose): "growing",
+    ("open", Seal): "sealed",
+    ("growing", Seal): "sealed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What follows from the state and the table, rebuilt whenever it is absent."""
+
+    cipher: PublicCipher
+    packing: PairPacking
+    bins: tuple[FeatureBins, ...]
+    codes: Codes
+    candidates: Candidates
+    flat: Rows
+
+
+@dataclass(slots=True)
+class BoostingHost:
+    """Answers joint boosting over ``table``, whose rows stand in run order."""
+
+    party: str
+    table: Table
+    policy: HostPolicy
+    state: BoostingState = field(default_factory=BoostingState)
+    _work: _Work | None = None
+
+    def answer(self, request: Message) -> Message:
+        phase = next_phase(TRANSITIONS, self.state.phase, request)
+        match request:
+            case Open():
+                reply = self._open(request)
+            case Gradients():
+                reply = self._store(request)
+            case Grow():
+                reply = self._grow(request)
+            case Choose():
+                reply = self._choose(request)
+            case Seal():
+                reply = self._seal(request)
+        self.state.phase = phase
+        return reply
+
+    @property
+    def half(self) -> Half | None:
+        """The host's half of the model, once sealed."""
+        return Half.from_json(json.loads(self.state.half)) if self.state.half else None
+
+    # -- opening -------------------------------------------------------------------------------------------------
+
+    def _open(self, m: Open) -> Message:
+        if m.n_rows != len(self.table) or not self.policy.min_rows <= m.n_fit <= m.n_rows:
+            raise bad_value("row counts", "行数")
+        cipher = public_cipher(m.cipher, m.key, self.policy.cipher)
+        proven = PairPacking.for_rows(m.n_fit, MAX_DERIVATIVE.bit_length(), cipher.plaintext_bits)
+        if (m.slot, m.pairs) != (proven.slot, proven.pairs):
+            raise bad_value("layout of packed sums", "打包布局")
+        if not 2 <= m.max_bin <= 253 or m.min_child_samples < 0:
+            raise bad_value("parameters", "参数")
+        state = BoostingState(
+            model_id=m.model_id,
+            cipher=m.cipher,
+            key=m.key,
+            slot=m.slot,
+            pairs=m.pairs,
+            n_fit=m.n_fit,
+            max_bin=m.max_bin,
+            min_child_samples=m.min_child_samples,
+        )
+        work = self._build(state, cipher)
+        self.state, self._work = state, work
+        return Ready(n_features=len(work.bins), n_bins=work.candidates.n_bins, n_candidates=len(work.candidates))
+
+    def _build(self, state: BoostingState, cipher: PublicCipher) -> _Work:
+        fit_rows = self.table.take(np.arange(state.n_fit))
+        bins = fit_bins(fit_rows, state.max_bin, self.policy.min_rows_per_bin)
+        codes = encode(self.table, bins)
+        candidates = Candidates(bins)
+        flat = candidates.flat(codes[:, : state.n_fit])
+        return _Work(cipher, PairPacking(state.slot, state.pairs), bins, codes, candidates, flat)
+
+    def _ready(self) -> _Work:
+        if self._work is None:
+            self._work = self._build(self.state, public_cipher(self.state.cipher, self.state.key, self.policy.cipher))
+        return self._work
+
+    # -- one tree ------------------------------------------------------------------------------------------------
+
+    def _store(self, m: Gradients) -> Message:
+        state, work = self.state, self._ready()
+        new_tree = m.start == 0
+        if (m.tree != state.tree + 1) if new_tree else (m.tree != state.tree or m.start != state.n_stored):
+            raise bad_value("gradients out of order", "梯度次序")
+        size = work.cipher.ciphertext_bytes
+        n_new = len(m.ciphertexts) // size
+        if n_new == 0 or m.start + n_new > state.n_fit:
+            raise bad_value("number of gradients", "梯度数量")
+        work.cipher.load(m.ciphertexts)  # raises for anything outside the group
+        if new_tree:
+            state.tree, state.ciphertexts = m.tree, b""
+            n_candidates = len(work.candidates)
+            keys = np.frombuffer(os.urandom(8 * n_candidates), dtype=np.uint64)
+            state.order = np.argsort(keys).astype(np.int64)
+            state.node_of = np.zeros(len(self.table), dtype=np.int64)
+            state.masks = ((0, pack_bits(np.ones(n_candidates, dtype=bool))),)
+        state.ciphertexts += m.ciphertexts
+        state.n_stored = m.start + n_new
+        return Stored(n_rows=state.n_stored)
+
+    def _grow(self, m: Grow) -> Message:
+        state, work = self.state, self._ready()
+        if m.tree != state.tree or state.n_stored != state.n_fit:
+            raise bad_value("a level before its gradients", "缺少梯度")
+        node_of, masks = self._routed(m)
+        sums: list[Integer] = []
+        flags: list[Mask] = []  # per pair: shown, may cut the node, may cut its sibling
+        for node, sibling in m.pairs:
+            rows = [np.flatnonzero(node_of[: state.n_fit] == k) for k in (node, sibling) if k >= 0]
+            if any(len(r) == 0 for r in rows):
+                raise bad_value("a node without rows", "节点无数据行")
+            counts = np.stack([bin_counts(work.flat, r, work.candidates.n_bins) for r in rows])
+            mask = shown(work.candidates, counts, self.policy.min_rows_per_bin, masks[node])
+            usable = [mask & self._enough(work.candidates.left(c), len(r)) for c, r in zip(counts, rows, strict=True)]
+            mask = np.logical_or.reduce(usable)
+            masks[node] = mask
+            if sibling >= 0:
+                masks[sibling] = mask
+            per_bin = work.cipher.bin_sums(state.ciphertexts, rows[0], work.flat, work.candidates.n_bins)
+            left = left_sums(work.cipher, work.candidates, per_bin, mask)
+            sums += [left[j] for j in state.order.tolist() if mask[j]]
+            flags.append(np.stack([mask, usable[0], usable[-1]])[:, state.order])
+        state.node_of = node_of
+        state.masks = tuple((node, pack_bits(mask)) for node, mask in masks.items())
+        packed = work.packing.pack(work.cipher, sums)
+        return Sums(
+            flags=pack_bits(np.array(flags, dtype=bool)),
+            ciphertexts=work.cipher.dump(work.cipher.rerandomise(packed)),
+        )
+
+    def _routed(self, m: Grow) -> tuple[NDArray[np.int64], dict[int, Mask]]:
+        """Rows moved to the children, and for every live node what was shown for its parent."""
+        state, n_candidates = self.state, len(self._ready().candidates)
+        masks = {node: unpack_bits(bits, n_candidates) for node, bits in state.masks}
+        if not m.cuts:
+            if m.pairs != ((0, -1),):
+                raise bad_value("nodes that do not exist", "节点不存在")
+            return state.node_of, masks
+        try:
+            left = unpack_bits(m.left, len(self.table))
+        except ValueError:
+            raise bad_value("length of a bit array", "位数组长度") from None
+        node_of = state.node_of.copy()
+        siblings: set[tuple[int, int]] = set()
+        for node, left_child, right_child in m.cuts:
+            here = state.node_of == node
+            if node not in masks or not here.any() or not node < left_child < right_child:
+                raise bad_value("nodes that do not exist", "节点不存在")
+            node_of[here] = np.where(left[here], left_child, right_child)
+            masks[left_child] = masks[right_child] = masks.pop(node)
+            siblings |= {(left_child, right_child), (right_child, left_child)}
+        if not siblings.issuperset(m.pairs):  # without its sibling a node's sums could be subtracted from its parent's
+            raise bad_value("a node without its sibling", "节点缺少其兄弟节点")
+        return node_of, masks
+
+    def _enough(self, n_left: NDArray[np.int64], n_all: int) -> Mask:
+        least = max(1, self.state.min_child_samples)
+        enough: Mask = (n_left >= least) & (n_all - n_left >= least)
+        return enough
+
+    def _choose(self, m: Choose) -> Message:
+        state, work = self.state, self._ready()
+        if m.tree != state.tree:
+            raise bad_value("another tree", "非当前树")
+        offered = {node: unpack_bits(bits, len(state.order))[state.order] for node, bits in state.masks}
+        fitted = np.arange(len(self.table)) < state.n_fit
+        cuts: list[Split] = []
+        left = np.zeros(len(self.table), dtype=bool)
+        for node, tied in m.choices:
+            places = list(tied)
+            if node not in offered or not places or not all(0 <= i < len(state.order) for i in places):
+                raise bad_value("a choice that was not offered", "选择了未提供的切分")
+            if not offered[node][places].all():
+                raise bad_value("a choice that was not offered", "选择了未提供的切分")
+            # Candidates that tie part the fitted rows alike: the host's own order decides, not the shuffled one.
+            split = work.candidates.splits[int(state.order[places].min())]
+            here = state.node_of == node
+            bins, codes = work.bins[split.feature], work.codes[split.feature]
+            split = default_side(split, bins, codes[here & fitted])
+            cuts.append(split)
+            left |= here & goes_left(split, bins, codes)
+        handles = tuple(range(len(state.splits), len(state.splits) + len(cuts)))
+        state.splits += tuple((s.feature, s.code, s.missing_left) for s in cuts)
+        return Chosen(handles=handles, left=pack_bits(left))
+
+    # -- sealing -------------------------------------------------------------------------------------------------
+
+    def _seal(self, m: Seal) -> Message:
+        state, work = self.state, self._ready()
+        if not 0 <= m.n_handles <= len(state.splits):
+            raise bad_value("number of cuts", "切分数量")
+        splits = tuple(Split(*s) for s in state.splits[: m.n_handles])
+        half = Half(state.model_id, self.party, work.bins, splits)
+        state.half = json.dumps(half.to_json()).encode()
+        state.ciphertexts = b""
+        return Sealed(digest=half.digest())

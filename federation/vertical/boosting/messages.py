@@ -1,0 +1,147 @@
+"""Messages of joint boosting. Direction, meaning and what each reveals stand in each docstring.
+
+Bit arrays are packed eight to a byte, first bit highest (``numpy.packbits``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from federation.messages import Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Open(Message, kind="boosting.open"):
+    """Guest → host. The run's terms: key, layout of packed sums, row counts, and the parameters a host needs.
+
+    The first ``n_fit`` of ``n_rows`` rows carry gradients; the others are only routed.
+
+    Reveals to host: the public key, how many rows are used for fitting, and these parameters.
+    向数据方透露：公钥、用于拟合的行数，以及这些参数。
+    """
+
+    model_id: str
+    cipher: str
+    key: bytes
+    slot: int
+    pairs: int
+    n_rows: int
+    n_fit: int
+    max_bin: int
+    min_child_samples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready(Message, kind="boosting.ready"):
+    """Host → guest. How much work a tree is: features, bins and candidate cuts.
+
+    Reveals to guest: how many features the host uses and how finely; no name, no threshold.
+    向银行透露：数据方使用的特征数量与分箱数量；不透露名称与阈值。
+    """
+
+    n_features: int
+    n_bins: int
+    n_candidates: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gradients(Message, kind="boosting.gradients"):
+    """Guest → host. ``ciphertexts``: one per row from row ``start`` on, gradient and hessian packed and encrypted.
+
+    Reveals to host: nothing but the number of rows (semantic security of the cipher).
+    向数据方透露：除行数外无任何信息（密码的语义安全性）。
+    """
+
+    tree: int
+    start: int
+    ciphertexts: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored(Message, kind="boosting.stored"):
+    """Host → guest. How many rows of this tree's gradients have arrived.
+
+    Reveals to guest: nothing.
+    向银行透露：无。
+    """
+
+    n_rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grow(Message, kind="boosting.grow"):
+    """Guest → host. One level of a tree: how the last level was cut, and which nodes need sums.
+
+    ``cuts``: (node, left child, right child) of the level above; ``left``: a bit per row, set where the row went left.
+    ``pairs``: (node to sum, its sibling or -1): the guest derives the sibling's sums by subtraction.
+
+    Reveals to host: which rows share a node of the tree, whoever owned the cut.
+    向数据方透露：哪些行处于同一树节点（无论由哪一方切分）。
+    """
+
+    tree: int
+    cuts: tuple[tuple[int, int, int], ...]
+    left: bytes
+    pairs: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sums(Message, kind="boosting.sums"):
+    """Host → guest. Encrypted left-side sums of candidate cuts, unnamed and in a random order that is kept for one tree.
+
+    ``flags``: bits of shape ``(n_pairs, 3, n_candidates)``: a sum follows; the cut may be used for the node; for its sibling.
+    ``ciphertexts``: the sums that follow, pair after pair, several to a ciphertext, re-randomised.
+
+    Reveals to guest: gradient sums on one side of unnamed cuts, never over fewer rows than the host's floor (nor their
+    differences within a feature), and whether a cut leaves enough rows on both sides.
+    向银行透露：未命名切分一侧的梯度和，其所含行数（及同一特征内各和之差所含行数）不低于数据方下限；以及切分两侧行数是否足够。
+    """
+
+    flags: bytes
+    ciphertexts: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choose(Message, kind="boosting.choose"):
+    """Guest → the host that owns the best cuts of a level. ``choices``: (node, candidates that tie for the best).
+
+    Reveals to host: that these cuts of its features were the best of all parties for these nodes.
+    向数据方透露：其特征的这些切分是相应节点的最优切分。
+    """
+
+    tree: int
+    choices: tuple[tuple[int, tuple[int, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen(Message, kind="boosting.chosen"):
+    """Host → guest. ``handles``: the host's number of each cut; ``left``: a bit per row of the run, set where it goes left.
+
+    Reveals to guest: on which side of an unnamed cut each row of the node lies.
+    向银行透露：节点内各行位于未命名切分的哪一侧。
+    """
+
+    handles: tuple[int, ...]
+    left: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seal(Message, kind="boosting.seal"):
+    """Guest → host. Training is over; the first ``n_handles`` cuts belong to the model.
+
+    Reveals to host: how many of its cuts the model uses.
+    向数据方透露：模型采用了其多少个切分。
+    """
+
+    n_handles: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed(Message, kind="boosting.sealed"):
+    """Host → guest. ``digest``: salted SHA-256 of the host's half, which ties the halves together.
+
+    Reveals to guest: nothing about the half's content.
+    向银行透露：不透露该部分模型的内容。
+    """
+
+    digest: str

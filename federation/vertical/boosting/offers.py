@@ -1,0 +1,159 @@
+"""What each party offers for a node: candidate cuts with the gradient sums on their left side.
+
+The guest's own features are summed in clear, it has the gradients; a host's sums arrive encrypted, for the smaller of two
+siblings only, and the other's follow by subtraction from the parent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from federation.ciphers.interface import SecretCipher
+from federation.ciphers.packing import PairPacking
+from federation.errors import PartyId, PlaintextOverflow, RemoteProtocolError
+from federation.vertical.bits import unpack_bits
+from federation.vertical.boosting.messages import Sums
+from models.binning import Codes, FeatureBins
+from models.losses import Integers
+from models.splits import Candidates, Mask, Split, default_side, goes_left
+
+Rows = NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTotals:
+    """Fixed-point sums over all fitted rows of a node; ``g_absolute`` bounds what any part of them can sum to."""
+
+    g: int
+    h: int
+    g_absolute: int
+
+    @classmethod
+    def of(cls, g: Integers, h: Integers) -> NodeTotals:
+        return cls(int(g.sum()), int(h.sum()), int(np.abs(g).sum()))
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Per candidate of one party: left sums, shape ``(n_candidates,)``, and whether it may be chosen."""
+
+    g_left: Integers
+    h_left: Integers
+    usable: Mask
+
+
+@dataclass(slots=True)
+class OwnFeatures:
+    """The guest's features and the cuts it has made on them."""
+
+    bins: tuple[FeatureBins, ...]
+    codes: Codes
+    n_fit: int
+    min_child_samples: int
+    splits: list[Split] = field(default_factory=list)
+    candidates: Candidates = field(init=False)
+    flat: Rows = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.candidates = Candidates(self.bins)
+        self.flat = self.candidates.flat(self.codes[:, : self.n_fit])
+
+    def offer(self, rows: Rows, g: Integers, h: Integers) -> Offer:
+        """Left sums of a node with these fitted rows."""
+        flat = self.flat[:, rows]
+        g_left, h_left, n_left = (
+            self.candidates.left(_bin_sums(flat, values, self.candidates.n_bins))
+            for values in (g[rows], h[rows], np.ones(len(rows), dtype=np.int64))
+        )
+        least = max(1, self.min_child_samples)
+        return Offer(g_left, h_left, (n_left >= least) & (len(rows) - n_left >= least))
+
+    def cut(self, tied: tuple[int, ...], here: Mask) -> tuple[int, Mask]:
+        """Make the first of the tied cuts in the node whose rows ``here`` marks: its handle, and which rows go left."""
+        split = self.candidates.splits[min(tied)]
+        bins, codes = self.bins[split.feature], self.codes[split.feature]
+        split = default_side(split, bins, codes[: self.n_fit][here[: self.n_fit]])
+        self.splits.append(split)
+        return len(self.splits) - 1, here & goes_left(split, bins, codes)
+
+
+def _bin_sums(flat: Rows, values: Integers, n_bins: int) -> Integers:
+    """Exact integer sums per bin: bincount adds floats, so high and low halves go apart and stay below 2**53."""
+    weights = np.broadcast_to(values, flat.shape).ravel()
+    high, low = (
+        np.bincount(flat.ravel(), weights=half, minlength=n_bins)[:n_bins].astype(np.int64)
+        for half in (weights >> 16, weights & 0xFFFF)
+    )
+    total: Integers = (high << 16) + low
+    return total
+
+
+@dataclass(slots=True)
+class HostOffers:
+    """Reads one host's sums during one tree; places of candidates are the host's secret order."""
+
+    host: PartyId
+    n_candidates: int
+    packing: PairPacking
+    cipher: SecretCipher
+    known: dict[int, tuple[Integers, Integers]] = field(default_factory=dict)
+
+    def read(
+        self,
+        reply: Sums,
+        pairs: tuple[tuple[int, int], ...],
+        parents: Mapping[int, int],
+        totals: Mapping[int, NodeTotals],
+    ) -> dict[int, Offer]:
+        """Offers for both nodes of every pair.
+
+        Raises:
+            RemoteProtocolError: lengths that do not fit, or sums no rows of the node can have.
+        """
+        try:
+            flags = unpack_bits(reply.flags, len(pairs), 3, self.n_candidates)
+            g, h = self.packing.split(self.cipher.decrypt(reply.ciphertexts), int(flags[:, 0].sum()))
+        except (ValueError, PlaintextOverflow):
+            raise self._misfit() from None
+        offers: dict[int, Offer] = {}
+        known: dict[int, tuple[Integers, Integers]] = {}
+        taken = 0
+        for (node, sibling), (shown, first, second) in zip(pairs, flags, strict=True):
+            count = int(shown.sum())
+            sums = tuple(self._spread(values[taken : taken + count], shown) for values in (g, h))
+            taken += count
+            known[node] = sums[0], sums[1]
+            offers[node] = self._checked(known[node], shown & first, totals[node])
+            if sibling >= 0:
+                whole = self.known[parents[node]]
+                known[sibling] = whole[0] - sums[0], whole[1] - sums[1]
+                offers[sibling] = self._checked(known[sibling], shown & second, totals[sibling])
+        self.known = known
+        return offers
+
+    def _spread(self, values: list[int], shown: Mask) -> Integers:
+        spread = np.zeros(self.n_candidates, dtype=np.int64)
+        try:
+            spread[shown] = values
+        except OverflowError:
+            raise self._misfit() from None
+        return spread
+
+    def _checked(self, sums: tuple[Integers, Integers], usable: Mask, totals: NodeTotals) -> Offer:
+        g, h = sums
+        in_range = (np.abs(g) <= totals.g_absolute) & (h >= 0) & (h <= totals.h)
+        if not in_range[usable].all():
+            raise self._misfit()
+        return Offer(g, h, usable)
+
+    def _misfit(self) -> RemoteProtocolError:
+        return RemoteProtocolError(
+            self.host,
+            "bad_value",
+            "answered with sums that no rows of the node can have. The run stops.",
+            "返回的和不可能来自该节点的数据行。运行已停止。",
+        )

@@ -1,0 +1,80 @@
+"""A whole training session, guest side: find the common applicants, choose rows, boost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from federation.alignment.guest import choose_rows, find_common
+from federation.ciphers.interface import SecretCipher
+from federation.errors import PartyId
+from federation.messages import Goodbye
+from federation.script import Script
+from federation.vertical.boosting.guest import Fitted, JointBoosting, Progress, TrainingRows
+from models.losses import Floats
+from models.parameters import BoostingParameters
+from models.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Arrangement:
+    """Rows of a run, as indices into the guest's table: first ``n_fit`` to fit, then ``n_valid`` to watch, then the held-out."""
+
+    rows: NDArray[np.intp]
+    n_fit: int
+    n_valid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """Outcome of a session; ``fitted.margin`` belongs to ``arrangement.rows``."""
+
+    arrangement: Arrangement
+    fitted: Fitted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingJob:
+    """What the guest brings.
+
+    Attributes:
+        label: 0/1 per row of ``table``, 1 = default.
+        new_cipher: number of encryptions to come → a fresh key.
+        arrange: indices of the common rows → their use.
+    """
+
+    model_id: str
+    party: PartyId
+    table: Table
+    label: Floats
+    hosts: Sequence[PartyId]
+    parameters: BoostingParameters
+    new_cipher: Callable[[int], SecretCipher]
+    arrange: Callable[[NDArray[np.intp]], Arrangement]
+    watch: Callable[[Progress], None] = lambda _: None
+    before_boosting: Callable[[JointBoosting], None] = lambda _: None
+
+
+def train(job: TrainingJob) -> Script[Trained]:
+    """The session from first to last message."""
+    positions = yield from find_common(job.table.ids, job.hosts)
+    everywhere = np.logical_and.reduce([np.ones(len(job.table), dtype=bool), *(p >= 0 for p in positions.values())])
+    arrangement = job.arrange(np.flatnonzero(everywhere))
+    rows = arrangement.rows
+    yield from choose_rows(positions, rows)
+    boosting = JointBoosting(
+        job.model_id,
+        job.party,
+        TrainingRows(job.table.take(rows), job.label[rows], arrangement.n_fit, arrangement.n_valid),
+        job.hosts,
+        job.new_cipher(arrangement.n_fit * job.parameters.n_estimators),
+        job.parameters,
+        job.watch,
+    )
+    job.before_boosting(boosting)
+    fitted = yield from boosting.fit()
+    yield {host: Goodbye(code="") for host in job.hosts}
+    return Trained(arrangement, fitted)

@@ -1,0 +1,85 @@
+"""Joint scoring, guest side: ask every host for its side of all cuts, then walk the trees at home.
+
+One applicant or many: the same messages and the same additions, hence the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from federation.alignment.tokens import id_bytes, points_of, token_of
+from federation.ciphers import oprf
+from federation.errors import PartyId, RemoteProtocolError
+from federation.expect import expect
+from federation.script import Script
+from federation.vertical.bits import unpack_bits
+from federation.vertical.scoring.messages import BlindedApplicants, EvaluatedApplicants, Routes, RoutesWanted
+from models.bundle import JointModel
+from models.losses import Floats
+from models.splits import Mask
+from models.table import Table
+from models.trees import margins
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Attributes:
+    margin: log-odds of default, shape ``(n_rows,)``; NaN where a host does not know the applicant.
+    known: host → whether it knows each applicant.
+    """
+
+    margin: Floats
+    known: dict[PartyId, Mask]
+
+
+def score(model: JointModel, table: Table) -> Script[Scored]:
+    """Score every row of ``table`` with all parties of ``model``.
+
+    Raises:
+        RemoteProtocolError: a host's answer does not fit.
+        ModelError: the table lacks a column of the guest's half.
+    """
+    own = model.own.routes(table)
+    hosts = [host for host in model.host_digests if model.n_splits(host)]
+    tokens = yield from _tokens(table.ids, hosts)
+    requests = {
+        host: RoutesWanted(model_id=model.model_id, digest=model.host_digests[host], tokens=b"".join(tokens[host]))
+        for host in hosts
+    }
+    replies = yield requests
+    routes, known = {model.own.party: own}, {}
+    for host in hosts:
+        reply = expect(replies, host, Routes)
+        try:
+            known[host] = unpack_bits(reply.known, len(table))
+            routes[host] = unpack_bits(reply.left, model.n_splits(host), len(table))
+        except ValueError:
+            raise _misfit(host) from None
+    margin = margins(model.trees, model.base_margin, routes, len(table))
+    everywhere = np.logical_and.reduce([np.ones(len(table), dtype=bool), *known.values()])
+    return Scored(np.where(everywhere, margin, np.nan), known)
+
+
+def _tokens(ids: Sequence[str], hosts: Sequence[PartyId]) -> Script[dict[PartyId, list[bytes]]]:
+    """Each host's tokens of the applicants, learnt without showing their identifiers."""
+    inputs = [id_bytes(i) for i in ids]
+    blinded = [oprf.blind(data) for data in inputs]
+    request = BlindedApplicants(points=b"".join(point for _, point in blinded))
+    replies = yield {host: request for host in hosts}
+    tokens = {}
+    for host in hosts:
+        reply = expect(replies, host, EvaluatedApplicants)
+        if len(reply.points) != len(request.points):
+            raise _misfit(host)
+        tokens[host] = [
+            token_of(oprf.finalize(data, scalar, point))
+            for data, (scalar, _), point in zip(inputs, blinded, points_of(reply.points), strict=True)
+        ]
+    return tokens
+
+
+def _misfit(host: PartyId) -> RemoteProtocolError:
+    return RemoteProtocolError(host, "bad_value", "answered for other applicants or cuts.", "返回的申请人或切分不符。")

@@ -1,0 +1,65 @@
+"""LightGBM on rows that one party may see: the bank alone, or (for comparison only) everything joined."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import lightgbm
+import numpy as np
+import pandas as pd
+
+from models.losses import Floats
+from models.parameters import BoostingParameters
+from models.table import Table, is_category
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """A fitted LightGBM model and the category levels it knows."""
+
+    booster: lightgbm.Booster
+    levels: dict[str, list[str]]
+
+    def margin(self, table: Table) -> Floats:
+        """Log-odds of default, shape ``(n_rows,)``."""
+        return np.asarray(self.booster.predict(_frame(table, self.levels), raw_score=True), dtype=np.float64)
+
+
+def fit_baseline(table: Table, label: Floats, parameters: BoostingParameters) -> Baseline:
+    """LightGBM with the same parameters as the joint model, one thread, deterministic."""
+    levels = {
+        name: sorted({str(v) for v in column if v is not None})
+        for name, column in table.columns.items()
+        if is_category(column)
+    }
+    p = parameters
+    booster = lightgbm.train(
+        {
+            "objective": "binary",
+            "learning_rate": p.learning_rate,
+            "max_depth": p.max_depth,
+            "num_leaves": 2**p.max_depth,
+            "max_bin": p.max_bin,
+            "min_data_in_leaf": p.min_child_samples,
+            "min_sum_hessian_in_leaf": p.min_child_weight,
+            "lambda_l2": p.reg_lambda,
+            "min_gain_to_split": p.min_split_gain,
+            "max_cat_to_onehot": p.max_bin,
+            "seed": p.random_state,
+            "deterministic": True,
+            "num_threads": 1,
+            "verbose": -1,
+        },
+        lightgbm.Dataset(_frame(table, levels), label),
+        p.n_estimators,
+    )
+    return Baseline(booster, levels)
+
+
+def _frame(table: Table, levels: dict[str, list[str]]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            name: pd.Categorical(column, categories=levels[name]) if name in levels else column
+            for name, column in table.columns.items()
+        }
+    )

@@ -1,0 +1,136 @@
+"""From raw columns to small integer codes: quantile bins, category levels, and a code of its own for missing values.
+
+Codes of one feature: ``0 .. n_regular-1`` are its regular bins (numeric: ascending intervals ``(edge[b-1], edge[b]]``;
+category: levels, then one bin of merged rare levels if there are any), ``n_regular`` is missing, ``n_regular + 1`` a level
+never seen in training. Equal-frequency binning follows LightGBM (Ke et al. 2017): cut where the running count reaches
+the mean of what is left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import ModelError
+from models.table import Column, Table, is_category
+
+Codes = NDArray[np.uint8]
+
+MAX_BINS: Final = 253  # codes, missing and unseen fit one byte
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureBins:
+    """How one feature becomes codes. Exactly one of ``edges`` and ``levels`` has a meaning, as ``category`` says.
+
+    Attributes:
+        edges: ascending upper bounds of all but the last numeric bin.
+        levels: category levels with a bin of their own.
+        has_other: whether rarer levels share one more bin; unseen levels then fall into it.
+        has_missing: whether rows used for fitting had missing values, so that missing has a bin with rows in it.
+    """
+
+    name: str
+    category: bool
+    edges: tuple[float, ...] = ()
+    levels: tuple[str, ...] = ()
+    has_other: bool = False
+    has_missing: bool = False
+
+    @property
+    def n_regular(self) -> int:
+        return len(self.levels) + self.has_other if self.category else len(self.edges) + 1
+
+    @property
+    def n_bins(self) -> int:
+        """Bins that can hold rows in training: the regular ones, and missing if it occurred."""
+        return self.n_regular + self.has_missing
+
+    @property
+    def missing_code(self) -> int:
+        return self.n_regular
+
+    def encode(self, column: Column) -> Codes:
+        """Codes of ``column``, shape ``(n_rows,)``. Raises ``ModelError`` if numbers meet a category or the reverse."""
+        if is_category(column) != self.category:
+            expected_en, expected_zh = ("text", "文本") if self.category else ("numbers", "数值")
+            raise ModelError(
+                "wrong_column_type",
+                f"Column '{self.name}' should hold {expected_en}, as it did in training.",
+                f"列“{self.name}”应为{expected_zh}，与训练时一致。",
+            )
+        if not self.category:
+            values = np.asarray(column, dtype=np.float64)
+            codes = np.searchsorted(np.asarray(self.edges), values, side="left")
+            codes[np.isnan(values)] = self.missing_code
+            return codes.astype(np.uint8)
+        unseen = len(self.levels) if self.has_other else self.n_regular + 1
+        code_of = {level: code for code, level in enumerate(self.levels)}
+        return np.array([self.missing_code if v is None else code_of.get(v, unseen) for v in column], dtype=np.uint8)
+
+
+def fit_bins(table: Table, max_bin: int, min_rows: int = 1) -> tuple[FeatureBins, ...]:
+    """Bins for every column of ``table``.
+
+    Args:
+        max_bin: most regular bins of a feature, 2 to 253.
+        min_rows: fewest rows in a regular bin; rarer levels are merged, narrow intervals joined to their neighbour.
+    """
+    if not 2 <= max_bin <= MAX_BINS:
+        raise ModelError(
+            "bad_parameter",
+            f"max_bin is {max_bin}; it must lie between 2 and {MAX_BINS}.",
+            f"max_bin 为 {max_bin}，应在 2 到 {MAX_BINS} 之间。",
+        )
+    fit_one = {True: _fit_levels, False: _fit_edges}
+    return tuple(fit_one[is_category(c)](name, c, max_bin, max(1, min_rows)) for name, c in table.columns.items())
+
+
+def encode(table: Table, bins: tuple[FeatureBins, ...]) -> Codes:
+    """Codes of the binned features, shape ``(n_features, n_rows)``, uint8."""
+    if not bins:
+        return np.empty((0, len(table)), dtype=np.uint8)
+    return np.stack([b.encode(table.columns[b.name]) for b in bins])
+
+
+def _fit_edges(name: str, column: Column, max_bin: int, min_rows: int) -> FeatureBins:
+    values = np.asarray(column, dtype=np.float64)
+    missing = np.isnan(values)
+    distinct, counts = np.unique(values[~missing], return_counts=True)
+    cuts: list[int] = []
+    rows_left, bins_left, in_bin = int(counts.sum()), max_bin, 0
+    every_value = len(distinct) <= max_bin
+    for i, count in enumerate(counts[:-1]):
+        in_bin += int(count)
+        wanted = 1 if every_value else rows_left / bins_left
+        room_behind = rows_left - in_bin >= min_rows
+        if in_bin >= max(wanted, min_rows) and room_behind and bins_left > 1:
+            cuts.append(i)
+            rows_left, bins_left, in_bin = rows_left - in_bin, bins_left - 1, 0
+    edges = [_between(distinct[i], distinct[i + 1]) for i in cuts]
+    return FeatureBins(name, category=False, edges=tuple(edges), has_missing=bool(missing.any()))
+
+
+def _between(low: float, high: float) -> float:
+    """A number with ``low <= number < high``, halfway where floats allow."""
+    middle = float(low + (high - low) / 2)
+    return middle if low <= middle < high else float(low)
+
+
+def _fit_levels(name: str, column: Column, max_bin: int, min_rows: int) -> FeatureBins:
+    present = [v for v in column if v is not None]
+    distinct, counts = np.unique(np.array(present, dtype=str), return_counts=True)
+    order = sorted(range(len(distinct)), key=lambda i: (-counts[i], distinct[i]))
+    kept = [i for i in order if counts[i] >= min_rows]
+    if len(kept) > max_bin or len(kept) < len(order):
+        kept = kept[: max_bin - 1]
+    return FeatureBins(
+        name,
+        category=True,
+        levels=tuple(sorted(str(distinct[i]) for i in kept)),
+        has_other=len(kept) < len(order),
+        has_missing=len(present) < len(column),
+    )

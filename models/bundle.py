@@ -1,0 +1,170 @@
+"""Stored models: each party's half as JSON, tied by digests; never pickle.
+
+Every half carries the id of the model and a random salt, so that its digest commits to it without telling anything about
+it. The guest's half records the digests of all other halves; a host answers only for the half it is asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from models.binning import FeatureBins
+from models.errors import ModelError
+from models.splits import Mask, Split, goes_left
+from models.table import Table
+from models.trees import Node, Owner, Tree
+
+FORMAT: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """What one party knows of a joint model: its bins and its cuts, in the order of their handles."""
+
+    model_id: str
+    party: Owner
+    bins: tuple[FeatureBins, ...]
+    splits: tuple[Split, ...]
+    salt: str = field(default_factory=lambda: os.urandom(16).hex(), repr=False)
+
+    def routes(self, table: Table) -> Mask:
+        """Which rows go left at each cut, shape ``(n_splits, n_rows)``.
+
+        Raises:
+            ModelError: ``missing_columns`` if the table lacks a column the cuts need.
+        """
+        used = sorted({s.feature for s in self.splits})
+        absent = [self.bins[f].name for f in used if self.bins[f].name not in table.columns]
+        if absent:
+            raise ModelError(
+                "missing_columns",
+                f"The model needs columns that are not given: {', '.join(absent)}.",
+                f"缺少模型所需的列：{'、'.join(absent)}。",
+            )
+        codes = {f: self.bins[f].encode(table.columns[self.bins[f].name]) for f in used}
+        if not self.splits:
+            return np.empty((0, len(table)), dtype=bool)
+        return np.stack([goes_left(s, self.bins[s.feature], codes[s.feature]) for s in self.splits])
+
+    def to_json(self) -> dict[str, Any]:
+        return {"format": FORMAT, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Half:
+        _check_format(data)
+        try:
+            bins = tuple(
+                FeatureBins(**{**b, "edges": tuple(b["edges"]), "levels": tuple(b["levels"])}) for b in data["bins"]
+            )
+            splits = tuple(Split(**s) for s in data["splits"])
+            return cls(data["model_id"], data["party"], bins, splits, data["salt"])
+        except (KeyError, TypeError) as error:
+            raise _unreadable() from error
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON, hexadecimal."""
+        return digest(self.to_json())
+
+
+@dataclass(frozen=True, slots=True)
+class JointModel:
+    """The guest's half: all trees with their leaves, its own cuts, and the digest of every host's half.
+
+    Attributes:
+        base_margin: log-odds where boosting started.
+        host_digests: host → digest of its half.
+        details: parameters and provenance, JSON-compatible; no row, no id.
+    """
+
+    own: Half
+    trees: tuple[Tree, ...]
+    base_margin: float
+    host_digests: Mapping[Owner, str]
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def model_id(self) -> str:
+        return self.own.model_id
+
+    def n_splits(self, owner: Owner) -> int:
+        """How many cuts of ``owner`` the trees refer to."""
+        return sum(node.owner == owner for tree in self.trees for node in tree)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "own": self.own.to_json(),
+            "trees": [[asdict(node) for node in tree] for tree in self.trees],
+            "base_margin": self.base_margin,
+            "host_digests": dict(self.host_digests),
+            "details": dict(self.details),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> JointModel:
+        _check_format(data)
+        try:
+            trees = tuple([Node(**node) for node in tree] for tree in data["trees"])
+            return cls(
+                Half.from_json(data["own"]), trees, float(data["base_margin"]), data["host_digests"], data["details"]
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise _unreadable() from error
+
+    def digest(self) -> str:
+        return digest(self.to_json())
+
+
+def digest(data: Mapping[str, Any]) -> str:
+    """SHA-256 of JSON with sorted keys and no spaces, hexadecimal."""
+    canonical = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def save(path: Path, data: Mapping[str, Any]) -> None:
+    """Write JSON readable by the owner only, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(data, file, ensure_ascii=False, indent=1, allow_nan=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read what ``save`` wrote. Raises ``ModelError`` if it is absent or not JSON."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            "bundle_unreadable",
+            f"The model file {path.name} is missing or damaged. Train again or restore it.",
+            f"模型文件 {path.name} 缺失或损坏，请重新训练或恢复该文件。",
+        ) from error
+    if not isinstance(data, dict):
+        raise _unreadable()
+    return data
+
+
+def _check_format(data: Mapping[str, Any]) -> None:
+    if data.get("format") != FORMAT:
+        raise ModelError(
+            "bundle_format",
+            f"The model file has another format; this release reads format {FORMAT}.",
+            f"模型文件格式不符，本版本读取格式 {FORMAT}。",
+        )
+
+
+def _unreadable() -> ModelError:
+    return ModelError("bundle_unreadable", "The model file lacks fields or has wrong ones.", "模型文件字段缺失或有误。")

@@ -1,0 +1,157 @@
+"""Ways to cut a node in two, the rows each puts left, and what each gains.
+
+A feature with ``B`` regular bins offers: numeric, ``code <= t`` for every ``t`` (missing right, and once more missing left
+where missing occurs, and "missing against all"); category, ``code == level`` one against the rest. All candidates of a party
+stand in one list, ordered by feature, threshold, direction: that order settles ties.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.binning import Codes, FeatureBins
+from models.losses import SCALE, Floats, Integers
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One cut, in terms of codes.
+
+    Attributes:
+        feature: index of the feature among its owner's.
+        code: numeric: rows with ``code <= this`` go left; category: rows with ``code == this``.
+        missing_left: numeric only: where rows with a missing value go.
+    """
+
+    feature: int
+    code: int
+    missing_left: bool
+
+
+def goes_left(split: Split, bins: FeatureBins, codes: Codes) -> Mask:
+    """Which rows go left. ``codes``: of this feature, shape ``(n_rows,)``. Unseen levels go right."""
+    if bins.category:
+        return codes == split.code
+    left = codes <= split.code
+    return left | (codes == bins.missing_code) if split.missing_left else left & (codes != bins.missing_code)
+
+
+def default_side(split: Split, bins: FeatureBins, codes: Codes) -> Split:
+    """``split`` with missing values sent to the larger side, if none of the node's fitted rows (``codes``) is missing."""
+    if bins.category or bool((codes == bins.missing_code).any()):
+        return split
+    n_left = int((codes <= split.code).sum())
+    return replace(split, missing_left=2 * n_left > len(codes))
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """All candidates of one party's features, over its bins laid end to end (``n_bins`` in all).
+
+    Feature ``f`` has the bins ``starts[f] .. starts[f] + bins[f].n_bins - 1``. The left side of candidate ``j`` holds the bins
+    ``first[j] .. last[j]`` and, if not -1, the bin ``missing[j]``.
+    """
+
+    bins: tuple[FeatureBins, ...]
+    splits: tuple[Split, ...] = field(init=False)
+    starts: NDArray[np.intp] = field(init=False)
+    first: NDArray[np.intp] = field(init=False)
+    last: NDArray[np.intp] = field(init=False)
+    missing: NDArray[np.intp] = field(init=False)
+
+    def __post_init__(self) -> None:
+        starts = np.concatenate([[0], np.cumsum([b.n_bins for b in self.bins])]).astype(np.intp)
+        splits = [s for f, b in enumerate(self.bins) for s in _splits_of(f, b)]
+        start = np.array([starts[s.feature] for s in splits], dtype=np.intp)
+        code = np.array([s.code for s in splits], dtype=np.intp)
+        category = np.array([self.bins[s.feature].category for s in splits], dtype=bool)
+        missing_bin = np.array([starts[s.feature] + self.bins[s.feature].missing_code for s in splits], dtype=np.intp)
+        missing_left = np.array([s.missing_left for s in splits], dtype=bool)
+        for name, value in (
+            ("splits", tuple(splits)),
+            ("starts", starts),
+            ("first", np.where(category, start + code, start)),
+            ("last", start + code),
+            ("missing", np.where(missing_left, missing_bin, -1)),
+        ):
+            object.__setattr__(self, name, value)
+
+    @property
+    def n_bins(self) -> int:
+        return int(self.starts[-1])
+
+    def __len__(self) -> int:
+        return len(self.splits)
+
+    def flat(self, codes: Codes) -> NDArray[np.intp]:
+        """Positions among all bins, shape ``(n_features, n_rows)``, of codes as ``binning.encode`` gives them."""
+        return codes + self.starts[:-1, None]
+
+    def left(self, per_bin: Integers) -> Integers:
+        """Left side of every candidate, from any integer per bin (counts, sums): shape ``(n_candidates,)``."""
+        running = np.concatenate([[0], np.cumsum(per_bin)])
+        inside = running[self.last + 1] - running[self.first]
+        return inside + np.where(self.missing >= 0, per_bin[self.missing], 0)
+
+
+def _splits_of(feature: int, bins: FeatureBins) -> list[Split]:
+    if bins.category:
+        return [Split(feature, code, False) for code in range(bins.n_bins)]
+    splits = []
+    for code in range(bins.n_regular):
+        last = code == bins.n_regular - 1
+        if not last or bins.has_missing:
+            splits.append(Split(feature, code, False))
+        if not last and bins.has_missing:
+            splits.append(Split(feature, code, True))
+    return splits
+
+
+@dataclass(frozen=True, slots=True)
+class SplitRules:
+    """What a cut must satisfy, under LightGBM's names."""
+
+    reg_lambda: float
+    min_split_gain: float
+    min_child_weight: float
+
+
+def gains(g_left: Integers, h_left: Integers, g_all: int, h_all: int, rules: SplitRules) -> Floats:
+    """Gain of each cut: Chen & Guestrin (2016), eq. 7, without the factor 1/2; -inf where ``rules`` forbid it.
+
+    Args:
+        g_left, h_left: fixed-point sums of the left sides.
+        g_all, h_all: the same of the whole node.
+    """
+    gl, hl = g_left / SCALE, h_left / SCALE
+    gr, hr = (g_all - g_left) / SCALE, (h_all - h_left) / SCALE
+    g, h = g_all / SCALE, h_all / SCALE
+    lam = rules.reg_lambda
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gain: Floats = gl * gl / (hl + lam) + gr * gr / (hr + lam) - g * g / (h + lam)
+    allowed = (np.minimum(hl, hr) >= rules.min_child_weight) & (np.minimum(hl, hr) > 0) & (gain > rules.min_split_gain)
+    return np.where(allowed, gain, -np.inf)
+
+
+def leaf_value(g_all: int, h_all: int, reg_lambda: float, learning_rate: float) -> float:
+    """Newton step of a leaf: Chen & Guestrin (2016), eq. 5, shrunken."""
+    return -learning_rate * (g_all / SCALE) / (h_all / SCALE + reg_lambda)
+
+
+def best_of(candidate_gains: Sequence[Floats]) -> tuple[int, tuple[int, ...]]:
+    """The party with the best candidate and all of its candidates that tie for it; ``(-1, ())`` if none may be used.
+
+    Earlier parties win ties between parties; ties within a party are its own to settle, so that a shuffled order of
+    candidates cannot change the model.
+    """
+    tops = [float(np.max(g, initial=-np.inf)) for g in candidate_gains]
+    party = int(np.argmax(tops)) if tops else -1
+    if party < 0 or tops[party] == -np.inf:
+        return -1, ()
+    return party, tuple(int(j) for j in np.flatnonzero(candidate_gains[party] == tops[party]))
