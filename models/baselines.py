@@ -57,9 +57,10 @@ def fit_baseline(table: Table, label: Floats, parameters: BoostingParameters) ->
 
 
 def _frame(table: Table, levels: dict[str, list[str]]) -> pd.DataFrame:
+    """Numbered columns: LightGBM refuses names with punctuation."""
     return pd.DataFrame(
         {
-            name: pd.Categorical(column, categories=levels[name]) if name in levels else column
-            for name, column in table.columns.items()
+            f"f{i}": pd.Categorical(column, categories=levels[name]) if name in levels else column
+            for i, (name, column) in enumerate(table.columns.items())
         }
     )

@@ -15,8 +15,6 @@ Texts name columns, counts and files, never a value, an id or a label of an appl
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 
 class LianmoError(Exception):
     """What happened, in two languages.
@@ -27,7 +25,7 @@ class LianmoError(Exception):
         chinese: the same in Chinese.
     """
 
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
 
     def __init__(self, code: str, english: str, chinese: str) -> None:
         super().__init__(f"{english}\n{chinese}")

@@ -44,6 +44,8 @@ class TrainingJob:
         label: 0/1 per row of ``table``, 1 = default.
         new_cipher: number of encryptions to come → a fresh key.
         arrange: indices of the common rows → their use.
+        watch: told after each tree.
+        opened: told once all hosts have agreed to the terms, before the first tree.
     """
 
     model_id: str
@@ -55,7 +57,7 @@ class TrainingJob:
     new_cipher: Callable[[int], SecretCipher]
     arrange: Callable[[NDArray[np.intp]], Arrangement]
     watch: Callable[[Progress], None] = lambda _: None
-    before_boosting: Callable[[JointBoosting], None] = lambda _: None
+    opened: Callable[[JointBoosting], None] = lambda _: None
 
 
 def train(job: TrainingJob) -> Script[Trained]:
@@ -73,8 +75,8 @@ def train(job: TrainingJob) -> Script[Trained]:
         job.new_cipher(arrangement.n_fit * job.parameters.n_estimators),
         job.parameters,
         job.watch,
+        job.opened,
     )
-    job.before_boosting(boosting)
     fitted = yield from boosting.fit()
     yield {host: Goodbye(code="") for host in job.hosts}
     return Trained(arrangement, fitted)

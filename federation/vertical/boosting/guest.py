@@ -92,6 +92,7 @@ class JointBoosting:
     cipher: SecretCipher
     parameters: BoostingParameters
     watch: Callable[[Progress], None] = lambda _: None
+    opened: Callable[[JointBoosting], None] = lambda _: None
     packing: PairPacking = field(init=False)
     own: OwnFeatures = field(init=False)
     terms: dict[PartyId, Ready] = field(init=False, default_factory=dict)
@@ -108,6 +109,7 @@ class JointBoosting:
         """The whole training. Raises ``RemoteProtocolError`` naming a host whose answers do not fit."""
         p, rows = self.parameters, self.rows
         yield from self._open()
+        self.opened(self)
         label = rows.label[: rows.n_fit]
         base = base_margin(label)
         margin = np.full(len(rows.table), base)

@@ -1,0 +1,67 @@
+"""What each party learnt in a run, made from the messages that really passed."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from federation.errors import PartyId
+from federation.messages import Message
+
+
+@dataclass(slots=True)
+class _Flow:
+    count: int = 0
+    n_bytes: int = 0
+
+
+@dataclass(slots=True)
+class Transcript:
+    """A ``Witness`` that counts messages and bytes between the guest and each host; it keeps no content."""
+
+    guest: PartyId
+    flows: dict[tuple[PartyId, PartyId, type[Message]], _Flow] = field(default_factory=dict)
+
+    def __call__(self, sender: PartyId, receiver: PartyId, message: Message, n_bytes: int) -> None:
+        key = (sender or self.guest, receiver or self.guest, type(message))
+        flow = self.flows.setdefault(key, _Flow())
+        flow.count += 1
+        flow.n_bytes += n_bytes
+
+    def traffic(self) -> Mapping[PartyId, Mapping[str, int]]:
+        """party → ``{"sent", "received"}`` in bytes."""
+        parties: dict[PartyId, dict[str, int]] = {self.guest: {"sent": 0, "received": 0}}
+        for (sender, receiver, _), flow in self.flows.items():
+            parties.setdefault(sender, {"sent": 0, "received": 0})["sent"] += flow.n_bytes
+            parties.setdefault(receiver, {"sent": 0, "received": 0})["received"] += flow.n_bytes
+        return parties
+
+    def disclosures(self) -> list[dict[str, str | int]]:
+        """One row per receiver, sender and kind of message: how often, how many bytes, and what it told the receiver."""
+        rows: list[dict[str, str | int]] = []
+        for (sender, receiver, kind), flow in sorted(self.flows.items(), key=lambda item: (item[0][1], item[0][0])):
+            english, chinese = revealed_by(kind)
+            rows.append(
+                {
+                    "receiver": receiver,
+                    "sender": sender,
+                    "message": kind.kind,
+                    "count": flow.count,
+                    "bytes": flow.n_bytes,
+                    "reveals": english,
+                    "reveals_zh": chinese,
+                }
+            )
+        return rows
+
+
+def revealed_by(kind: type[Message]) -> tuple[str, str]:
+    """The ``Reveals to`` sentences of a message's docstring, in English and Chinese. Raises ``ValueError`` without them."""
+    text = inspect.getdoc(kind) or ""
+    english = re.search(r"Reveals to [a-z]+: (.+?)(?=\n[^\s]*向|\Z)", text, re.DOTALL)
+    chinese = re.search(r"向[^\n：]+透露：(.+)", text, re.DOTALL)
+    if not english or not chinese:
+        raise ValueError(f"{kind.__name__} does not say what it reveals")
+    return " ".join(english[1].split()), "".join(chinese[1].split())

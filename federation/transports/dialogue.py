@@ -1,0 +1,134 @@
+"""Two ends of a dialogue over a relay: the guest asks (``RelayWire``), a host answers (``serve_responder``).
+
+A request has the next number of the guest's own to that host; the reply echoes it. So a reply that comes
+twice, late or unasked is recognised without looking into it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+
+from federation.errors import PartyId, RemoteProtocolError, TransportError
+from federation.transports.link import Link, Parcel
+
+
+class RelayWire:
+    """The guest's ``Wire`` (see ``federation.script``) over a link; hosts work at the same time.
+
+    Args:
+        link: an entered link of the guest.
+        deadline_seconds: longest wait for all replies of one exchange.
+        join_seconds: longest wait for the parties of an exchange to join.
+    """
+
+    def __init__(self, link: Link, *, deadline_seconds: float = 600.0, join_seconds: float = 60.0) -> None:
+        self._link = link
+        self._deadline_seconds = deadline_seconds
+        self._join_seconds = join_seconds
+        self._asked: Counter[PartyId] = Counter()
+
+    def exchange(self, frames: Mapping[PartyId, bytes]) -> Mapping[PartyId, bytes]:
+        """Send one frame to each party and return one reply of each.
+
+        Raises:
+            TransportError: "party_absent", "party_left", "party_timeout", or what became of the relay.
+            RemoteProtocolError: "answered_twice", "out_of_turn", "too_large".
+        """
+        join_by = time.monotonic() + self._join_seconds
+        for party in frames:
+            self._await(party, join_by)
+        for party, frame in frames.items():
+            self._asked[party] = self._link.send(party, frame)
+        replies: dict[PartyId, bytes] = {}
+        until = time.monotonic() + self._deadline_seconds
+        while waiting := [party for party in frames if party not in replies]:
+            try:
+                parcel = self._link.receive(until - time.monotonic(), watch=waiting)
+            except TimeoutError:
+                raise _too_slow(waiting[0], self._deadline_seconds) from None
+            self._check(parcel, waiting)
+            replies[parcel.sender] = parcel.payload
+        return {party: replies[party] for party in frames}
+
+    def _await(self, party: PartyId, join_by: float) -> None:
+        try:
+            self._link.await_party(party, join_by - time.monotonic())
+        except TimeoutError:
+            raise _absent(party, self._join_seconds) from None
+
+    def _check(self, parcel: Parcel, waiting: Collection[PartyId]) -> None:
+        if parcel.sender in waiting and parcel.number == self._asked[parcel.sender]:
+            return
+        if 0 < parcel.number <= self._asked[parcel.sender]:
+            raise RemoteProtocolError(
+                parcel.sender,
+                "answered_twice",
+                "it answered the same request a second time.",
+                "对同一请求作了第二次应答。",
+            )
+        raise RemoteProtocolError(
+            parcel.sender, "out_of_turn", "it sent a message nobody asked for.", "发来了未经请求的消息。"
+        )
+
+
+def serve_responder(
+    link: Link, answer: Callable[[bytes], tuple[bytes, bool]], guest: PartyId, *, idle_seconds: float
+) -> None:
+    """Answer the guest until the session is over; messages of anybody else are dropped unread.
+
+    Args:
+        link: an entered link of a host.
+        answer: a request to a reply, and whether the session is finished once the reply is sent.
+        guest: the party that may ask.
+        idle_seconds: longest wait for the guest's next request.
+
+    Raises:
+        TransportError: the guest did not come, left before it said goodbye, or was silent for too long.
+        RemoteProtocolError: the guest's requests are out of order, or too large.
+    """
+    finished = False
+    asked = 0
+    while not finished:
+        request = _next_request(link, guest, idle_seconds)
+        asked += 1
+        if request.number != asked:
+            raise RemoteProtocolError(
+                guest, "out_of_turn", "its requests do not follow one another.", "其请求次序不连续。"
+            )
+        reply, finished = answer(request.payload)
+        link.send(guest, reply, request.number)
+
+
+def _next_request(link: Link, guest: PartyId, idle_seconds: float) -> Parcel:
+    until = time.monotonic() + idle_seconds
+    try:
+        link.await_party(guest, idle_seconds)
+    except TimeoutError:
+        raise _absent(guest, idle_seconds) from None
+    while True:
+        try:
+            parcel = link.receive(until - time.monotonic(), watch=(guest,))
+        except TimeoutError:
+            raise _too_slow(guest, idle_seconds) from None
+        if parcel.sender == guest:
+            return parcel
+
+
+def _absent(party: PartyId, seconds: float) -> TransportError:
+    return TransportError(
+        party,
+        "party_absent",
+        f"it did not join within {seconds:g} seconds. Is its node running?",
+        f"在 {seconds:g} 秒内未加入会话。其节点是否在运行？",
+    )
+
+
+def _too_slow(party: PartyId, seconds: float) -> TransportError:
+    return TransportError(
+        party,
+        "party_timeout",
+        f"it sent nothing for {seconds:g} seconds. Is its node still working? A longer deadline can be set.",
+        f"在 {seconds:g} 秒内没有应答。其节点是否仍在工作？可设置更长的期限。",
+    )

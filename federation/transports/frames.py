@@ -1,0 +1,86 @@
+"""What passes between a party and the relay: one frame is kind, name, body.
+
+    1 byte   kind: PART, LAST (a message's parts), JOINED, LEFT (control, only from the relay)
+    1 byte   length of the name
+    n bytes  name, UTF-8: the receiver on the way to the relay, the authenticated sender on the way from it
+    rest     body: 8 bytes number of the message, big-endian, then a piece of the payload; empty for control
+
+The relay reads kind and name only; numbers and payloads pass through it unread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import grpc
+
+PART: Final = 0
+LAST: Final = 1
+JOINED: Final = 2
+LEFT: Final = 3
+
+CHUNK_BYTES: Final = 1024 * 1024
+#: One chunk, its number and the longest name.
+FRAME_BYTES: Final = CHUNK_BYTES + 8 + 2 + 255
+#: The same limit as the codec: no message of a protocol is larger.
+MAX_MESSAGE_BYTES: Final = 256 * 1024 * 1024
+
+SERVICE: Final = "lianmo.Relay"
+JOIN: Final = "Join"
+
+#: Metadata keys; "-bin" lets gRPC carry any bytes, so names need not be ASCII.
+SESSION_KEY: Final = "session-bin"
+PARTY_KEY: Final = "party-bin"
+TICKET_KEY: Final = "ticket-bin"
+
+#: A peer whose machine vanished is noticed after 20 + 10 seconds.
+CHANNEL_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", FRAME_BYTES),
+    ("grpc.max_send_message_length", FRAME_BYTES),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.so_reuseport", 0),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """One side's papers, PEM: its certificate and key, and the authority both sides trust.
+
+    A party's certificate carries the party's name as its common name.
+    """
+
+    certificate: bytes
+    key: bytes
+    authority: bytes
+
+    def __repr__(self) -> str:
+        return "Tls(<redacted>)"
+
+    def for_server(self) -> Any:
+        return grpc.ssl_server_credentials(
+            [(self.key, self.certificate)], root_certificates=self.authority, require_client_auth=True
+        )
+
+    def for_channel(self) -> Any:
+        return grpc.ssl_channel_credentials(self.authority, self.key, self.certificate)
+
+
+def pack(kind: int, name: str, body: bytes = b"") -> bytes:
+    """Raises ValueError for a name of no bytes or over 255."""
+    encoded = name.encode()
+    if not 0 < len(encoded) < 256:
+        raise ValueError("a party's name has 1 to 255 bytes")
+    return bytes((kind, len(encoded))) + encoded + body
+
+
+def unpack(frame: bytes) -> tuple[int, str, bytes]:
+    """Kind, name, body. Raises ValueError for anything that is not a frame."""
+    if len(frame) < 3 or frame[0] > LEFT or len(frame) < 2 + frame[1] or not frame[1]:
+        raise ValueError("not a frame")
+    end = 2 + frame[1]
+    return frame[0], frame[2:end].decode(), frame[end:]

@@ -1,0 +1,169 @@
+"""A wire over HTTP, for scoring: each frame is one POST to the party's ``/v1/messages``, the reply is its body."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Final, Self
+
+import httpx
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from federation.codec import MAX_MESSAGE_BYTES
+from federation.errors import LocalProtocolError, PartyId, TransportError
+
+PATH: Final = "/v1/messages"
+FRAME_TYPE: Final = "application/octet-stream"
+#: Shorter than the 75 s for which our servers keep an idle connection, so that no frame meets a closing one.
+_IDLE_SECONDS: Final = 30.0
+
+
+class HttpWire:
+    """The guest's ``Wire`` (see ``federation.script``) over HTTP; to be entered before use, and shared by threads.
+
+    All parties of an exchange are asked at the same time; the first that fails ends the exchange. Proxies and
+    certificates named in environment variables are ignored: frames take no way that was not configured.
+
+    Args:
+        urls: party → base address of its service, such as ``https://tax.example:8443``.
+        deadline_seconds: longest wait for all replies of one exchange.
+        tls: authorities trusted and our own certificate; ``None``: the public authorities and no certificate.
+        max_reply_bytes: a larger reply is not read to its end.
+
+    Raises:
+        TransportError: "bad_address" if a party's address is none.
+    """
+
+    def __init__(
+        self,
+        urls: Mapping[PartyId, str],
+        *,
+        deadline_seconds: float = 10.0,
+        tls: ssl.SSLContext | None = None,
+        max_reply_bytes: int = MAX_MESSAGE_BYTES,
+    ) -> None:
+        self._urls = {party: _endpoint(party, url) for party, url in urls.items()}
+        self._deadline_seconds = deadline_seconds
+        self._tls = tls
+        self._max_reply_bytes = max_reply_bytes
+        self._open = ExitStack()
+        self._entered: tuple[BlockingPortal, httpx.AsyncClient] | None = None
+
+    def __enter__(self) -> Self:
+        session = httpx.AsyncClient(
+            headers={"content-type": FRAME_TYPE, "accept": FRAME_TYPE, "accept-encoding": "identity"},
+            verify=True if self._tls is None else self._tls,
+            timeout=None,  # one deadline for the whole exchange instead of one for each read  # noqa: S113
+            limits=httpx.Limits(max_connections=None, keepalive_expiry=_IDLE_SECONDS),
+            trust_env=False,
+        )
+        portal = self._open.enter_context(start_blocking_portal())
+        self._open.enter_context(portal.wrap_async_context_manager(session))
+        self._entered = portal, session
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close all connections; exchanges still under way fail."""
+        self._entered = None
+        self._open.close()
+
+    def exchange(self, frames: Mapping[PartyId, bytes]) -> Mapping[PartyId, bytes]:
+        """Send one frame to each party and return one reply of each.
+
+        Raises:
+            TransportError: "party_absent": no address, or nobody listens there; "party_timeout": too slow;
+                "party_failed": the connection broke, or what came back is no reply or too large.
+            LocalProtocolError: the wire is not open.
+        """
+        if self._entered is None:
+            raise LocalProtocolError("wire_closed", "The HTTP wire is not open.", "HTTP 通道尚未打开。")
+        for party in frames:
+            if party not in self._urls:
+                raise TransportError(party, "party_absent", "no address is configured for it.", "未配置其服务地址。")
+        portal, session = self._entered
+        return portal.call(self._exchange, session, frames)
+
+    async def _exchange(self, session: httpx.AsyncClient, frames: Mapping[PartyId, bytes]) -> dict[PartyId, bytes]:
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = {party: group.create_task(self._ask(session, party, frame)) for party, frame in frames.items()}
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return {party: task.result() for party, task in tasks.items()}
+
+    async def _ask(self, session: httpx.AsyncClient, party: PartyId, frame: bytes) -> bytes:
+        try:
+            async with (
+                asyncio.timeout(self._deadline_seconds),
+                session.stream("POST", self._urls[party], content=frame) as response,
+            ):
+                return await self._reply(party, response)
+        except TimeoutError:
+            raise TransportError(
+                party,
+                "party_timeout",
+                f"did not answer within {self._deadline_seconds:g} seconds.",
+                f"未在 {self._deadline_seconds:g} 秒内应答。",
+            ) from None
+        except httpx.ConnectError as error:
+            if _is_tls(error):
+                raise _failed(
+                    party,
+                    "no trusted connection; the certificates of the two sides do not fit",
+                    "无法建立可信连接，双方证书不匹配",
+                ) from None
+            raise TransportError(
+                party,
+                "party_absent",
+                "nobody listens at its address. Is its service running?",
+                "其服务地址无人监听，请确认该方服务已启动。",
+            ) from None
+        except httpx.HTTPError:
+            raise _failed(party, "the connection broke", "连接中断") from None
+
+    async def _reply(self, party: PartyId, response: httpx.Response) -> bytes:
+        if response.status_code != httpx.codes.OK:
+            status = response.status_code
+            raise _failed(party, f"it answered with HTTP status {status}", f"返回的 HTTP 状态码为 {status}")
+        reply = bytearray()
+        async for piece in response.aiter_raw():
+            reply += piece
+            if len(reply) > self._max_reply_bytes:
+                raise _failed(
+                    party,
+                    f"its reply is over the limit of {self._max_reply_bytes:,} bytes",
+                    f"应答超过 {self._max_reply_bytes:,} 字节上限",
+                )
+        return bytes(reply)
+
+
+def _endpoint(party: PartyId, url: str) -> httpx.URL:
+    try:
+        endpoint = httpx.URL(url.rstrip("/") + PATH)
+        if endpoint.scheme in ("http", "https") and endpoint.host and (endpoint.port or 0) < 2**16:
+            return endpoint
+    except httpx.InvalidURL:
+        pass
+    raise TransportError(
+        party,
+        "bad_address",
+        "its address is not a URL such as https://host.example:8443.",
+        "其服务地址不是有效的 URL，应形如 https://host.example:8443。",
+    )
+
+
+def _failed(party: PartyId, english: str, chinese: str) -> TransportError:
+    return TransportError(party, "party_failed", f"{english}.", f"{chinese}。")
+
+
+def _is_tls(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

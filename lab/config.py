@@ -1,0 +1,225 @@
+"""One TOML file says what a run is: who takes part, with which data, which model, which key.
+
+Unknown keys are errors, paths are relative to the file, and each party reads only its own section (``Party``).
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from federation.ciphers.paillier import MINIMUM_KEY_BITS
+from federation.ciphers.suite import CipherRules
+from federation.errors import KeyTooShort
+from federation.policy import HostPolicy
+from lab.errors import ConfigError
+from models.errors import LianmoError
+from models.parameters import BoostingParameters
+
+Transport = Literal["memory", "relay", "flower"]
+
+
+class Section(BaseModel):
+    """A table of the file: frozen, nothing unknown."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RunSection(Section):
+    """Attributes:
+    directory: where the run is written, whole or not at all.
+    party_seconds: how long a party may take to come.
+    answer_seconds: how long a party may take to answer one message.
+    """
+
+    name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    directory: Path = Path("runs/run")
+    transport: Transport = "relay"
+    party_seconds: float = Field(default=60.0, gt=0)
+    answer_seconds: float = Field(default=600.0, gt=0)
+
+
+class CipherSection(Section):
+    """Attributes:
+    insecure_allow_plaintext: accept the cipher ``plain``, which does not encrypt; every party must say so itself.
+    """
+
+    name: Literal["paillier", "plain"] = "paillier"
+    key_bits: int = 2048
+    insecure_allow_plaintext: bool = False
+
+    @property
+    def rules(self) -> CipherRules:
+        return CipherRules(MINIMUM_KEY_BITS, self.insecure_allow_plaintext)
+
+
+class SplitSection(Section):
+    """Which of the common rows fit, watch and test the model.
+
+    Attributes:
+        holdout: share of rows held out for testing, drawn at random within each class.
+        valid: share of the remaining rows that only watch, for early stopping.
+        time_column, holdout_from: out of time instead: rows with at least this value are held out; the column is no feature.
+    """
+
+    holdout: float = Field(default=0.3, gt=0, lt=1)
+    valid: float = Field(default=0.0, ge=0, lt=1)
+    time_column: str | None = None
+    holdout_from: float | None = None
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> Self:
+        if (self.time_column is None) != (self.holdout_from is None):
+            raise ValueError("time_column and holdout_from go together / time_column 与 holdout_from 须同时给出")
+        return self
+
+
+class Party(Section):
+    """One party's own data and rules.
+
+    Attributes:
+        party: its name in messages; the guest's is free, a host's looks like ``host:tax``.
+        data: CSV or Parquet file with one row per applicant.
+        id: column of identifiers.
+        label: guest only: column with 1 = default, 0 = not.
+        columns: features to use; all others by default.
+        drop: columns that are not features.
+        min_rows_per_bin: host: fewest rows behind any sum it shows.
+        min_rows: host: fewest applicants of a run.
+        insecure_allow_plaintext: host: take part in a run that does not encrypt.
+    """
+
+    party: str = Field(pattern=r"^[a-z][a-z0-9]*(:[a-z0-9][a-z0-9_-]*)?$", max_length=64)
+    data: Path
+    id: str = "id"
+    label: str | None = None
+    columns: tuple[str, ...] | None = None
+    drop: tuple[str, ...] = ()
+    min_rows_per_bin: int = Field(default=10, ge=0)
+    min_rows: int = Field(default=100, ge=1)
+    insecure_allow_plaintext: bool = False
+
+    @property
+    def policy(self) -> HostPolicy:
+        """What this party allows as a host."""
+        rules = CipherRules(MINIMUM_KEY_BITS, self.insecure_allow_plaintext)
+        return HostPolicy(min_rows_per_bin=self.min_rows_per_bin, min_rows=self.min_rows, cipher=rules)
+
+    @property
+    def slug(self) -> str:
+        """The name as part of a path."""
+        return self.party.replace(":", "-")
+
+
+class Config(Section):
+    """A whole run."""
+
+    run: RunSection = RunSection()
+    boosting: dict[str, Any] = Field(default_factory=dict)
+    cipher: CipherSection = CipherSection()
+    split: SplitSection = SplitSection()
+    guest: Party
+    hosts: tuple[Party, ...] = Field(min_length=1)
+
+    @property
+    def parameters(self) -> BoostingParameters:
+        return BoostingParameters(**self.boosting)
+
+    @property
+    def parties(self) -> tuple[Party, ...]:
+        """Guest first."""
+        return (self.guest, *self.hosts)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [p.party for p in self.parties]
+        if len(set(names)) != len(names):
+            raise ValueError("party names must differ / 各方名称不得重复")
+        if self.guest.label is None:
+            raise ValueError("guest.label is missing: the column with the outcome / 缺少 guest.label（标签列）")
+        if any(host.label is not None for host in self.hosts):
+            raise ValueError("a host has no label / 数据方不应设置 label")
+        return self
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a run's file.
+
+    Raises:
+        ConfigError: the file is absent, no TOML, or has unknown, missing or wrong keys; each is named.
+        KeyTooShort: ``cipher.key_bits`` under 2,048.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError("config_missing", f"Cannot read {path}.", f"无法读取 {path}。") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError("config_syntax", f"{path} is not TOML: {error}.", f"{path} 不是有效的 TOML：{error}。") from error
+    return parse_config(data, path.parent)
+
+
+def parse_config(data: dict[str, Any], base: Path) -> Config:
+    """A run from the content of its file; relative paths are taken from ``base``. Raises as ``load_config``."""
+    try:
+        config = Config.model_validate(data)
+    except ValidationError as error:
+        raise _config_error(error) from None
+    known = list(BoostingParameters.__dataclass_fields__)
+    for key in config.boosting:
+        if key not in known:
+            raise _wrong([_unknown(("boosting", key), known)])
+    try:
+        config.parameters  # noqa: B018 - checks ranges
+    except TypeError:
+        raise _wrong([("boosting: a value has a wrong type", "boosting：取值类型有误")]) from None
+    except LianmoError as error:
+        raise ConfigError("bad_parameter", f"[boosting] {error.english}", f"[boosting] {error.chinese}") from None
+    if config.cipher.name == "paillier" and config.cipher.key_bits < MINIMUM_KEY_BITS:
+        raise KeyTooShort(config.cipher.key_bits, MINIMUM_KEY_BITS)
+    guest, *hosts = (p.model_copy(update={"data": (base / p.data).resolve()}) for p in config.parties)
+    run = config.run.model_copy(update={"directory": (base / config.run.directory).resolve()})
+    return config.model_copy(update={"run": run, "guest": guest, "hosts": tuple(hosts)})
+
+
+def _config_error(error: ValidationError) -> ConfigError:
+    texts = []
+    for problem in error.errors(include_url=False, include_input=False):
+        where = tuple(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            texts.append(_unknown(where, _keys_beside(where)))
+        elif problem["type"] == "missing":
+            name = ".".join(where)
+            texts.append((f"{name} is missing", f"缺少 {name}"))
+        else:
+            name = ".".join(where)
+            texts.append((f"{name}: {problem['msg']}", f"{name}：取值有误（{problem['msg']}）"))
+    return _wrong(texts)
+
+
+def _keys_beside(where: tuple[str, ...]) -> list[str]:
+    sections: dict[str, type[Section]] = {
+        "run": RunSection,
+        "cipher": CipherSection,
+        "split": SplitSection,
+        "guest": Party,
+        "hosts": Party,
+    }
+    section = sections.get(where[0], Config) if len(where) > 1 else Config
+    return list(section.model_fields)
+
+
+def _unknown(where: tuple[str, ...], known: list[str]) -> tuple[str, str]:
+    name = ".".join(where)
+    close = difflib.get_close_matches(where[-1], known, n=1)
+    meant_en, meant_zh = (f"; did you mean {close[0]}?", f"，是否为 {close[0]}？") if close else ("", "")
+    return f"unknown key {name}{meant_en}", f"未知的配置项 {name}{meant_zh}"
+
+
+def _wrong(texts: list[tuple[str, str]]) -> ConfigError:
+    english = "; ".join(en for en, _ in texts)
+    chinese = "；".join(zh for _, zh in texts)
+    return ConfigError("config_wrong", f"The configuration has errors: {english}.", f"配置文件有误：{chinese}。")

@@ -1,0 +1,151 @@
+"""A party's file → a checked table. Messages name files, columns and counts, never a value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lab.config import Party
+from models.errors import DataError
+from models.losses import Floats
+from models.table import Column, Table
+
+
+def read_table(party: Party) -> Table:
+    """The party's features, without id and label.
+
+    Raises:
+        DataError: file absent, empty or unreadable; column absent, all missing, of one value, or infinite; ids empty or
+            repeated; no feature left.
+    """
+    return _table(party, _read(party))
+
+
+def read_labelled(party: Party, time_column: str | None = None) -> tuple[Table, Floats, Floats | None]:
+    """The guest's features, its labels (1 = default), and the values of ``time_column`` if one is named.
+
+    Raises:
+        DataError: as ``read_table``, and: label absent, not 0/1, missing somewhere, or of one class.
+    """
+    frame = _read(party)
+    assert party.label is not None
+    _need_columns(party, frame, [party.label, *([time_column] if time_column else [])])
+    label = pd.to_numeric(frame[party.label], errors="coerce").to_numpy(dtype=np.float64)
+    if not np.isin(label, (0.0, 1.0)).all():
+        n_wrong = int((~np.isin(label, (0.0, 1.0))).sum())
+        raise _error(
+            party,
+            "label_not_binary",
+            f"column '{party.label}' must hold 0 or 1 (1 = default); {n_wrong} rows do not",
+            f"标签列“{party.label}”只能为 0 或 1（1 表示违约），有 {n_wrong} 行不符",
+        )
+    if len(np.unique(label)) < 2:
+        raise _error(
+            party,
+            "one_class",
+            f"column '{party.label}' has only one class; a model needs defaults and non-defaults",
+            f"标签列“{party.label}”只有一个类别，建模需要同时有违约与未违约样本",
+        )
+    time = None
+    if time_column:
+        time = pd.to_numeric(frame[time_column], errors="coerce").to_numpy(dtype=np.float64)
+        if np.isnan(time).any():
+            raise _error(
+                party, "time_missing", f"time column '{time_column}' has rows without a number", f"时间列“{time_column}”存在非数值行"
+            )
+    left_out = [party.label, *([time_column] if time_column else [])]
+    return _table(party, frame.drop(columns=left_out)), label, time
+
+
+def _read(party: Party) -> pd.DataFrame:
+    path = party.data
+    try:
+        frame = _read_file(path, party.id)
+    except FileNotFoundError:
+        raise _error(party, "file_missing", f"file {path.name} does not exist", f"文件 {path.name} 不存在") from None
+    except pd.errors.EmptyDataError:
+        raise _empty(party) from None
+    except Exception as error:
+        raise _error(
+            party,
+            "file_unreadable",
+            f"file {path.name} cannot be read as CSV or Parquet ({type(error).__name__})",
+            f"文件 {path.name} 无法按 CSV 或 Parquet 读取（{type(error).__name__}）",
+        ) from None
+    if frame.empty:
+        raise _empty(party)
+    _need_columns(party, frame, [party.id])
+    return frame
+
+
+def _read_file(path: Path, id_column: str) -> pd.DataFrame:
+    if path.suffix.lower() in (".parquet", ".pq"):
+        return pd.read_parquet(path)
+    return pd.read_csv(path, dtype={id_column: str})
+
+
+def _table(party: Party, frame: pd.DataFrame) -> Table:
+    ids = frame[party.id]
+    texts = ids.astype(str).str.strip()
+    n_empty = int((ids.isna() | (texts == "")).sum())
+    if n_empty:
+        raise _error(
+            party, "empty_ids", f"id column '{party.id}' is empty in {n_empty} rows", f"标识列“{party.id}”有 {n_empty} 行为空"
+        )
+    n_repeated = int(texts.duplicated().sum())
+    if n_repeated:
+        raise _error(
+            party,
+            "duplicate_ids",
+            f"id column '{party.id}' repeats in {n_repeated} rows; keep one row per applicant",
+            f"标识列“{party.id}”有 {n_repeated} 行重复，每个申请人只应保留一行",
+        )
+    names = [c for c in (party.columns or frame.columns) if c != party.id and c not in party.drop]
+    _need_columns(party, frame, names)
+    if not names:
+        raise _error(party, "no_features", "no feature column is left", "没有可用的特征列")
+    return Table(tuple(texts), {name: _column(party, name, frame[name]) for name in names})
+
+
+def _column(party: Party, name: str, values: pd.Series) -> Column:
+    if values.isna().all():
+        raise _error(
+            party, "all_missing", f"column '{name}' has no value at all; drop it", f"列“{name}”全部缺失，请剔除"
+        )
+    if values.nunique(dropna=False) < 2:
+        raise _error(
+            party, "one_value", f"column '{name}' has one value in all rows; drop it", f"列“{name}”所有行取值相同，请剔除"
+        )
+    if not pd.api.types.is_numeric_dtype(values):
+        return np.array([None if missing else str(v) for v, missing in zip(values, values.isna(), strict=True)], dtype=object)
+    numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    n_infinite = int(np.isinf(numbers).sum())
+    if n_infinite:
+        raise _error(
+            party,
+            "infinite_values",
+            f"column '{name}' has infinite values in {n_infinite} rows; replace them or leave them empty",
+            f"列“{name}”有 {n_infinite} 行为无穷大，请替换或置空",
+        )
+    return numbers
+
+
+def _need_columns(party: Party, frame: pd.DataFrame, names: list[str]) -> None:
+    absent = [name for name in names if name not in frame.columns]
+    if absent:
+        raise _error(
+            party,
+            "column_missing",
+            f"file {party.data.name} has no column {', '.join(repr(a) for a in absent)}",
+            f"文件 {party.data.name} 缺少列 {'、'.join(absent)}",
+        )
+
+
+def _empty(party: Party) -> DataError:
+    return _error(party, "file_empty", f"file {party.data.name} has no rows", f"文件 {party.data.name} 没有数据行")
+
+
+def _error(party: Party, code: str, english: str, chinese: str) -> DataError:
+    return DataError(code, f"{party.party}: {english}.", f"{party.party}：{chinese}。")

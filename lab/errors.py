@@ -1,0 +1,25 @@
+"""Errors of the workbench itself (see the tree in ``models.errors``)."""
+
+from __future__ import annotations
+
+from models.errors import LianmoError
+
+
+class ConfigError(LianmoError):
+    """The configuration file or the command line cannot be used as it is."""
+
+    exit_code = 2
+
+
+class ServiceError(LianmoError):
+    """A service cannot do its work: a port, an endpoint, the record."""
+
+    exit_code = 7
+
+
+class ReportedError(LianmoError):
+    """What a party of the run, in a process of its own, left in its folder."""
+
+    def __init__(self, code: str, english: str, chinese: str, exit_code: int) -> None:
+        super().__init__(code, english, chinese)
+        self.exit_code = exit_code

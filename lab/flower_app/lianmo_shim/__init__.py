@@ -1,0 +1,1 @@
+"""The app Flower ships; the code is installed at every party."""

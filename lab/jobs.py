@@ -1,0 +1,95 @@
+"""What one party is given for one session: its own section of the configuration, and how to join. It lies in its own folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from lab.config import CipherSection, Config, Party, Section, SplitSection
+from models.bundle import save
+
+
+class LinkSection(Section):
+    """Where and as whom to join the relay."""
+
+    address: str
+    session: str
+    ticket: str
+
+
+class Job(Section):
+    """Attributes:
+    role: the guest leads, a host follows.
+    directory: the party's own folder: its job, its half of the model, its log.
+    """
+
+    role: Literal["guest", "host"]
+    model_id: str
+    party: Party
+    guest: str
+    directory: Path
+    link: LinkSection | None = None
+    party_seconds: float = 60.0
+    answer_seconds: float = 600.0
+
+
+class HostJob(Job):
+    """A data node's part."""
+
+    role: Literal["host"] = "host"
+
+
+class GuestJob(Job):
+    """The bank's part: what to train and how to test."""
+
+    role: Literal["guest"] = "guest"
+    hosts: tuple[str, ...]
+    boosting: dict[str, Any]
+    cipher: CipherSection
+    split: SplitSection
+
+
+def jobs_of(
+    config: Config, model_id: str, directory: Path, links: dict[str, LinkSection] | None = None
+) -> tuple[GuestJob, tuple[HostJob, ...]]:
+    """One job per party, each in ``directory/nodes/PARTY``."""
+
+    def common(party: Party) -> dict[str, Any]:
+        return {
+            "model_id": model_id,
+            "party": party,
+            "guest": config.guest.party,
+            "directory": node_directory(directory, party.party),
+            "link": links[party.party] if links else None,
+            "party_seconds": config.run.party_seconds,
+            "answer_seconds": config.run.answer_seconds,
+        }
+
+    guest = GuestJob(
+        **common(config.guest),
+        hosts=tuple(host.party for host in config.hosts),
+        boosting=config.boosting,
+        cipher=config.cipher,
+        split=config.split,
+    )
+    return guest, tuple(HostJob(**common(host)) for host in config.hosts)
+
+
+def node_directory(run: Path, party: str) -> Path:
+    """A party's own folder inside a run's."""
+    return run / "nodes" / party.replace(":", "-")
+
+
+def save_job(job: Job) -> Path:
+    """Write ``job.json`` into the party's folder, readable by its owner only."""
+    job.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = job.directory / "job.json"
+    save(path, json.loads(job.model_dump_json()))
+    return path
+
+
+def load_job(path: Path) -> GuestJob | HostJob:
+    """What ``save_job`` wrote."""
+    data = json.loads(path.read_text(encoding="utf-8"))
+    return GuestJob.model_validate(data) if data["role"] == "guest" else HostJob.model_validate(data)
