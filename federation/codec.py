@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import fields
-from functools import cache
 from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
@@ -44,7 +43,8 @@ def decode(
         max_bytes: frames above this size are refused unread.
 
     Raises:
-        RemoteProtocolError: with code ``too_large``, ``unreadable``, ``wrong_version``, ``unknown_kind`` or ``bad_value``.
+        RemoteProtocolError: with code ``too_large``, ``unreadable``, ``wrong_version``, ``unknown_kind`` or
+        ``bad_value``.
     """
     if len(frame) > max_bytes:
         raise RemoteProtocolError(
@@ -82,10 +82,14 @@ def decode(
     return cls(**dict(zip(hints, values, strict=True)))
 
 
-@cache
+_FIELD_TYPES: Final[dict[type[Message], dict[str, Any]]] = {}
+
+
 def _field_types(cls: type[Message]) -> dict[str, Any]:
-    hints = get_type_hints(cls)
-    return {f.name: hints[f.name] for f in fields(cls)}
+    if cls not in _FIELD_TYPES:
+        hints = get_type_hints(cls)
+        _FIELD_TYPES[cls] = {f.name: hints[f.name] for f in fields(cls)}
+    return _FIELD_TYPES[cls]
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -39,7 +39,7 @@ class Transcript:
         return parties
 
     def disclosures(self) -> list[dict[str, str | int]]:
-        """One row per receiver, sender and kind of message: how often, how many bytes, and what it told the receiver."""
+        """A row per receiver, sender and kind of message: how often, how many bytes, what it told the receiver."""
         rows: list[dict[str, str | int]] = []
         for (sender, receiver, kind), flow in sorted(self.flows.items(), key=lambda item: (item[0][1], item[0][0])):
             english, chinese = revealed_by(kind)
@@ -58,7 +58,7 @@ class Transcript:
 
 
 def revealed_by(kind: type[Message]) -> tuple[str, str]:
-    """The ``Reveals to`` sentences of a message's docstring, in English and Chinese. Raises ``ValueError`` without them."""
+    """What a message's docstring says it reveals, in English and Chinese. Raises ``ValueError`` without it."""
     text = inspect.getdoc(kind) or ""
     english = re.search(r"Reveals to [a-z]+: (.+?)(?=\n[^\s]*向|\Z)", text, re.DOTALL)
     chinese = re.search(r"向[^\n：]+透露：(.+)", text, re.DOTALL)

@@ -1,8 +1,8 @@
 """What a message is, and the three messages every protocol shares.
 
-Every message is a frozen dataclass whose fields are ``int | float | str | bool | bytes | tuple``; arrays travel as bytes whose
-dtype the message's docstring fixes. ``kind`` is part of the wire contract. Each docstring says its direction and, on
-lines of their own, what it ``Reveals to``: the disclosure table is made of those lines.
+Every message is a frozen dataclass whose fields are ``int | float | str | bool | bytes | tuple``; arrays travel as
+bytes whose dtype the message's docstring fixes. ``kind`` is part of the wire contract. Each docstring says its
+direction and, on lines of their own, what it ``Reveals to``: the disclosure table is made of those lines.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ class HostPolicy:
     """Attributes:
     min_rows_per_bin: fewest rows behind any sum or difference of sums shown (``models.cells``); also of each bin.
     min_rows: fewest applicants of a run.
-    max_blinded_ids: most identifiers that may be evaluated in one session, against guessing.
+    max_blinded_ids: most identifiers evaluated in one training session or one scoring message, against guessing.
     cipher: which keys are accepted.
     """
 

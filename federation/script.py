@@ -1,8 +1,8 @@
 """The one seam between protocol logic and I/O.
 
-A guest protocol is a *script*: a generator that yields ``{party: request}`` and is sent ``{party: reply}``. A host protocol
-is a *responder*: ``answer(request) -> reply``. A *wire* carries frames of bytes between them; it knows neither.
-``run`` drives a script over a wire, through the real codec whichever wire it is.
+A guest protocol is a *script*: a generator that yields ``{party: request}`` and is sent ``{party: reply}``. A host
+protocol is a *responder*: ``answer(request) -> reply``. A *wire* carries frames of bytes between them; it knows
+neither. ``run`` drives a script over a wire, through the real codec whichever wire it is.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ Witness = Callable[[PartyId, PartyId, Message, int], None]
 class Wire(Protocol):
     """Carries one frame to each named party and brings one frame back from each.
 
-    Raises ``TransportError`` naming the party that did not come, left or was too late, and ``RemoteProtocolError`` naming
-    one that answered twice, out of turn or with too much. Parties work at the same time where the wire can.
+    Raises ``TransportError`` naming the party that did not come, left or was too late, and ``RemoteProtocolError``
+    naming one that answered twice, out of turn or with too much. Parties work at the same time where the wire can.
     """
 
     def exchange(self, frames: Mapping[PartyId, bytes]) -> Mapping[PartyId, bytes]: ...

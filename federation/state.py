@@ -39,6 +39,6 @@ def _pack_array(value: Any) -> msgpack.ExtType:
     return msgpack.ExtType(_ARRAY, msgpack.packb([value.dtype.str, value.shape, value.tobytes()]))
 
 
-def _unpack_array(code: int, data: bytes) -> Any:
+def _unpack_array(_code: int, data: bytes) -> Any:
     dtype, shape, raw = msgpack.unpackb(data)
     return np.frombuffer(raw, dtype=np.dtype(dtype)).reshape(shape).copy()

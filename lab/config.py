@@ -63,7 +63,8 @@ class SplitSection(Section):
     Attributes:
         holdout: share of rows held out for testing, drawn at random within each class.
         valid: share of the remaining rows that only watch, for early stopping.
-        time_column, holdout_from: out of time instead: rows with at least this value are held out; the column is no feature.
+        time_column, holdout_from: out of time instead: rows with at least this value are held out; the column is no
+        feature.
     """
 
     holdout: float = Field(default=0.3, gt=0, lt=1)
@@ -158,7 +159,9 @@ def load_config(path: Path) -> Config:
     except OSError as error:
         raise ConfigError("config_missing", f"Cannot read {path}.", f"无法读取 {path}。") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError("config_syntax", f"{path} is not TOML: {error}.", f"{path} 不是有效的 TOML：{error}。") from error
+        raise ConfigError(
+            "config_syntax", f"{path} is not TOML: {error}.", f"{path} 不是有效的 TOML：{error}。"
+        ) from error
     return parse_config(data, path.parent)
 
 

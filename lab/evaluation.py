@@ -1,4 +1,4 @@
-"""Which rows fit and which test, and how much better the joint model is than the bank alone on the same held-out rows."""
+"""Which rows fit and which test, and how much the joint model gains over the bank alone on the same rows."""
 
 from __future__ import annotations
 
@@ -70,7 +70,8 @@ class Quality:
 def quality(label: Floats, margin: Floats, seed: int) -> Quality:
     """Quality of margins (higher is riskier) on held-out rows."""
     return Quality(
-        metrics.bootstrap(label, margin, metrics.auc, seed=seed), metrics.bootstrap(label, margin, metrics.ks, seed=seed)
+        metrics.bootstrap(label, margin, metrics.auc, seed=seed),
+        metrics.bootstrap(label, margin, metrics.ks, seed=seed),
     )
 
 

@@ -21,7 +21,7 @@ class Forecast:
         """One line in each language."""
         total, megabytes = self.seconds_per_tree * n_trees, self.bytes_per_tree * n_trees / 1e6
         return (
-            f"forecast: {self.seconds_per_tree:.2f} s per tree, {total:.0f} s and {megabytes:.0f} MB for {n_trees} trees",
+            f"forecast: {self.seconds_per_tree:.2f} s per tree; {n_trees} trees: {total:.0f} s, {megabytes:.0f} MB",
             f"预计：每棵树 {self.seconds_per_tree:.2f} 秒，{n_trees} 棵树约 {total:.0f} 秒、{megabytes:.0f} MB",
         )
 

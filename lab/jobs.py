@@ -1,4 +1,4 @@
-"""What one party is given for one session: its own section of the configuration, and how to join. It lies in its own folder."""
+"""What one party is given for one session, in its own folder: its section of the configuration, and how to join."""
 
 from __future__ import annotations
 

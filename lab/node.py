@@ -1,6 +1,7 @@
 """One party's part in one session, on its own machine: load the own file, join, lead or follow, keep the own half.
 
-Every party writes into its own folder only: ``model.json`` or ``half.json``, ``outcome.json``, and ``error.json`` if it failed.
+Every party writes into its own folder only: ``model.json`` or ``half.json``, ``outcome.json``, and ``error.json`` if
+it failed.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ log = logging.getLogger("lianmo.node")
 
 
 def take_part(job: GuestJob | HostJob) -> dict[str, Any]:
-    """Join the relay as ``job`` says and do this party's part; returns counts only. Raises what went wrong, after noting it."""
+    """Join the relay and do this party's part; returns counts only. Raises what went wrong, after noting it."""
     assert job.link
     try:
         with Link(job.link.address, job.link.session, job.party.party, job.link.ticket) as link:
@@ -77,7 +78,7 @@ class _Unable:
     def __init__(self, error: LianmoError) -> None:
         self._error = error
 
-    def answer(self, request: Message) -> Message:
+    def answer(self, request: Message) -> Message:  # noqa: ARG002
         raise self._error
 
 
@@ -118,7 +119,7 @@ def keep_half(job: HostJob, host: TrainingHost) -> dict[str, Any]:
 
 
 def lead(job: GuestJob, wire: Wire) -> dict[str, Any]:
-    """Train, test on the held-out rows beside a model of the bank alone, and store all of it in the bank's own folder."""
+    """Train, test beside a model of the bank alone on the held-out rows, and store all in the bank's own folder."""
     started = time.perf_counter()
     report = file_reporter(job.directory / "progress.jsonl")
     report(Event(stage="waiting"))

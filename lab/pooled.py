@@ -1,4 +1,5 @@
-"""The forbidden comparison: LightGBM on all parties' columns joined. Only where one person may see everything: demos, experiments.
+"""The forbidden comparison: LightGBM on all parties' columns joined. Only where one person may see everything: demos,
+experiments.
 
 Same rows, same parameters, same held-out rows as the joint run; what the joint model should reach without the joining.
 """

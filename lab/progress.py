@@ -83,7 +83,7 @@ def bar_reporter(progress: Progress, console: Console) -> Reporter:
 
 @contextmanager
 def watching(path: Path, console: Console) -> Iterator[None]:
-    """Follow the events in ``path`` with a bar while the block runs; on a console that is no terminal, only notes are printed."""
+    """Follow the events in ``path`` with a bar while the block runs; where there is no terminal, print notes only."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),

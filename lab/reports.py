@@ -1,12 +1,13 @@
-"""Pictures and a page of a finished run, for people: ROC and KS curves, metrics with intervals, what each party learnt."""
+"""Pictures and a page of a finished run, for people: curves, metrics with intervals, what each party learnt."""
 
 from __future__ import annotations
 
-import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import jinja2
+import markupsafe
 import numpy as np
 import pandas as pd
 
@@ -53,7 +54,7 @@ def draw_curves(scores: pd.DataFrame, path: Path) -> None:
 
 
 def _draw_ks(axes: Any, label: Floats, margin: Floats) -> None:
-    """Cumulative shares of defaults and non-defaults from the riskiest applicant on, and where they are furthest apart."""
+    """Shares of defaults and of the rest reached, from the riskiest applicant on, and where they are furthest apart."""
     x, y = metrics.roc_curve(label, margin)
     rejected = x * (1 - label.mean()) + y * label.mean()
     widest = int(np.argmax(np.abs(y - x)))
@@ -61,10 +62,15 @@ def _draw_ks(axes: Any, label: Floats, margin: Floats) -> None:
     axes.plot(rejected, x, color="#009E73", label="non-defaults")
     axes.vlines(rejected[widest], x[widest], y[widest], color="black", linewidth=1)
     axes.annotate(
-        f"KS {y[widest] - x[widest]:.3f}", (rejected[widest], (x[widest] + y[widest]) / 2), (6, 0), textcoords="offset points"
+        f"KS {y[widest] - x[widest]:.3f}",
+        (rejected[widest], (x[widest] + y[widest]) / 2),
+        (6, 0),
+        textcoords="offset points",
     )
     axes.set(
-        xlabel="share of applicants, riskiest first", ylabel="share reached", title="KS of the joint model, held-out rows"
+        xlabel="share of applicants, riskiest first",
+        ylabel="share reached",
+        title="KS of the joint model, held-out rows",
     )
     axes.legend(loc="lower right", frameon=False)
 
@@ -81,9 +87,24 @@ def curves_of(run: Path, guest: str) -> pd.DataFrame:
 def write_report(run: Path, result: dict[str, Any]) -> tuple[Path, Path]:
     """``curves.png`` and ``report.html`` (one file, no outside assets) into the run's directory; returns both paths."""
     scores = curves_of(run, result["guest"])
-    figure = run / "curves.png"
+    figure, drawing, page = run / "curves.png", run / "curves.svg", run / "report.html"
     draw_curves(scores, figure)
-    svg = io.StringIO()
-    draw_curves(scores, svg)  # type: ignore[arg-type]
-    page = run / "report.html"
+    draw_curves(scores, drawing)
+    svg = drawing.read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("lab"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters["interval"] = interval_text
+    html = environment.get_template("report.html").render(
+        r=result,
+        svg=markupsafe.Markup(svg[svg.index("<svg") :]),  # noqa: S704 - our own drawing
+        curves={name: english for name, (english, _) in CURVES.items()},
+        names_zh=NAMES_ZH,
+    )
+    page.write_text(html, encoding="utf-8")
     return figure, page
+
+
+def interval_text(interval: Mapping[str, float]) -> str:
+    """A point estimate with its interval, three decimals."""
+    return f"{interval['value']:.3f} ({interval['low']:.3f} – {interval['high']:.3f})"

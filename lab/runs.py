@@ -83,7 +83,7 @@ def _in_memory(config: Config, model_id: str, staging: Path) -> None:
 def _over_relay(config: Config, model_id: str, staging: Path) -> None:
     """One process per party, meeting at a relay in this process."""
     with _relay(config, model_id, staging) as (guest, hosts):
-        jobs = (guest, *hosts)
+        jobs: tuple[GuestJob | HostJob, ...] = (guest, *hosts)
         logs = {job.party.party: (job.directory / "log.txt").open("w") for job in jobs}
         processes = {
             job.party.party: subprocess.Popen(  # noqa: S603
@@ -108,7 +108,7 @@ def _over_relay(config: Config, model_id: str, staging: Path) -> None:
 def _under_flower(config: Config, model_id: str, staging: Path) -> None:
     """One Flower node per party; Flower carries one message to each, the session goes over the relay."""
     with _relay(config, model_id, staging) as (guest, hosts):
-        jobs = (guest, *hosts)
+        jobs: tuple[GuestJob | HostJob, ...] = (guest, *hosts)
         report = staging / "flower.json"
         settings = {"jobs": str(staging / "nodes"), "result": str(report)}
         names = [job.party.party for job in jobs]
@@ -139,7 +139,7 @@ def _relay(config: Config, model_id: str, staging: Path) -> Iterator[tuple[Guest
 
 
 def _raise_failures(jobs: Sequence[GuestJob | HostJob], codes: Mapping[str, int | str]) -> None:
-    """Raise the error of the party where things went wrong: a host's own error explains more than the guest's view of it."""
+    """Raise the error of the party where it arose: a host's own explains more than the guest's view of it."""
     errors = {}
     for job in jobs:
         path = job.directory / "error.json"

@@ -1,6 +1,8 @@
-"""The record of a run in MLflow (the only import of it): one parent run, one nested run per party, the bank's half registered.
+"""The record of a run in MLflow (the only import of it): one parent run, one nested run per party, the bank's half
+registered.
 
-What is logged is the bank's: settings, digests, counts, metrics, its own half of the model. No row, no id, nothing of a host's half.
+What is logged is the bank's: settings, digests, counts, metrics, its own half of the model. No row, no id, nothing of
+a host's half.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+import warnings
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,11 +44,14 @@ def record(run: Path, result: dict[str, Any], uri: str, artifacts: tuple[Path, .
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*input example.*")
     mlflow.set_tracking_uri(uri)
     registry = MlflowClient(uri)
     experiment = mlflow.get_experiment_by_name("lianmo")
     if experiment is None:
-        artifacts_at = Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts" if uri.startswith("sqlite:") else None
+        artifacts_at = (
+            Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts" if uri.startswith("sqlite:") else None
+        )
         experiment_id = mlflow.create_experiment("lianmo", artifacts_at.as_uri() if artifacts_at else None)
     else:
         experiment_id = experiment.experiment_id
@@ -53,7 +59,12 @@ def record(run: Path, result: dict[str, Any], uri: str, artifacts: tuple[Path, .
     with mlflow.start_run(experiment_id=experiment_id, run_name=result["name"]) as parent:
         run_id: str = parent.info.run_id
         mlflow.log_params(
-            {**result["parameters"], "cipher": result["cipher"], "key_bits": result["key_bits"], "transport": result["transport"]}
+            {
+                **result["parameters"],
+                "cipher": result["cipher"],
+                "key_bits": result["key_bits"],
+                "transport": result["transport"],
+            }
         )
         mlflow.set_tags(
             {"model_id": result["model_id"], "model_digest": result["digest"], "data_digest": result["data_digest"]}
@@ -64,7 +75,9 @@ def record(run: Path, result: dict[str, Any], uri: str, artifacts: tuple[Path, .
             mlflow.log_artifact(str(path))
         for party in (guest, *result["hosts"]):
             with mlflow.start_run(experiment_id=experiment_id, run_name=party, nested=True):
-                own = result["hosts"].get(party, {"data_digest": result["data_digest"], "n_rows": result["rows"]["bank"]})
+                own = result["hosts"].get(
+                    party, {"data_digest": result["data_digest"], "n_rows": result["rows"]["bank"]}
+                )
                 mlflow.set_tags({"party": party, "data_digest": own["data_digest"]})
                 numbers = {k: float(v) for k, v in own.items() if isinstance(v, int)}
                 mlflow.log_metrics({**numbers, **{f"bytes_{k}": float(v) for k, v in result["bytes"][party].items()}})
@@ -110,6 +123,8 @@ def _signature(model: JointModel) -> Any:
         ColSpec(DataType.string if bins.category else DataType.double, bins.name, required=False)
         for bins in model.own.bins
     ]
-    outputs = [ColSpec(DataType.double, "default_probability"), ColSpec(DataType.double, "points"), ColSpec(DataType.string, "band")]
+    outputs = [ColSpec(DataType.string, "id"), ColSpec(DataType.double, "default_probability")]
+    outputs += [ColSpec(DataType.long, "points", required=False), ColSpec(DataType.string, "band")]
+    outputs += [ColSpec(DataType.string, "unknown_at")]
     hosts = ParamSchema([ParamSpec("hosts", DataType.string, "{}")])
-    return ModelSignature(inputs=Schema(columns), outputs=Schema(outputs), params=hosts)
+    return ModelSignature(inputs=Schema([*columns]), outputs=Schema([*outputs]), params=hosts)

@@ -1,9 +1,9 @@
 """From raw columns to small integer codes: quantile bins, category levels, and a code of its own for missing values.
 
 Codes of one feature: ``0 .. n_regular-1`` are its regular bins (numeric: ascending intervals ``(edge[b-1], edge[b]]``;
-category: levels, then one bin of merged rare levels if there are any), ``n_regular`` is missing, ``n_regular + 1`` a level
-never seen in training. Equal-frequency binning follows LightGBM (Ke et al. 2017): cut where the running count reaches
-the mean of what is left.
+category: levels, then one bin of merged rare levels if there are any), ``n_regular`` is missing, ``n_regular + 1`` a
+level never seen in training. Equal-frequency binning follows LightGBM (Ke et al. 2017): cut where the running count
+reaches the mean of what is left.
 """
 
 from __future__ import annotations

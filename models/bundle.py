@@ -1,7 +1,7 @@
 """Stored models: each party's half as JSON, tied by digests; never pickle.
 
-Every half carries the id of the model and a random salt, so that its digest commits to it without telling anything about
-it. The guest's half records the digests of all other halves; a host answers only for the half it is asked for.
+Every half carries the id of the model and a random salt, so that its digest commits to it without telling anything
+about it. The guest's half records the digests of all other halves; a host answers only for the half it is asked for.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def save(path: Path, data: Mapping[str, Any]) -> None:
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 Sums of a node and of its sibling, of neighbouring cuts, and of a node and its parent can all be subtracted from each
 other. So the rule is about *cells*: the rows of one of two sibling nodes between two neighbouring shown cuts of a
-feature. Every cell must hold no row or at least ``floor`` rows, and a cut that was not shown for the parent is not shown
-for its children. Then every sum that is shown, and every difference of shown sums of one feature, is over a union of
-cells. (Across features nothing is promised: see ``docs/protocols/boosting.md``.) The classical name is threshold rule
-with complementary suppression (Hundepool et al., Statistical Disclosure Control, 2012, ch. 4).
+feature. Every cell must hold no row or at least ``floor`` rows, and a cut that was not shown for the parent is not
+shown for its children. Then every sum that is shown, and every difference of shown sums of one feature, is over a
+union of cells. (Across features nothing is promised: see ``docs/protocols/boosting.md``.) The classical name is
+threshold rule with complementary suppression (Hundepool et al., Statistical Disclosure Control, 2012, ch. 4).
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ def shown(candidates: Candidates, counts: Integers, floor: int, parent: Mask) ->
     for f, bins in enumerate(candidates.bins):
         own = slice(bounds[f], bounds[f + 1])
         cells = counts[:, candidates.starts[f] : candidates.starts[f + 1]]
-        rule = _shown_levels if bins.category else _shown_thresholds
-        mask[own] = rule(cells, bins.n_regular, floor, parent[own])
+        if bins.category:
+            mask[own] = _shown_levels(cells, floor, parent[own])
+        else:
+            mask[own] = _shown_thresholds(cells, bins.n_regular, floor, parent[own])
     return mask
 
 
@@ -42,9 +44,9 @@ def _whole(cell: Integers, floor: int) -> bool:
     return bool(np.all((cell == 0) | (cell >= floor)))
 
 
-def _shown_levels(cells: Integers, n_regular: int, floor: int, parent: Mask) -> Mask:
+def _shown_levels(cells: Integers, floor: int, parent: Mask) -> Mask:
     """One against the rest: each shown level is a cell, and so are all others together."""
-    mask = parent & np.array([_whole(c, floor) and c.sum() > 0 for c in cells.T], dtype=bool)
+    mask: Mask = parent & np.array([_whole(c, floor) and c.sum() > 0 for c in cells.T], dtype=bool)
     for level in np.argsort(cells.sum(axis=0), kind="stable"):
         if _whole(cells[:, ~mask].sum(axis=1), floor):
             break

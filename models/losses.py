@@ -1,7 +1,7 @@
 """Losses of boosting: first and second derivatives with respect to the margin, and their fixed-point form.
 
-The derivatives are turned into integers once, at the guest, and every sum over them is exact from there on. So a joint run
-and a pooled one, an encrypted and a plain one, see the same numbers whatever the order of addition.
+The derivatives are turned into integers once, at the guest, and every sum over them is exact from there on. So a
+joint run and a pooled one, an encrypted and a plain one, see the same numbers whatever the order of addition.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def ks(label: Floats, score: Floats) -> float:
 
 
 def bootstrap(label: Floats, score: Floats, metric: Metric, *, seed: int, n_resamples: int = 1000) -> Interval:
-    """95 % percentile interval of ``metric``; defaults and the rest are resampled apart, so both classes stay present."""
+    """95 % percentile interval; defaults and the rest are resampled apart, so both classes stay present."""
     draws = [metric(label[rows], score[rows]) for rows in _resamples(label, seed, n_resamples)]
     low, high = np.quantile(draws, [0.025, 0.975])
     return Interval(metric(label, score), float(low), float(high))

@@ -1,8 +1,8 @@
 """Ways to cut a node in two, the rows each puts left, and what each gains.
 
-A feature with ``B`` regular bins offers: numeric, ``code <= t`` for every ``t`` (missing right, and once more missing left
-where missing occurs, and "missing against all"); category, ``code == level`` one against the rest. All candidates of a party
-stand in one list, ordered by feature, threshold, direction: that order settles ties.
+A feature with ``B`` regular bins offers: numeric, ``code <= t`` for every ``t`` (missing right, and once more missing
+left where missing occurs, and "missing against all"); category, ``code == level`` one against the rest. All
+candidates of a party stand in one list, ordered by feature, threshold, direction: that order settles ties.
 """
 
 from __future__ import annotations
@@ -37,13 +37,14 @@ class Split:
 def goes_left(split: Split, bins: FeatureBins, codes: Codes) -> Mask:
     """Which rows go left. ``codes``: of this feature, shape ``(n_rows,)``. Unseen levels go right."""
     if bins.category:
-        return codes == split.code
-    left = codes <= split.code
-    return left | (codes == bins.missing_code) if split.missing_left else left & (codes != bins.missing_code)
+        return np.equal(codes, split.code)
+    left: Mask = codes <= split.code
+    missing: Mask = codes == bins.missing_code
+    return left | missing if split.missing_left else left & ~missing
 
 
 def default_side(split: Split, bins: FeatureBins, codes: Codes) -> Split:
-    """``split`` with missing values sent to the larger side, if none of the node's fitted rows (``codes``) is missing."""
+    """``split`` with missing sent to the larger side, if none of the node's fitted rows (``codes``) is missing."""
     if bins.category or bool((codes == bins.missing_code).any()):
         return split
     n_left = int((codes <= split.code).sum())
@@ -54,8 +55,8 @@ def default_side(split: Split, bins: FeatureBins, codes: Codes) -> Split:
 class Candidates:
     """All candidates of one party's features, over its bins laid end to end (``n_bins`` in all).
 
-    Feature ``f`` has the bins ``starts[f] .. starts[f] + bins[f].n_bins - 1``. The left side of candidate ``j`` holds the bins
-    ``first[j] .. last[j]`` and, if not -1, the bin ``missing[j]``.
+    Feature ``f`` has the bins ``starts[f] .. starts[f] + bins[f].n_bins - 1``. The left side of candidate ``j`` holds
+    the bins ``first[j] .. last[j]`` and, if not -1, the bin ``missing[j]``.
     """
 
     bins: tuple[FeatureBins, ...]
@@ -91,13 +92,14 @@ class Candidates:
 
     def flat(self, codes: Codes) -> NDArray[np.intp]:
         """Positions among all bins, shape ``(n_features, n_rows)``, of codes as ``binning.encode`` gives them."""
-        return codes + self.starts[:-1, None]
+        flat: NDArray[np.intp] = codes + self.starts[:-1, None]
+        return flat
 
     def left(self, per_bin: Integers) -> Integers:
         """Left side of every candidate, from any integer per bin (counts, sums): shape ``(n_candidates,)``."""
         running = np.concatenate([[0], np.cumsum(per_bin)])
-        inside = running[self.last + 1] - running[self.first]
-        return inside + np.where(self.missing >= 0, per_bin[self.missing], 0)
+        inside: Integers = running[self.last + 1] - running[self.first]
+        return np.add(inside, np.where(self.missing >= 0, per_bin[self.missing], 0))
 
 
 def _splits_of(feature: int, bins: FeatureBins) -> list[Split]:

@@ -1,7 +1,7 @@
 """Trees as the guest keeps them, and the walk through them.
 
-A node names the owner of its cut and the owner's handle, never a feature or a threshold: those stay in the owner's half.
-To predict, every owner tells for each of its cuts which rows go left; the walk needs nothing else.
+A node names the owner of its cut and the owner's handle, never a feature or a threshold: those stay in the owner's
+half. To predict, every owner tells for each of its cuts which rows go left; the walk needs nothing else.
 """
 
 from __future__ import annotations

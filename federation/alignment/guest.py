@@ -1,8 +1,8 @@
 """Which applicants do all parties know? Guest side.
 
-Private set intersection from an oblivious pseudorandom function (Freedman, Ishai, Pinkas & Reingold 2005; Jarecki & Liu 2010) with
-RFC 9497 as the function. The guest learns the intersection; a host learns which of its rows the guest then chooses.
-See docs/protocols/alignment.md.
+Private set intersection from an oblivious pseudorandom function (Freedman, Ishai, Pinkas & Reingold 2005; Jarecki &
+Liu 2010) with RFC 9497 as the function. The guest learns the intersection; a host learns which of its rows the guest
+then chooses. See docs/protocols/alignment.md.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from federation.alignment.messages import BlindedIds, EvaluatedIds, RowsAccepted, RowsChosen, Tokens, TokensWanted
-from federation.alignment.tokens import BATCH, TOKEN_BYTES, id_bytes, pieces, points_of, token_of
+from federation.alignment.tokens import BATCH, TOKEN_BYTES, id_bytes, pieces, tokens_from
 from federation.ciphers import oprf
 from federation.errors import PartyId, RemoteProtocolError
 from federation.expect import expect
@@ -35,13 +35,10 @@ def find_common(ids: Sequence[str], hosts: Sequence[PartyId]) -> Script[Position
         inputs = [id_bytes(i) for i in ids[start : start + BATCH]]
         blinded = [oprf.blind(data) for data in inputs]
         request = BlindedIds(points=b"".join(point for _, point in blinded))
-        replies = yield {host: request for host in hosts}
+        replies = yield dict.fromkeys(hosts, request)
+        scalars = [scalar for scalar, _ in blinded]
         for host in hosts:
-            evaluated = _points(host, expect(replies, host, EvaluatedIds).points, len(inputs))
-            tokens[host] += [
-                token_of(oprf.finalize(data, scalar, point))
-                for data, (scalar, _), point in zip(inputs, blinded, evaluated, strict=True)
-            ]
+            tokens[host] += tokens_from(host, inputs, scalars, expect(replies, host, EvaluatedIds).points)
     replies = yield {host: TokensWanted() for host in hosts}
     positions: dict[PartyId, NDArray[np.int64]] = {}
     for host in hosts:
@@ -62,12 +59,6 @@ def choose_rows(positions: Positions, rows: NDArray[np.intp]) -> Script[None]:
     for host in positions:
         if expect(replies, host, RowsAccepted).n_rows != len(rows):
             raise RemoteProtocolError(host, "bad_value", "accepted another number of rows.", "确认的行数不一致。")
-
-
-def _points(host: PartyId, data: bytes, count: int) -> list[bytes]:
-    if len(data) != count * oprf.POINT_BYTES:
-        raise RemoteProtocolError(host, "bad_value", "answered for another number of ids.", "返回的标识数量不符。")
-    return points_of(data)
 
 
 def _tokens(host: PartyId, data: bytes) -> list[bytes]:

@@ -54,7 +54,8 @@ class Tokens(Message, kind="alignment.tokens"):
 class RowsChosen(Message, kind="alignment.rows_chosen"):
     """Guest → host. ``positions``: uint32 per row of the run, where its token stood among ``Tokens``, in run order.
 
-    Reveals to host: which of its own rows take part, hence that these are applicants of the bank and known to all parties.
+    Reveals to host: which of its own rows take part, hence that these are applicants of the bank and known to all
+    parties.
     向数据方透露：其哪些行参与本次运行，即这些主体是该银行的申请人且为各方共有。
     """
 

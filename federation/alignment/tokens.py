@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from federation.ciphers.oprf import POINT_BYTES
+from federation.ciphers.oprf import POINT_BYTES, InvalidPoint, finalize
+from federation.errors import PartyId, RemoteProtocolError
 
 TOKEN_BYTES: Final = 16  # 2**-128 per pair of ids: at 10**6 by 10**6 a chance match has probability 3e-27
 #: Identifiers per message: 8,192 points are 256 KiB.
@@ -27,6 +28,25 @@ def pieces(data: bytes, size: int) -> Iterable[bytes]:
     if len(data) % size:
         raise ValueError("length is no multiple of the piece size")
     return (data[i : i + size] for i in range(0, len(data), size))
+
+
+def tokens_from(host: PartyId, inputs: Sequence[bytes], scalars: Sequence[bytes], evaluated: bytes) -> list[bytes]:
+    """Tokens of the guest's own inputs from a host's evaluated points, in the same order.
+
+    Raises:
+        RemoteProtocolError: another number of points, or one that is not on the curve.
+    """
+    if len(evaluated) != len(inputs) * POINT_BYTES:
+        raise RemoteProtocolError(host, "bad_value", "answered for another number of ids.", "返回的标识数量不符。")
+    try:
+        return [
+            token_of(finalize(data, scalar, point))
+            for data, scalar, point in zip(inputs, scalars, points_of(evaluated), strict=True)
+        ]
+    except InvalidPoint:
+        raise RemoteProtocolError(
+            host, "bad_point", "sent a point that is not on the curve.", "发送了不在曲线上的点。"
+        ) from None
 
 
 def points_of(data: bytes) -> list[bytes]:

@@ -1,10 +1,11 @@
 """Random powers of a fixed base, fast: windowed tables (Brickell, Gordon, McCurley & Wilson 1992) with short exponents.
 
 Paillier needs a random ``r**n mod n²`` per ciphertext. Damgård, Jurik & Nielsen (2010, "A generalization of Paillier's
-public-key system with applications to electronic voting", §4.2) replace it by ``h_s**a`` with a fixed ``h_s = h**n mod n²``, ``h = -y² mod n``,
-and a random ``a``. We take ``a`` of twice the security level (224 bits for 2,048-bit keys, 256 for 3,072): the
-assumption is that such short powers cannot be told from random elements of the group that ``h_s`` generates (short-exponent
-indistinguishability; the best known attack is a kangaroo walk of 2**112 steps). See docs/adr/0004-short-exponents.md.
+public-key system with applications to electronic voting", §4.2) replace it by ``h_s**a`` with a fixed ``h_s = h**n
+mod n²``, ``h = -y² mod n``, and a random ``a``. We take ``a`` of twice the security level (224 bits for 2,048-bit
+keys, 256 for 3,072): the assumption is that such short powers cannot be told from random elements of the group that
+``h_s`` generates (short-exponent indistinguishability; the best known attack is a kangaroo walk of 2**112 steps). See
+docs/adr/0004-short-exponents.md.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class FixedBase:
 
     def powers(self, digits: NDArray[np.uint16]) -> Integers:
         """``base ** exponent`` for each column of ``digits``: one multiplication per digit, column by column."""
-        product = self.tables[0][digits[0]]
+        product: Integers = self.tables[0][digits[0]]
         for table, digit in zip(self.tables[1:], digits[1:], strict=True):
             product = product * table[digit] % self.modulus
         return product

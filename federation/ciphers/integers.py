@@ -1,4 +1,4 @@
-"""Big-integer arithmetic: gmpy2 where it is installed, Python's own integers otherwise (exact, but several times slower)."""
+"""Big integers: gmpy2 where it is installed, Python's own otherwise (exact, but several times slower)."""
 
 from __future__ import annotations
 

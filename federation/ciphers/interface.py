@@ -1,7 +1,8 @@
 """What protocols ask of an additively homomorphic cipher.
 
-The key holder (guest) has a ``SecretCipher``; everybody else a ``PublicCipher``. On the wire a ciphertext is a fixed number of
-bytes; in memory it is an opaque ``Integer``. Plaintexts are signed integers of magnitude below ``2**(plaintext_bits - 1)``.
+The key holder (guest) has a ``SecretCipher``; everybody else a ``PublicCipher``. On the wire a ciphertext is a fixed
+number of bytes; in memory it is an opaque ``Integer``. Plaintexts are signed integers of magnitude below
+``2**(plaintext_bits - 1)``.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class PublicCipher(ABC):
 
     @abstractmethod
     def rerandomise(self, ciphertexts: Sequence[Integer]) -> list[Integer]:
-        """Same plaintexts, fresh randomness: what comes out cannot be told from fresh encryptions by the key holder's peers,
+        """Same plaintexts, fresh randomness: what comes out cannot be told from fresh encryptions by the key holder's
+        peers,
         nor matched by the key holder with the products of the ciphertexts it sent."""
 
     def bin_sums(
@@ -60,8 +62,8 @@ class PublicCipher(ABC):
         Args:
             data: ciphertexts of all rows, as ``load`` has checked them.
             rows: the rows to sum.
-            flat: bin of each feature and row, shape ``(n_features, n_all_rows)``, over all features' bins laid end to end.
-            n_bins: number of all bins.
+            flat: bin of each feature and row, shape ``(n_features, n_all_rows)``, over all features' bins laid end to
+            end. n_bins: number of all bins.
         """
         sums: list[Integer | None] = [None] * n_bins
         bins_of = flat[:, rows].T.tolist()

@@ -1,7 +1,8 @@
-"""Oblivious pseudorandom function over ristretto255 with SHA-512, base mode: RFC 9497 (group: RFC 9496, hashing: RFC 9380).
+"""Oblivious pseudorandom function over ristretto255 with SHA-512, base mode: RFC 9497 (group: RFC 9496, hashing: RFC
+9380).
 
-The holder of a key lets another party learn ``F(key, input)`` without learning the input; the other party learns nothing about F
-elsewhere. libsodium (through rbcl) does the group arithmetic; points are checked where they enter.
+The holder of a key lets another party learn ``F(key, input)`` without learning the input; the other party learns
+nothing about F elsewhere. libsodium (through rbcl) does the group arithmetic; points are checked where they enter.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Many small signed integers in one large one, with room proven for the sums that will be taken.
 
 A row's gradient and hessian share one plaintext, ``(g << slot) + h``; sums of rows stay in their slots as long as
-``slot`` covers ``n_rows`` addends (``for_rows``). Sums of several bins then share one ciphertext, slot pair beside slot pair. A value
-may be negative: slots are read as signed digits from the low end, each borrowing from the next.
+``slot`` covers ``n_rows`` addends (``for_rows``). Sums of several bins then share one ciphertext, slot pair beside
+slot pair. A value may be negative: slots are read as signed digits from the low end, each borrowing from the next.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class PairPacking:
     def for_rows(cls, n_rows: int, value_bits: int, plaintext_bits: int) -> PairPacking:
         """The tightest layout whose slots hold any sum of ``n_rows`` values of magnitude at most ``2**value_bits``.
 
-        ``n_rows * 2**value_bits < 2**(slot - 1)`` by construction. Raises ``PlaintextOverflow`` if not even one pair fits.
+        ``n_rows * 2**value_bits < 2**(slot - 1)`` by construction. Raises ``PlaintextOverflow`` if not even one pair
+        fits.
         """
         slot = value_bits + n_rows.bit_length() + 1
         pairs = (plaintext_bits - 1) // (2 * slot)
@@ -47,7 +48,7 @@ class PairPacking:
         return [(a << self.slot) + b for a, b in zip(g, h, strict=True)]
 
     def pack(self, cipher: PublicCipher, sums: Sequence[Integer]) -> list[Integer]:
-        """Ciphertexts of pair sums → fewer ciphertexts of ``pairs`` each (the last may hold fewer), by Horner's rule."""
+        """Ciphertexts of pair sums → fewer of ``pairs`` each (the last may hold fewer), by Horner's rule."""
         packed = []
         for start in range(0, len(sums), self.pairs):
             group = sums[start : start + self.pairs]
@@ -61,7 +62,8 @@ class PairPacking:
         """Packed plaintexts back to ``count`` gradient sums and hessian sums.
 
         Raises:
-            PlaintextOverflow: the plaintexts hold more than ``count`` pairs, or fewer: a slot ran over or was tampered with.
+            PlaintextOverflow: the plaintexts hold more than ``count`` pairs, or fewer: a slot ran over or was
+            tampered with.
         """
         g: list[int] = []
         h: list[int] = []

@@ -1,8 +1,8 @@
 """Paillier's cryptosystem (Eurocrypt 1999) on plain integers; keys are made by phe, the only place that imports it.
 
-``c = (1 + m n) r**n mod n²``. The bulk work differs from phe in speed only: encryption by the key holder modulo p² and q² with
-fixed-base obfuscators (``blinding``), decryption by the Chinese remainder theorem (Paillier §7), sums on raw integers.
-Tests hold every operation against phe itself.
+``c = (1 + m n) r**n mod n²``. The bulk work differs from phe in speed only: encryption by the key holder modulo p²
+and q² with fixed-base obfuscators (``blinding``), decryption by the Chinese remainder theorem (Paillier §7), sums on
+raw integers. Tests hold every operation against phe itself.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from phe import paillier as phe
 
 from federation.ciphers.blinding import FixedBase, exponent_bits, random_digits
@@ -80,7 +79,7 @@ class PaillierPublic(PublicCipher):
 
 
 class PaillierSecret(SecretCipher):
-    """Key holder. ``expected`` is about how many numbers will be encrypted: it sets the size of the tables (up to 50 MB)."""
+    """Key holder. ``expected``: about how many numbers will be encrypted; sets the size of the tables (to 50 MB)."""
 
     def __init__(self, p: int, q: int, *, minimum_bits: int = MINIMUM_KEY_BITS, expected: int = 10_000) -> None:
         self.public: PaillierPublic = PaillierPublic(p * q, minimum_bits)

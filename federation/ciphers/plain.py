@@ -1,4 +1,4 @@
-"""The cipher that does not encrypt: a reference that Paillier must equal exactly. Runs refuse it unless told otherwise."""
+"""The cipher that does not encrypt: a reference that Paillier must equal exactly. Runs refuse it by default."""
 
 from __future__ import annotations
 

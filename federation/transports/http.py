@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
+import time
 from collections.abc import Mapping
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
 import httpx
-from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from federation.codec import MAX_MESSAGE_BYTES
 from federation.errors import LocalProtocolError, PartyId, TransportError
 
 PATH: Final = "/v1/messages"
 FRAME_TYPE: Final = "application/octet-stream"
+#: Requests to one party at the same time. Each party has threads of its own: one that hangs holds up no other.
+_THREADS_PER_PARTY: Final = 32
 #: Shorter than the 75 s for which our servers keep an idle connection, so that no frame meets a closing one.
 _IDLE_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """What an open wire holds."""
+
+    session: httpx.Client
+    threads: Mapping[PartyId, ThreadPoolExecutor]
 
 
 class HttpWire:
@@ -50,26 +61,27 @@ class HttpWire:
         self._tls = tls
         self._max_reply_bytes = max_reply_bytes
         self._open = ExitStack()
-        self._entered: tuple[BlockingPortal, httpx.AsyncClient] | None = None
+        self._lines: _Lines | None = None
 
     def __enter__(self) -> Self:
-        session = httpx.AsyncClient(
+        threads = {
+            party: self._open.enter_context(ThreadPoolExecutor(_THREADS_PER_PARTY, thread_name_prefix="http-wire"))
+            for party in self._urls
+        }
+        session = httpx.Client(
             headers={"content-type": FRAME_TYPE, "accept": FRAME_TYPE, "accept-encoding": "identity"},
             verify=True if self._tls is None else self._tls,
-            timeout=None,  # one deadline for the whole exchange instead of one for each read  # noqa: S113
             limits=httpx.Limits(max_connections=None, keepalive_expiry=_IDLE_SECONDS),
             trust_env=False,
         )
-        portal = self._open.enter_context(start_blocking_portal())
-        self._open.enter_context(portal.wrap_async_context_manager(session))
-        self._entered = portal, session
+        self._lines = _Lines(self._open.enter_context(session), threads)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close all connections; exchanges still under way fail."""
-        self._entered = None
+        """Close all connections; exchanges still under way fail, at their deadline at the latest."""
+        self._lines = None
         self._open.close()
 
     def exchange(self, frames: Mapping[PartyId, bytes]) -> Mapping[PartyId, bytes]:
@@ -80,36 +92,32 @@ class HttpWire:
                 "party_failed": the connection broke, or what came back is no reply or too large.
             LocalProtocolError: the wire is not open.
         """
-        if self._entered is None:
+        if self._lines is None:
             raise LocalProtocolError("wire_closed", "The HTTP wire is not open.", "HTTP 通道尚未打开。")
         for party in frames:
             if party not in self._urls:
                 raise TransportError(party, "party_absent", "no address is configured for it.", "未配置其服务地址。")
-        portal, session = self._entered
-        return portal.call(self._exchange, session, frames)
+        until = time.monotonic() + self._deadline_seconds
+        session, threads = self._lines.session, self._lines.threads
+        asked = {party: threads[party].submit(self._ask, session, party, frames[party], until) for party in frames}
+        done, late = wait(asked.values(), self._deadline_seconds, FIRST_EXCEPTION)
+        for request in late:
+            request.cancel()
+        for request in done:
+            request.result()
+        for party, request in asked.items():
+            if request in late:
+                raise self._too_slow(party)
+        return {party: request.result() for party, request in asked.items()}
 
-    async def _exchange(self, session: httpx.AsyncClient, frames: Mapping[PartyId, bytes]) -> dict[PartyId, bytes]:
+    def _ask(self, session: httpx.Client, party: PartyId, frame: bytes, until: float) -> bytes:
+        # httpx bounds each read; the exchange no longer waits after ``until``, however the reads drip.
+        seconds = max(until - time.monotonic(), 0.001)
         try:
-            async with asyncio.TaskGroup() as group:
-                tasks = {party: group.create_task(self._ask(session, party, frame)) for party, frame in frames.items()}
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        return {party: task.result() for party, task in tasks.items()}
-
-    async def _ask(self, session: httpx.AsyncClient, party: PartyId, frame: bytes) -> bytes:
-        try:
-            async with (
-                asyncio.timeout(self._deadline_seconds),
-                session.stream("POST", self._urls[party], content=frame) as response,
-            ):
-                return await self._reply(party, response)
-        except TimeoutError:
-            raise TransportError(
-                party,
-                "party_timeout",
-                f"did not answer within {self._deadline_seconds:g} seconds.",
-                f"未在 {self._deadline_seconds:g} 秒内应答。",
-            ) from None
+            with session.stream("POST", self._urls[party], content=frame, timeout=seconds) as response:
+                return self._reply(party, response, until)
+        except httpx.TimeoutException:
+            raise self._too_slow(party) from None
         except httpx.ConnectError as error:
             if _is_tls(error):
                 raise _failed(
@@ -126,12 +134,12 @@ class HttpWire:
         except httpx.HTTPError:
             raise _failed(party, "the connection broke", "连接中断") from None
 
-    async def _reply(self, party: PartyId, response: httpx.Response) -> bytes:
-        if response.status_code != httpx.codes.OK:
-            status = response.status_code
+    def _reply(self, party: PartyId, response: httpx.Response, until: float) -> bytes:
+        status = response.status_code
+        if status != httpx.codes.OK:
             raise _failed(party, f"it answered with HTTP status {status}", f"返回的 HTTP 状态码为 {status}")
         reply = bytearray()
-        async for piece in response.aiter_raw():
+        for piece in response.iter_raw():
             reply += piece
             if len(reply) > self._max_reply_bytes:
                 raise _failed(
@@ -139,7 +147,17 @@ class HttpWire:
                     f"its reply is over the limit of {self._max_reply_bytes:,} bytes",
                     f"应答超过 {self._max_reply_bytes:,} 字节上限",
                 )
+            if time.monotonic() > until:
+                raise self._too_slow(party)
         return bytes(reply)
+
+    def _too_slow(self, party: PartyId) -> TransportError:
+        return TransportError(
+            party,
+            "party_timeout",
+            f"did not answer within {self._deadline_seconds:g} seconds.",
+            f"未在 {self._deadline_seconds:g} 秒内应答。",
+        )
 
 
 def _endpoint(party: PartyId, url: str) -> httpx.URL:

@@ -21,7 +21,7 @@ from models.table import Table
 
 @dataclass(frozen=True, slots=True)
 class Arrangement:
-    """Rows of a run, as indices into the guest's table: first ``n_fit`` to fit, then ``n_valid`` to watch, then the held-out."""
+    """Rows of a run, as indices into the guest's table: ``n_fit`` to fit, ``n_valid`` to watch, the rest held out."""
 
     rows: NDArray[np.intp]
     n_fit: int

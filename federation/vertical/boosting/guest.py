@@ -150,7 +150,7 @@ class JointBoosting:
             max_bin=self.parameters.max_bin,
             min_child_samples=self.parameters.min_child_samples,
         )
-        replies = yield {host: request for host in self.hosts}
+        replies = yield dict.fromkeys(self.hosts, request)
         self.terms = {host: expect(replies, host, Ready) for host in self.hosts}
         for host, terms in self.terms.items():
             if not 0 <= terms.n_candidates <= MAX_CANDIDATES:
@@ -163,7 +163,7 @@ class JointBoosting:
         for start in range(0, len(g), BATCH):
             numbers = self.packing.join(g[start : start + BATCH].tolist(), h[start : start + BATCH].tolist())
             batch = Gradients(tree=t, start=start, ciphertexts=self.cipher.encrypt(numbers))
-            replies = yield {host: batch for host in self.hosts}
+            replies = yield dict.fromkeys(self.hosts, batch)
             for host in self.hosts:
                 if expect(replies, host, Stored).n_rows != start + len(numbers):
                     raise RemoteProtocolError(host, "bad_value", "lost gradients.", "遗失了梯度。")
@@ -179,7 +179,7 @@ class JointBoosting:
         pairs: tuple[tuple[int, int], ...] = ((0, -1),)
         for _ in range(p.max_depth):
             request = self._level_request(t, tree, at, pairs)
-            replies = yield {host: request for host in self.hosts}
+            replies = yield dict.fromkeys(self.hosts, request)
             nodes = [node for pair in pairs for node in pair if node >= 0]
             rows = {node: np.flatnonzero(at[: self.rows.n_fit] == node) for node in nodes}
             totals = {node: NodeTotals.of(g[r], h[r]) for node, r in rows.items()}

@@ -87,10 +87,11 @@ class Grow(Message, kind="boosting.grow"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sums(Message, kind="boosting.sums"):
-    """Host → guest. Encrypted left-side sums of candidate cuts, unnamed and in a random order that is kept for one tree.
+    """Host → guest. Encrypted left-side sums of candidate cuts, unnamed and in a random order that is kept for one
+    tree.
 
-    ``flags``: bits of shape ``(n_pairs, 3, n_candidates)``: a sum follows; the cut may be used for the node; for its sibling.
-    ``ciphertexts``: the sums that follow, pair after pair, several to a ciphertext, re-randomised.
+    ``flags``: bits of shape ``(n_pairs, 3, n_candidates)``: a sum follows; the cut may be used for the node; for its
+    sibling. ``ciphertexts``: the sums that follow, pair after pair, several to a ciphertext, re-randomised.
 
     Reveals to guest: gradient sums on one side of unnamed cuts, never over fewer rows than the host's floor (nor their
     differences within a feature), and whether a cut leaves enough rows on both sides.
@@ -115,7 +116,8 @@ class Choose(Message, kind="boosting.choose"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen(Message, kind="boosting.chosen"):
-    """Host → guest. ``handles``: the host's number of each cut; ``left``: a bit per row of the run, set where it goes left.
+    """Host → guest. ``handles``: the host's number of each cut; ``left``: a bit per row of the run, set where it goes
+    left.
 
     Reveals to guest: on which side of an unnamed cut each row of the node lies.
     向银行透露：节点内各行位于未命名切分的哪一侧。

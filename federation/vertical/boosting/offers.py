@@ -1,7 +1,7 @@
 """What each party offers for a node: candidate cuts with the gradient sums on their left side.
 
-The guest's own features are summed in clear, it has the gradients; a host's sums arrive encrypted, for the smaller of two
-siblings only, and the other's follow by subtraction from the parent.
+The guest's own features are summed in clear, it has the gradients; a host's sums arrive encrypted, for the smaller of
+two siblings only, and the other's follow by subtraction from the parent.
 """
 
 from __future__ import annotations

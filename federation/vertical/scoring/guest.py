@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from federation.alignment.tokens import id_bytes, points_of, token_of
+from federation.alignment.tokens import id_bytes, tokens_from
 from federation.ciphers import oprf
 from federation.errors import PartyId, RemoteProtocolError
 from federation.expect import expect
@@ -68,17 +68,11 @@ def _tokens(ids: Sequence[str], hosts: Sequence[PartyId]) -> Script[dict[PartyId
     inputs = [id_bytes(i) for i in ids]
     blinded = [oprf.blind(data) for data in inputs]
     request = BlindedApplicants(points=b"".join(point for _, point in blinded))
-    replies = yield {host: request for host in hosts}
-    tokens = {}
-    for host in hosts:
-        reply = expect(replies, host, EvaluatedApplicants)
-        if len(reply.points) != len(request.points):
-            raise _misfit(host)
-        tokens[host] = [
-            token_of(oprf.finalize(data, scalar, point))
-            for data, (scalar, _), point in zip(inputs, blinded, points_of(reply.points), strict=True)
-        ]
-    return tokens
+    replies = yield dict.fromkeys(hosts, request)
+    scalars = [scalar for scalar, _ in blinded]
+    return {
+        host: tokens_from(host, inputs, scalars, expect(replies, host, EvaluatedApplicants).points) for host in hosts
+    }
 
 
 def _misfit(host: PartyId) -> RemoteProtocolError:

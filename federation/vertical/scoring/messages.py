@@ -44,10 +44,11 @@ class RoutesWanted(Message, kind="scoring.routes_wanted"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routes(Message, kind="scoring.routes"):
-    """Host → guest. ``known``: a bit per applicant; ``left``: bits of shape ``(n_cuts, n_applicants)``, all cuts of the half.
+    """Host → guest. ``known``: a bit per applicant; ``left``: bits of shape ``(n_cuts, n_applicants)``, all cuts of
+    the half.
 
-    Reveals to guest: whether the host holds the applicant, and on which side of every unnamed cut the applicant lies; to the
-    host the path stays unknown, since it answers for all cuts.
+    Reveals to guest: whether the host holds the applicant, and on which side of every unnamed cut the applicant lies;
+    to the host the path stays unknown, since it answers for all cuts.
     向银行透露：数据方是否持有该申请人，以及申请人位于每个未命名切分的哪一侧；数据方不知道实际路径。
     """
 

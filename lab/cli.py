@@ -1,0 +1,211 @@
+"""The ``lianmo`` command. Each command is a few lines: the work is in the modules it names."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from lab import views
+from models.errors import LianmoError
+
+app = typer.Typer(
+    name="lianmo",
+    help="Lianmo 联模: one credit model, every row stays with its owner. 多方共建信贷模型，数据不出域。",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines. 输出 JSON。")]
+HostUrls = Annotated[
+    list[str] | None,
+    typer.Option("--host", help="Scoring endpoint of a host: NAME=URL. 数据方评分端点。", show_default=False),
+]
+
+
+def _console(as_json: bool) -> Console:
+    """People read standard output; with ``--json`` it belongs to the machine and people get standard error."""
+    return Console(stderr=as_json)
+
+
+@app.command()
+def demo(
+    directory: Annotated[Path, typer.Option(help="Where runs are written. 运行目录。")] = Path("runs"),
+    transport: Annotated[str, typer.Option(help="flower, relay or memory. 传输方式。")] = "flower",
+    trees: Annotated[int, typer.Option(min=1, max=500, help="Number of trees. 树的数量。")] = 60,
+    as_json: AsJson = False,
+) -> None:
+    """Three parties train on real data and score one applicant. 三方在真实数据上联合建模并评分。"""
+    from lab.demo import run_demo
+
+    console = _console(as_json)
+    views.title(console, "Lianmo demo 联模演示", "bank + host:social + host:registry, credit_data, Paillier 2048")
+    result = run_demo(directory, _transport(transport), console, trees)
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False))
+        return
+    views.run_result(console, result)
+    views.score_answer(console, result["score"])
+    views.files(console, directory / "demo")
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="The run's TOML file. 运行配置文件。")],
+    transport: Annotated[
+        str | None, typer.Option(help="Instead of the file's: memory, relay, flower. 传输方式。")
+    ] = None,
+    record: Annotated[bool, typer.Option(help="Record the run in MLflow beside it. 记录到 MLflow。")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Train one joint model as a file says. 按配置文件训练联合模型。"""
+    from lab.config import load_config
+    from lab.demo import report_and_record
+    from lab.runs import train_run
+
+    console = _console(as_json)
+    run = load_config(config)
+    if transport:
+        run = run.model_copy(update={"run": run.run.model_copy(update={"transport": _transport(transport)})})
+    result = train_run(run, console, finish=(report_and_record,) if record else ())
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False))
+        return
+    views.run_result(console, result)
+    views.files(console, run.run.directory)
+
+
+@app.command()
+def score(
+    node: Annotated[
+        Path, typer.Argument(help="The bank's folder of a run, e.g. runs/demo/nodes/bank. 银行的节点目录。")
+    ],
+    applicants: Annotated[Path, typer.Argument(help="CSV or Parquet with the bank's columns. 待评分文件。")],
+    host: HostUrls = None,
+    local: Annotated[
+        bool, typer.Option(help="Hosts are on this machine, beside the bank's folder. 数据方在本机。")
+    ] = False,
+    id_column: Annotated[str, typer.Option("--id", help="Column of identifiers. 标识列。")] = "id",
+    out: Annotated[Path | None, typer.Option(help="Write here instead of standard output. 输出文件。")] = None,
+) -> None:
+    """Score a file of applicants with all parties. 批量联合评分。"""
+    from lab.data.sources import applicants_table, read_frame
+    from lab.serving.batch import answers_frame, score_table
+    from lab.serving.nodes import joint_model, scoring_wire
+
+    model, _ = joint_model(node)
+    table = applicants_table(read_frame(applicants, id_column), id_column, model.own.bins)
+    with scoring_wire(node, model, _urls(host), local=local) as wire:
+        frame = answers_frame(table, score_table(model, table, wire))
+    if out is None:
+        frame.to_csv(sys.stdout, index=False)
+        return
+    partial = out.with_name(out.name + ".partial")
+    frame.to_csv(partial, index=False)
+    partial.replace(out)
+
+
+@app.command()
+def serve(
+    node: Annotated[Path, typer.Argument(help="A party's folder of a run. 某一方的节点目录。")],
+    host: HostUrls = None,
+    bind: Annotated[str, typer.Option(help="Address to listen on. 监听地址。")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port. 端口。")] = 8100,
+) -> None:
+    """Serve scores (bank) or a host's half of them. 启动评分服务。"""
+    from lab.jobs import HostJob
+    from lab.serving.guest_api import create_guest_app
+    from lab.serving.host_api import create_host_app
+    from lab.serving.nodes import job_in, joint_model, scoring_endpoint, scoring_wire
+    from lab.serving.server import serve_app
+
+    console = Console()
+
+    def announce(url: str) -> None:
+        console.print(f"listening on 正在监听 {url}", highlight=False)
+
+    if isinstance(job_in(node), HostJob):
+        serve_app(create_host_app(scoring_endpoint(node)), bind, port, announce=announce)
+        return
+    model, published = joint_model(node)
+    with scoring_wire(node, model, _urls(host), local=False) as wire:
+        guest = create_guest_app(model, wire, name=published.name, version=published.version, alias=published.alias)
+        serve_app(guest, bind, port, announce=announce)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="Directory of a finished run. 运行目录。")], as_json: AsJson = False
+) -> None:
+    """Show a finished run and write its page and figure anew. 查看运行结果并重新生成报告。"""
+    from lab.reports import write_report
+    from models.bundle import load
+
+    result = load(run / "result.json")
+    figure, page = write_report(run, result)
+    if as_json:
+        print(json.dumps({"figure": str(figure), "page": str(page)}))
+        return
+    console = Console()
+    views.run_result(console, result)
+    views.files(console, run)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check this machine and say what to do. 检查本机环境并给出建议。"""
+    from lab.doctor import examine
+
+    findings = examine()
+    if as_json:
+        print(json.dumps([f.as_dict() for f in findings], ensure_ascii=False))
+    else:
+        views.findings(Console(), findings)
+    if any(not f.good for f in findings):
+        raise typer.Exit(1)
+
+
+def _transport(name: str) -> Any:
+    from lab.errors import ConfigError
+
+    if name not in ("memory", "relay", "flower"):
+        raise ConfigError(
+            "unknown_transport", "--transport is memory, relay or flower.", "--transport 应为 memory、relay 或 flower。"
+        )
+    return name
+
+
+def _urls(hosts: list[str] | None) -> dict[str, str]:
+    from lab.errors import ConfigError
+
+    urls = {}
+    for entry in hosts or []:
+        name, equals, url = entry.partition("=")
+        if not equals or not url.startswith(("http://", "https://")):
+            raise ConfigError(
+                "bad_host",
+                "--host wants NAME=URL, e.g. host:tax=http://127.0.0.1:8101.",
+                "--host 的格式为 名称=URL，例如 host:tax=http://127.0.0.1:8101。",
+            )
+        urls[name] = url
+    return urls
+
+
+def main() -> None:
+    """Entry point: a ``LianmoError`` becomes two sentences and its exit code."""
+    logging.basicConfig(level=logging.WARNING)
+    try:
+        app()
+    except LianmoError as error:
+        views.error(Console(stderr=True), error)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""The joint model as an MLflow pyfunc, written as code (no pickle): batch users stay in their habit.
+
+``predict(frame, params={"hosts": '{"host:tax": "https://…"}'})`` asks the hosts' scoring endpoints; the bank's half
+alone cannot score.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel  # type: ignore[attr-defined]
+
+from federation.transports.http import HttpWire
+from lab.data.sources import applicants_table
+from lab.errors import ConfigError
+from lab.serving.batch import answers_frame, score_table
+from models.bundle import JointModel, load
+
+
+class JointScorer(PythonModel):
+    """Columns ``id`` and the bank's features in; those of ``batch.answers_frame`` out."""
+
+    def load_context(self, context: Any) -> None:
+        self.model = JointModel.from_json(load(Path(context.artifacts["bundle"])))
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
+        urls = json.loads((params or {}).get("hosts", "{}"))
+        absent = [host for host in self.model.host_digests if self.model.n_splits(host) and host not in urls]
+        if absent:
+            raise ConfigError(
+                "hosts_missing",
+                f"Give the scoring endpoints of {', '.join(absent)} in params['hosts'] as JSON.",
+                f"请在 params['hosts'] 中以 JSON 给出 {'、'.join(absent)} 的评分端点。",
+            )
+        table = applicants_table(model_input, "id", self.model.own.bins)
+        with HttpWire(urls) as wire:
+            results = score_table(self.model, table, wire)
+        return answers_frame(table, results)
+
+
+set_model(JointScorer())

@@ -1,0 +1,88 @@
+"""A party's folder → its part in scoring: what ``serve``, ``score`` and the demonstration share."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from federation.endpoint import Endpoint
+from federation.errors import PartyId
+from federation.script import Wire
+from federation.transports.http import HttpWire
+from federation.transports.memory import MemoryWire
+from federation.vertical.scoring.host import ALLOWED, ScoringHost
+from lab.data.sources import read_table
+from lab.errors import ConfigError
+from lab.jobs import GuestJob, HostJob, load_job
+from models.bundle import Half, JointModel, load
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Under which name and version the bank's half stands in the registry."""
+
+    name: str
+    version: str
+    alias: str | None
+
+
+def scoring_endpoint(directory: Path) -> Endpoint:
+    """A host's door for scoring, over its own file and its own half. Raises ``DataError``, ``ModelError``."""
+    job = job_in(directory)
+    assert isinstance(job, HostJob)
+    half = Half.from_json(load(directory / "half.json"))
+    host = ScoringHost(read_table(job.party), {half.model_id: half}, job.party.policy)
+    return Endpoint(host, job.guest, ALLOWED)
+
+
+def joint_model(directory: Path) -> tuple[JointModel, Published]:
+    """The bank's half and what it is called. Raises ``ModelError``."""
+    model = JointModel.from_json(load(directory / "model.json"))
+    path = directory / "published.json"
+    published = Published(**load(path)) if path.exists() else Published("unpublished", model.model_id[:8], None)
+    return model, published
+
+
+def job_in(directory: Path) -> GuestJob | HostJob:
+    """The job of the party whose folder this is. Raises ``ModelError`` if it is none."""
+    load(directory / "job.json")  # a clear error if it is absent or damaged
+    return load_job(directory / "job.json")
+
+
+def hosts_beside(directory: Path) -> dict[str, Path]:
+    """host → folder, for all hosts of the same run on this machine."""
+    folders = {}
+    for path in sorted(directory.parent.glob("*/half.json")):
+        folders[job_in(path.parent).party.party] = path.parent
+    return folders
+
+
+@contextmanager
+def scoring_wire(directory: Path, model: JointModel, urls: Mapping[PartyId, str], *, local: bool) -> Iterator[Wire]:
+    """The wire from the bank's folder to all hosts its model needs: over HTTP, or in this process if they are
+    ``local``.
+
+    Raises:
+        ConfigError: ``hosts_missing`` naming the hosts without an address.
+    """
+    needed = [host for host in model.host_digests if model.n_splits(host)]
+    if local:
+        folders = hosts_beside(directory)
+        _need_all(needed, folders)
+        yield MemoryWire({host: scoring_endpoint(folders[host]).answer for host in needed})
+        return
+    _need_all(needed, urls)
+    with HttpWire({host: urls[host] for host in needed}) as wire:
+        yield wire
+
+
+def _need_all(needed: Sequence[PartyId], given: Collection[PartyId]) -> None:
+    absent = [host for host in needed if host not in given]
+    if absent:
+        raise ConfigError(
+            "hosts_missing",
+            f"The model needs {', '.join(absent)}: give --host NAME=URL for each, or --local if they are here.",
+            f"模型需要 {'、'.join(absent)}：请逐一给出 --host 名称=URL；若在本机，请使用 --local。",
+        )

@@ -1,0 +1,120 @@
+"""What the command line shows to people: tables that align, in Chinese and English."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from lab.reports import CURVES, NAMES_ZH, interval_text
+from models.errors import LianmoError
+
+if TYPE_CHECKING:
+    from lab.doctor import Finding
+
+
+def title(console: Console, text: str, detail: str) -> None:
+    """One heading."""
+    console.print(f"\n[bold]{text}[/bold]  [dim]{detail}[/dim]", highlight=False)
+
+
+def _table(*columns: tuple[str, bool]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, is_number in columns:
+        table.add_column(name, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
+    return table
+
+
+def run_result(console: Console, result: dict[str, Any]) -> None:
+    """Metrics, cost per party, and what each party learnt."""
+    rows = result["rows"]
+    title(
+        console, "Model 模型", f"{rows['fit']:,} fit 拟合, {rows['holdout']:,} held out 留出; 95 % bootstrap 自助法区间"
+    )
+    table = _table(("", False), ("AUC", True), ("KS", True))
+    for who in result["auc"]:
+        table.add_row(
+            f"{CURVES[who][0]} {NAMES_ZH[who]}", interval_text(result["auc"][who]), interval_text(result["ks"][who])
+        )
+    table.add_row("gain 提升", interval_text(result["gain"]["auc"]), interval_text(result["gain"]["ks"]))
+    console.print(table)
+
+    title(
+        console,
+        "Cost 成本",
+        f"{result['trees']} trees 棵树, {result['seconds_per_tree']:.2f} s/tree 秒/棵, {result['seconds_total']:.0f} s",
+    )
+    table = _table(("party 参与方", False), ("sent 发送 MB", True), ("received 接收 MB", True))
+    for party, traffic in result["bytes"].items():
+        table.add_row(party, f"{traffic['sent'] / 1e6:,.2f}", f"{traffic['received'] / 1e6:,.2f}")
+    console.print(table)
+
+    title(console, "What each party learnt 各方获知的信息", "from the messages that passed 由实际消息生成")
+    table = _table(("learnt by 获知方", False), ("times 次数", True), ("what 内容", False))
+    for receivers, disclosures in _by_receivers(result["disclosures"]).items():
+        shown = "\n".join(receivers)
+        for d in disclosures:
+            table.add_row(shown, f"{d['count']:,}", f"{d['reveals']}\n{d['reveals_zh']}")
+            shown = ""
+    console.print(table)
+
+
+def _by_receivers(disclosures: Sequence[dict[str, Any]]) -> dict[tuple[str, ...], list[dict[str, Any]]]:
+    """Receivers who learnt the same as one; equal messages of several senders as one; silent messages left out."""
+    learnt: dict[str, dict[str, dict[str, Any]]] = {}
+    for d in disclosures:
+        if not d["reveals"].startswith("nothing."):
+            known = learnt.setdefault(d["receiver"], {}).setdefault(d["message"], {**d, "count": 0})
+            known["count"] += d["count"]
+    merged: dict[tuple[str, ...], tuple[tuple[str, ...], list[dict[str, Any]]]] = {}
+    for receiver, rows in learnt.items():
+        receivers, _ = merged.get(tuple(rows), ((), []))
+        merged[tuple(rows)] = (*receivers, receiver), list(rows.values())
+    return dict(merged.values())
+
+
+def score_answer(console: Console, answer: dict[str, Any]) -> None:
+    """One answer of the scoring endpoint."""
+    title(console, "Score 评分", f"application {answer['application_id']}, {answer['latency_ms']:.1f} ms")
+    table = _table(("", False), ("", False))
+    table.show_header = False
+    model = answer["model"]
+    for name, value in (
+        ("default_probability 违约概率", f"{answer['default_probability']:.4f}"),
+        ("points 分数", str(answer["points"])),
+        ("band 等级", answer["band"]),
+        ("model 模型", f"{model['name']} version {model['version']}"),
+        ("parties used 参与方", ", ".join(answer["parties_used"])),
+    ):
+        table.add_row(name, value)
+    console.print(table)
+
+
+def files(console: Console, run: Path) -> None:
+    """Where to look."""
+    for name in ("result.json", "report.html", "curves.png"):
+        if (run / name).exists():
+            console.print(f"  {run / name}", style="dim", highlight=False)
+
+
+def findings(console: Console, found: Sequence[Finding]) -> None:
+    """What ``doctor`` saw."""
+    table = _table(("", False), ("check 检查项", False), ("found 结果", False), ("what to do 建议", False))
+    for f in found:
+        advice = "" if f.good else f"{f.advice}\n{f.advice_zh}"
+        table.add_row("[green]✓[/green]" if f.good else "[red]✗[/red]", f.name, f.found, advice)
+    console.print(table)
+
+
+def error(console: Console, raised: LianmoError) -> None:
+    """What happened and what to do, in two languages."""
+    console.print(
+        Panel(f"{raised.english}\n{raised.chinese}", title=f"error 错误 · {raised.code}", border_style="red"),
+        highlight=False,
+        markup=False,
+    )
