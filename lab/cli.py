@@ -66,14 +66,14 @@ def train(
 ) -> None:
     """Train one joint model as a file says. 按配置文件训练联合模型。"""
     from lab.config import load_config
-    from lab.demo import report_and_record
+    from lab.finish import record_run, report_run
     from lab.runs import train_run
 
     console = _console(as_json)
     run = load_config(config)
     if transport:
         run = run.model_copy(update={"run": run.run.model_copy(update={"transport": _transport(transport)})})
-    result = train_run(run, console, finish=(report_and_record,) if record else ())
+    result = train_run(run, console, finish=(report_run, record_run) if record else (report_run,))
     if as_json:
         print(json.dumps(result, ensure_ascii=False))
         return

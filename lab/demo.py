@@ -16,15 +16,14 @@ from federation.transports.http import HttpWire
 from lab.config import Config, load_config
 from lab.data.demo import write_demo_data
 from lab.evaluation import quality
+from lab.finish import record_run, report_run
 from lab.jobs import node_directory
 from lab.pooled import pooled_margin
-from lab.reports import write_report
 from lab.runs import train_run
 from lab.serving.guest_api import create_guest_app
 from lab.serving.host_api import create_host_app
 from lab.serving.nodes import joint_model, scoring_endpoint
 from lab.serving.server import running
-from lab.tracking import record, tracking_uri
 from models.bundle import save
 
 _CONFIG: Final = """\
@@ -79,20 +78,8 @@ def run_demo(runs: Path, transport: str, console: Console, trees: int = 60) -> d
     def compare(staging: Path, result: dict[str, Any]) -> None:
         _add_pooled(config, staging, result)
 
-    train_run(config, console, finish=(compare, report_and_record))
+    train_run(config, console, finish=(compare, report_run, record_run))
     return _score_one(config, runs / "demo", console)
-
-
-def report_and_record(staging: Path, result: dict[str, Any]) -> None:
-    """The report, then the record, into a run that is about to be put in place."""
-    artifacts = write_report(staging, result)
-    result["mlflow"] = record(staging, result, tracking_uri(staging.parent), artifacts)
-    published = {
-        "name": result["mlflow"]["model_name"],
-        "version": result["mlflow"]["model_version"],
-        "alias": "champion",
-    }
-    save(node_directory(staging, result["guest"]) / "published.json", published)
 
 
 def _add_pooled(config: Config, staging: Path, result: dict[str, Any]) -> None:

@@ -1,0 +1,100 @@
+"""The command as people and machines meet it: exit codes, two languages, JSON, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from models.bundle import load
+from tests.lab.conftest import Write
+
+
+def lianmo(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "lab.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def is_bilingual(text: str) -> bool:
+    return any("\u4e00" <= c <= "\u9fff" for c in text) and any("a" <= c <= "z" for c in text)
+
+
+def test_train_score_and_report(write_config: Write, files: Path) -> None:
+    trained = lianmo("train", write_config(), "--no-record", "--json")
+    assert trained.returncode == 0, trained.stderr
+    result = json.loads(trained.stdout)
+    run = files / "runs" / "small"
+    assert result == load(run / "result.json")
+
+    applicants = files / "applicants.csv"
+    pd.read_csv(files / "bank.csv", dtype={"id": str}).drop(columns="bad").head(30).to_csv(applicants, index=False)
+    scored = lianmo("score", run / "nodes" / "bank", applicants, "--local", "--out", files / "scored.csv")
+    assert scored.returncode == 0, scored.stderr
+    frame = pd.read_csv(files / "scored.csv", dtype={"id": str})
+    assert len(frame) == 30
+    assert (frame["default_probability"].isna() == frame["unknown_at"].notna()).all()
+
+    shown = lianmo("report", run)
+    assert shown.returncode == 0, shown.stderr
+    assert "bank alone 仅银行" in shown.stdout
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "boosting.sums" in page
+    assert "http" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
+        "http://creativecommons.org", ""
+    ).replace("https://matplotlib.org", "")
+
+
+def test_errors_have_two_languages_and_an_exit_code(write_config: Write, files: Path) -> None:
+    config = write_config(tax="none.csv")
+    for arguments, code in (
+        (("train", files / "none.toml"), 2),
+        (("train", config), 3),
+        (("train", config, "--transport", "pigeon"), 2),
+        (("score", files, files / "bank.csv"), 4),
+    ):
+        failed = lianmo(*arguments)
+        assert failed.returncode == code, failed.stderr
+        assert is_bilingual(failed.stderr)
+        assert "Traceback" not in failed.stderr
+
+
+@pytest.fixture
+def trained(write_config: Write, files: Path) -> Path:
+    assert lianmo("train", write_config(), "--no-record").returncode == 0
+    return files / "runs" / "small" / "nodes"
+
+
+def test_a_score_without_its_hosts_is_an_error(trained: Path, files: Path) -> None:
+    failed = lianmo("score", trained / "bank", files / "bank.csv")
+    assert failed.returncode == 2
+    assert "host:tax" in failed.stderr
+
+
+def test_halves_that_do_not_belong_together_are_refused(trained: Path, files: Path) -> None:
+    half = trained / "host-tax" / "half.json"
+    half.write_text(half.read_text().replace('"missing_left": false', '"missing_left": true', 1))
+    failed = lianmo("score", trained / "bank", files / "bank.csv", "--local")
+    assert failed.returncode == 6
+    assert "host:tax" in failed.stderr
+    assert is_bilingual(failed.stderr)
+
+
+def test_a_port_in_use_is_said_so(trained: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        failed = lianmo("serve", trained / "host-tax", "--port", port)
+    assert failed.returncode == 7
+    assert str(port) in failed.stderr
+    assert is_bilingual(failed.stderr)
+
+
+def test_doctor_finds_this_machine_fit() -> None:
+    examined = lianmo("doctor", "--json")
+    findings = json.loads(examined.stdout)
+    assert {"Python", "Flower", "GMP"} <= {f["name"] for f in findings}
+    assert next(f for f in findings if f["name"] == "Flower")["good"]

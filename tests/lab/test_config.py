@@ -1,0 +1,60 @@
+"""One TOML file says what a run is; what is wrong in it is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from federation.errors import KeyTooShort
+from lab.config import load_config
+from lab.errors import ConfigError
+from tests.lab.conftest import Write
+
+
+def test_paths_are_relative_to_the_file(write_config: Write, files: Path) -> None:
+    config = load_config(write_config())
+    assert config.guest.data == files / "bank.csv"
+    assert config.run.directory == files / "runs" / "small"
+    assert [p.party for p in config.parties] == ["bank", "host:tax", "host:court"]
+
+
+def test_plaintext_has_to_be_allowed_by_name(write_config: Write) -> None:
+    assert not load_config(write_config(cipher="paillier")).hosts[0].policy.cipher.insecure_allow_plaintext
+    assert load_config(write_config(cipher="plain")).hosts[0].policy.cipher.insecure_allow_plaintext
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("max_bin = 8", "max_bins = 8", "did you mean max_bin?"),
+        ("max_bin = 8", "max_bin = 999", "between 2 and 253"),
+        ("max_bin = 8", 'max_bin = "many"', "wrong type"),
+        ('name = "small"', 'name = "../etc"', "run.name"),
+        ('transport = "memory"', 'transport = "carrier-pigeon"', "run.transport"),
+        ("party_seconds", "party_second", "did you mean party_seconds?"),
+        ('label = "bad"', "", "guest.label"),
+        ('party = "host:court"', 'party = "host:tax"', "must differ"),
+        ("[guest]", "[guests]", "guest is missing"),
+        ("[run]", "[run", "not TOML"),
+    ],
+)
+def test_what_is_wrong_is_named_in_both_languages(write_config: Write, old: str, new: str, said: str) -> None:
+    path = write_config()
+    path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    with pytest.raises(ConfigError) as raised:
+        load_config(path)
+    assert said in raised.value.english
+    assert any("\u4e00" <= character <= "\u9fff" for character in raised.value.chinese)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Cannot read"):
+        load_config(tmp_path / "none.toml")
+
+
+def test_a_short_key_is_refused_before_anything_starts(write_config: Write) -> None:
+    path = write_config(cipher="paillier")
+    path.write_text(path.read_text().replace('name = "paillier"', 'name = "paillier"\nkey_bits = 1024'))
+    with pytest.raises(KeyTooShort, match="1024 bits"):
+        load_config(path)

@@ -1,0 +1,58 @@
+"""The record holds the bank's half and numbers; nothing of a host's half, no row."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
+from lab.config import load_config
+from lab.finish import record_run, report_run
+from lab.runs import train_run
+from lab.serving.host_api import create_host_app
+from lab.serving.nodes import hosts_beside, scoring_endpoint
+from lab.serving.server import running
+from tests.lab.conftest import Write
+
+
+@pytest.mark.slow
+def test_a_run_is_recorded_registered_and_scores_through_mlflow(write_config: Write, files: Path) -> None:
+    import mlflow
+    from mlflow.tracking import MlflowClient
+
+    config = load_config(write_config())
+    result = train_run(config, Console(quiet=True), finish=(report_run, record_run))
+    uri = result["mlflow"]["tracking_uri"]
+    store = MlflowClient(uri)
+    parent = store.get_run(result["mlflow"]["run_id"])
+    assert parent.data.metrics["auc_joint"] == result["auc"]["joint"]["value"]
+    assert parent.data.tags["data_digest"] == result["data_digest"]
+    children = store.search_runs([parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
+    assert {run.data.tags["party"] for run in children} == {"bank", "host:tax", "host:court"}
+    assert len(store.get_metric_history(parent.info.run_id, "tree_seconds")) == result["trees"]
+    version = store.get_model_version_by_alias("lianmo-small", "champion")
+    assert str(version.version) == result["mlflow"]["model_version"]
+
+    ids = set(pd.read_csv(files / "bank.csv", dtype={"id": str})["id"])
+    stored = [p for p in (files / "runs" / "mlartifacts").rglob("*") if p.is_file()]
+    assert any(p.name == "model.json" for p in stored)
+    for path in stored:
+        text = path.read_bytes().decode("utf-8", errors="ignore")
+        assert not any(i in text for i in ids), path
+        assert "seized" not in text, path
+
+    mlflow.set_tracking_uri(uri)
+    scorer = mlflow.pyfunc.load_model(result["mlflow"]["model_uri"])
+    frame = pd.read_csv(files / "bank.csv", dtype={"id": str}).drop(columns="bad").astype({"amount": float})
+    folders = hosts_beside(files / "runs" / "small" / "nodes" / "bank")
+    tax, court = (running(create_host_app(scoring_endpoint(folders[host]))) for host in ("host:tax", "host:court"))
+    with tax as tax_url, court as court_url:
+        hosts = json.dumps({"host:tax": tax_url, "host:court": court_url})
+        scored = scorer.predict(frame, params={"hosts": hosts})
+    assert scored["default_probability"].notna().sum() == result["rows"]["common"]
