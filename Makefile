@@ -37,7 +37,7 @@ unit: install ## Tests, slow ones too
 	$(BIN)/pytest -n $(JOBS)
 
 notebooks: install ## Run the notebooks on small data
-	$(BIN)/pytest --nbmake notebooks
+	LIANMO_NOTEBOOK_TREES=2 $(BIN)/pytest --nbmake notebooks
 
 lock: ## Write requirements.lock anew from a fresh environment
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock

@@ -59,7 +59,7 @@ def decode(
         raise RemoteProtocolError(
             sender, "unreadable", "sent bytes that are not a message.", "发送的字节不是有效消息。"
         ) from None
-    if version != PROTOCOL_VERSION:
+    if type(version) is not int or version != PROTOCOL_VERSION:
         raise RemoteProtocolError(
             sender,
             "wrong_version",

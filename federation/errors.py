@@ -98,10 +98,11 @@ class RemoteProtocolError(ProtocolError):
 
 
 class Refused(ProtocolError):
-    """The other party declined with a code from ``WIRE_CODES``."""
+    """The other party declined with a code from ``WIRE_CODES``; any other text of a peer is not repeated."""
 
     def __init__(self, party: PartyId, code: str) -> None:
-        english, chinese = WIRE_CODES.get(code, WIRE_CODES["internal"])
+        code = code if code in WIRE_CODES else "internal"
+        english, chinese = WIRE_CODES[code]
         super().__init__(code, f"{party} declined: {english}. [{code}]", f"{party} 拒绝：{chinese}。[{code}]")
         self.party = party
 

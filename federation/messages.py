@@ -42,8 +42,8 @@ class Failure(Message, kind="failure"):
 class Goodbye(Message, kind="goodbye"):
     """Guest → host, answered with the same. The session is over; ``code`` is "" or why it was abandoned.
 
-    Reveals to host: that the run ended, and whether it succeeded.
-    向数据方透露：运行已结束，以及是否成功。
+    Reveals to host: that the run ended, and whether it succeeded. Its answer tells nothing.
+    向数据方透露：运行已结束，以及是否成功。应答不透露任何信息。
     """
 
     code: str

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field
+
 from lab.config import CipherSection, Config, Party, Section, SplitSection
 from models.bundle import save
 
@@ -21,14 +23,15 @@ class LinkSection(Section):
 class Job(Section):
     """Attributes:
     role: the guest leads, a host follows.
-    directory: the party's own folder: its job, its half of the model, its log.
+    directory: the party's own folder: its job, its half of the model, its log; wherever the job is read from.
+    link: how to join; taken out when the run is over.
     """
 
     role: Literal["guest", "host"]
     model_id: str
     party: Party
     guest: str
-    directory: Path
+    directory: Path = Field(exclude=True)
     link: LinkSection | None = None
     party_seconds: float = 60.0
     answer_seconds: float = 600.0
@@ -92,4 +95,5 @@ def save_job(job: Job) -> Path:
 def load_job(path: Path) -> GuestJob | HostJob:
     """What ``save_job`` wrote."""
     data = json.loads(path.read_text(encoding="utf-8"))
-    return GuestJob.model_validate(data) if data["role"] == "guest" else HostJob.model_validate(data)
+    kind = GuestJob if data["role"] == "guest" else HostJob
+    return kind.model_validate({**data, "directory": path.parent})

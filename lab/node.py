@@ -12,7 +12,7 @@ import logging
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +174,7 @@ def lead(job: GuestJob, wire: Wire) -> dict[str, Any]:
     model = replace(
         trained.fitted.model,
         details={
-            "parameters": job.boosting,
+            "parameters": asdict(parameters),
             "cipher": job.cipher.name,
             "key_bits": outcome["key_bits"],
             "data_digest": file_digest(job.party.data),

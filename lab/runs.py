@@ -22,7 +22,7 @@ from federation.transports.memory import MemoryWire
 from federation.transports.relay import Relay
 from federation.vertical.host import ALLOWED
 from lab.config import Config
-from lab.errors import ReportedError, ServiceError
+from lab.errors import ConfigError, ReportedError, ServiceError
 from lab.jobs import GuestJob, HostJob, LinkSection, jobs_of, node_directory, save_job
 from lab.node import keep_half, lead, open_host
 from lab.progress import watching
@@ -46,6 +46,9 @@ def train_run(config: Config, console: Console, finish: Sequence[Finish] = ()) -
         progress = node_directory(staging, config.guest.party) / "progress.jsonl"
         with watching(progress, console):
             travel(config, model_id, staging)
+        guest, hosts = jobs_of(config, model_id, staging)
+        for job in (guest, *hosts):
+            save_job(job)  # anew, without the ticket, which is spent
         result = _result(config, staging)
         for step in finish:
             step(staging, result)
@@ -55,15 +58,27 @@ def train_run(config: Config, console: Console, finish: Sequence[Finish] = ()) -
 
 @contextmanager
 def _staged(final: Path) -> Iterator[Path]:
-    """A directory beside ``final`` that takes its place if the block succeeds and vanishes if it does not."""
+    """A directory beside ``final`` that takes its place if the block succeeds and vanishes if it does not.
+
+    Raises:
+        ConfigError: ``final`` holds something that is no run: it is not ours to replace.
+    """
+    if final.exists() and not (final / "result.json").exists() and (final.is_file() or any(final.iterdir())):
+        raise ConfigError(
+            "directory_in_use",
+            f"{final} exists and is no earlier run: choose another run.directory. Nothing was touched.",
+            f"{final} 已存在且不是以往的运行结果，请更换 run.directory。未作任何改动。",
+        )
     final.parent.mkdir(parents=True, exist_ok=True)
-    staging = final.with_name(f".{final.name}.{secrets.token_hex(4)}")
+    mark = secrets.token_hex(4)
+    staging, old = (final.with_name(f".{final.name}.{mark}.{use}") for use in ("new", "old"))
     staging.mkdir(mode=0o700)
     try:
         yield staging
         if final.exists():
-            shutil.rmtree(final)
+            final.rename(old)
         staging.rename(final)
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 

@@ -7,6 +7,8 @@ a host's half.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import os
 import time
@@ -83,14 +85,15 @@ def record(run: Path, result: dict[str, Any], uri: str, artifacts: tuple[Path, .
                 mlflow.log_metrics({**numbers, **{f"bytes_{k}": float(v) for k, v in result["bytes"][party].items()}})
         bundle = run / "nodes" / guest.replace(":", "-") / "model.json"
         name = f"lianmo-{result['name']}"
-        logged = mlflow.pyfunc.log_model(
-            name="model",
-            python_model=str(_MODEL_CODE),
-            artifacts={"bundle": str(bundle)},
-            pip_requirements=["lianmo"],
-            signature=_signature(JointModel.from_json(load(bundle))),
-            registered_model_name=name,
-        )
+        with contextlib.redirect_stderr(io.StringIO()):  # it congratulates itself there
+            logged = mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(_MODEL_CODE),
+                artifacts={"bundle": str(bundle)},
+                pip_requirements=["lianmo"],
+                signature=_signature(JointModel.from_json(load(bundle))),
+                registered_model_name=name,
+            )
     version = str(logged.registered_model_version)
     registry.set_registered_model_alias(name, CHAMPION, version)
     return {

@@ -59,23 +59,28 @@ def run_result(console: Console, result: dict[str, Any]) -> None:
     for receivers, disclosures in _by_receivers(result["disclosures"]).items():
         shown = "\n".join(receivers)
         for d in disclosures:
-            table.add_row(shown, f"{d['count']:,}", f"{d['reveals']}\n{d['reveals_zh']}")
+            table.add_row(shown, "\n".join(f"{n:,}" for n in d["counts"]), f"{d['reveals']}\n{d['reveals_zh']}")
             shown = ""
     console.print(table)
 
 
 def _by_receivers(disclosures: Sequence[dict[str, Any]]) -> dict[tuple[str, ...], list[dict[str, Any]]]:
-    """Receivers who learnt the same as one; equal messages of several senders as one; silent messages left out."""
+    """Receivers of the same messages side by side, each with its own count; messages that tell nothing are left out."""
     learnt: dict[str, dict[str, dict[str, Any]]] = {}
     for d in disclosures:
-        if not d["reveals"].startswith("nothing."):
+        if not d["reveals"].startswith("nothing"):
             known = learnt.setdefault(d["receiver"], {}).setdefault(d["message"], {**d, "count": 0})
             known["count"] += d["count"]
-    merged: dict[tuple[str, ...], tuple[tuple[str, ...], list[dict[str, Any]]]] = {}
+    alike: dict[tuple[str, ...], list[str]] = {}
     for receiver, rows in learnt.items():
-        receivers, _ = merged.get(tuple(rows), ((), []))
-        merged[tuple(rows)] = (*receivers, receiver), list(rows.values())
-    return dict(merged.values())
+        alike.setdefault(tuple(rows), []).append(receiver)
+    return {
+        tuple(receivers): [
+            {**learnt[receivers[0]][message], "counts": [learnt[r][message]["count"] for r in receivers]}
+            for message in messages
+        ]
+        for messages, receivers in alike.items()
+    }
 
 
 def score_answer(console: Console, answer: dict[str, Any]) -> None:

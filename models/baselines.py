@@ -57,10 +57,13 @@ def fit_baseline(table: Table, label: Floats, parameters: BoostingParameters) ->
 
 
 def _frame(table: Table, levels: dict[str, list[str]]) -> pd.DataFrame:
-    """Numbered columns: LightGBM refuses names with punctuation."""
-    return pd.DataFrame(
-        {
-            f"f{i}": pd.Categorical(column, categories=levels[name]) if name in levels else column
-            for i, (name, column) in enumerate(table.columns.items())
-        }
-    )
+    """Numbered columns, because LightGBM refuses names with punctuation; a level never seen in training is missing."""
+    columns: dict[str, object] = {}
+    for i, (name, column) in enumerate(table.columns.items()):
+        if name in levels:
+            code_of = {level: code for code, level in enumerate(levels[name])}
+            codes = [code_of.get(value, -1) for value in column]
+            columns[f"f{i}"] = pd.Categorical.from_codes(np.array(codes), categories=pd.Index(levels[name]))
+        else:
+            columns[f"f{i}"] = column
+    return pd.DataFrame(columns)

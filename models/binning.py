@@ -8,6 +8,7 @@ reaches the mean of what is left.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +20,7 @@ from models.table import Column, Table, is_category
 
 Codes = NDArray[np.uint8]
 
+MAX_FLOAT: Final = float(np.finfo(np.float64).max)
 MAX_BINS: Final = 253  # codes, missing and unseen fit one byte
 
 
@@ -116,21 +118,24 @@ def _fit_edges(name: str, column: Column, max_bin: int, min_rows: int) -> Featur
 
 def _between(low: float, high: float) -> float:
     """A number with ``low <= number < high``, halfway where floats allow."""
-    middle = float(low + (high - low) / 2)
-    return middle if low <= middle < high else float(low)
+    low = max(float(low), -MAX_FLOAT)
+    middle = float(low / 2 + high / 2)
+    return middle if low <= middle < high else low
 
 
 def _fit_levels(name: str, column: Column, max_bin: int, min_rows: int) -> FeatureBins:
     present = [v for v in column if v is not None]
-    distinct, counts = np.unique(np.array(present, dtype=str), return_counts=True)
-    order = sorted(range(len(distinct)), key=lambda i: (-counts[i], distinct[i]))
-    kept = [i for i in order if counts[i] >= min_rows]
+    counts = Counter(present)
+    order = sorted(counts, key=lambda level: (-counts[level], level))
+    kept = [level for level in order if counts[level] >= min_rows]
     if len(kept) > max_bin or len(kept) < len(order):
         kept = kept[: max_bin - 1]
+    while kept and 0 < len(present) - sum(counts[level] for level in kept) < min_rows:
+        kept.pop()  # the merged rare levels must fill a bin, too
     return FeatureBins(
         name,
         category=True,
-        levels=tuple(sorted(str(distinct[i]) for i in kept)),
+        levels=tuple(sorted(kept)),
         has_other=len(kept) < len(order),
         has_missing=len(present) < len(column),
     )

@@ -61,6 +61,7 @@ class Half:
     def from_json(cls, data: Mapping[str, Any]) -> Half:
         _check_format(data)
         try:
+            _need_mappings(*data["bins"], *data["splits"])
             bins = tuple(
                 FeatureBins(**{**b, "edges": tuple(b["edges"]), "levels": tuple(b["levels"])}) for b in data["bins"]
             )
@@ -112,6 +113,7 @@ class JointModel:
     def from_json(cls, data: Mapping[str, Any]) -> JointModel:
         _check_format(data)
         try:
+            _need_mappings(data["own"], data["host_digests"], data["details"])
             trees = tuple([Node(**node) for node in tree] for tree in data["trees"])
             return cls(
                 Half.from_json(data["own"]), trees, float(data["base_margin"]), data["host_digests"], data["details"]
@@ -155,6 +157,11 @@ def load(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise _unreadable()
     return data
+
+
+def _need_mappings(*values: object) -> None:
+    if not all(isinstance(value, Mapping) for value in values):
+        raise TypeError("not a mapping")
 
 
 def _check_format(data: Mapping[str, Any]) -> None:

@@ -1,11 +1,13 @@
 """Which cuts a data node may show sums of, so that no difference of shown sums singles out a few rows.
 
-Sums of a node and of its sibling, of neighbouring cuts, and of a node and its parent can all be subtracted from each
+Sums of neighbouring cuts, and sums of one cut for a node, its sibling and their parent, can be subtracted from each
 other. So the rule is about *cells*: the rows of one of two sibling nodes between two neighbouring shown cuts of a
 feature. Every cell must hold no row or at least ``floor`` rows, and a cut that was not shown for the parent is not
-shown for its children. Then every sum that is shown, and every difference of shown sums of one feature, is over a
-union of cells. (Across features nothing is promised: see ``docs/protocols/boosting.md``.) The classical name is
-threshold rule with complementary suppression (Hundepool et al., Statistical Disclosure Control, 2012, ch. 4).
+shown for its children. The classical name is threshold rule with complementary suppression (Hundepool et al.,
+Statistical Disclosure Control, 2012, ch. 4).
+
+Limits: where a sibling has no row in a cell of the parent, the parent's sum there is the other child's, so what is left
+of that child may be small; across features and across trees nothing is promised.
 """
 
 from __future__ import annotations
@@ -75,7 +77,8 @@ def _shown_thresholds(cells: Integers, n_regular: int, floor: int, parent: Mask)
         cuts.pop()
     mask = np.zeros(len(parent), dtype=bool)
     mask[right[cuts]] = True
-    if missing_apart and missing.sum() > 0:
+    regular = cells[:, :n_regular].sum(axis=1)
+    if missing_apart and missing.sum() > 0 and regular.sum() > 0 and _whole(regular, floor):
         lefts = right[cuts] + 1
         mask[lefts] = parent[lefts]
         against_all = right[n_regular - 1]

@@ -17,8 +17,8 @@ Integers = NDArray[np.int64]
 #: Binary digits after the point. LightGBM keeps gradients as float32: 24 significant bits; ours is finer.
 FRACTION_BITS: Final = 32
 SCALE: Final = float(2**FRACTION_BITS)
-#: Largest magnitude of one row's derivative in fixed point: |g| <= 1 and 0 < h <= 1/4 for the logistic loss.
-MAX_DERIVATIVE: Final = 2**FRACTION_BITS
+#: One row's derivative has at most this magnitude, as a power of two: |g| <= 1 and 0 < h <= 1/4 for the logistic loss.
+DERIVATIVE_BITS: Final = FRACTION_BITS
 
 
 def default_probability(margin: Floats) -> Floats:

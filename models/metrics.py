@@ -28,6 +28,12 @@ class Interval:
 def roc_curve(label: Floats, score: Floats) -> tuple[Floats, Floats]:
     """False and true positive rates as the threshold falls, one point per distinct score, from (0, 0) to (1, 1)."""
     _need_both_classes(label)
+    if np.isnan(score).any():
+        raise DataError(
+            "score_missing",
+            f"{int(np.isnan(score).sum())} rows have no score. Leave them out before measuring.",
+            f"有 {int(np.isnan(score).sum())} 行没有评分，评估前请剔除。",
+        )
     order = np.argsort(-score, kind="stable")
     bad = np.cumsum(label[order])
     good = np.arange(1, len(label) + 1) - bad

@@ -90,12 +90,7 @@ class AlignmentHost:
         if len(request.positions) % 4:
             raise bad_value("broken list of positions", "位置列表有误")
         positions = np.frombuffer(request.positions, dtype=np.uint32).astype(np.int64)
-        if len(positions) < self.policy.min_rows:
-            raise LocalProtocolError(
-                "too_few_rows",
-                f"The run would use {len(positions)} rows; this party's minimum is {self.policy.min_rows}.",
-                f"本次运行仅使用 {len(positions)} 行，低于本方下限 {self.policy.min_rows}。",
-            )
+        self.policy.check_rows(len(positions))
         if positions.max() >= len(self.state.order) or len(np.unique(positions)) != len(positions):
             raise bad_value("unknown or repeated rows", "行不存在或重复")
         self.state.rows = self.state.order[positions]

@@ -1,16 +1,23 @@
-"""Random powers of a fixed base, fast: windowed tables (Brickell, Gordon, McCurley & Wilson 1992) with short exponents.
+"""Random powers of fixed bases, fast: windowed tables (Brickell, Gordon, McCurley & Wilson 1992).
 
-Paillier needs a random ``r**n mod n²`` per ciphertext. Damgård, Jurik & Nielsen (2010, "A generalization of Paillier's
-public-key system with applications to electronic voting", §4.2) replace it by ``h_s**a`` with a fixed ``h_s = h**n
-mod n²``, ``h = -y² mod n``, and a random ``a``. We take ``a`` of twice the security level (224 bits for 2,048-bit
-keys, 256 for 3,072): the assumption is that such short powers cannot be told from random elements of the group that
-``h_s`` generates (short-exponent indistinguishability; the best known attack is a kangaroo walk of 2**112 steps). See
+Paillier needs a random ``r**n mod n²`` per ciphertext. Two parties make them here, against different adversaries.
+
+*The key holder, against everybody else.* Damgård, Jurik & Nielsen (2010, "A generalization of Paillier's public-key
+system with applications to electronic voting") take ``h_s**a`` with a fixed ``h_s = h**n mod n²``, ``h = -y² mod n``,
+primes congruent to 3 modulo 4, and an exponent of half the modulus. We shorten the exponent to twice the security
+level (224 bits for 2,048-bit keys, 256 for 3,072), assuming that short powers of ``h_s`` cannot be told from random
+ones; without the factors of n the best known attack is a kangaroo walk of 2**112 steps.
+
+*A host, against the key holder,* who knows the factors and chose them: nothing computational may be assumed.
+``Concealer`` multiplies random powers of several random n-th residues, with 256 bits more of entropy than the group
+has, which is within 2**-128 of uniform (leftover hash lemma, Impagliazzo, Levin & Luby 1989). See
 docs/adr/0004-short-exponents.md.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -62,3 +69,30 @@ class FixedBase:
         for table, digit in zip(self.tables[1:], digits[1:], strict=True):
             product = product * table[digit] % self.modulus
         return product
+
+
+class Concealer:
+    """Statistically uniform n-th residues modulo n², drawn by a party that does not know the factors of n.
+
+    Args:
+        residues: draws one random n-th residue; called once per base.
+        group_bits: bits of the group's order at most.
+    """
+
+    _BASE_BITS: Final = 256
+    _SLACK_BITS: Final = 256
+    _WINDOW: Final = 6
+
+    def __init__(self, residues: Callable[[], Integer], modulus: Integer, group_bits: int) -> None:
+        count = -(-(group_bits + self._SLACK_BITS) // self._BASE_BITS)
+        self._bases = [FixedBase(residues(), modulus, self._BASE_BITS, self._WINDOW) for _ in range(count)]
+        self._modulus = modulus
+
+    def draw(self, count: int) -> list[Integer]:
+        """``count`` fresh residues."""
+        product: Integers | None = None
+        for base in self._bases:
+            factor = base.powers(random_digits(count, self._BASE_BITS, self._WINDOW))
+            product = factor if product is None else product * factor % self._modulus
+        assert product is not None
+        return list(product)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from federation.ciphers.integers import Integer
+from federation.errors import PlaintextOverflow
 
 
 class PublicCipher(ABC):
@@ -50,9 +51,8 @@ class PublicCipher(ABC):
 
     @abstractmethod
     def rerandomise(self, ciphertexts: Sequence[Integer]) -> list[Integer]:
-        """Same plaintexts, fresh randomness: what comes out cannot be told from fresh encryptions by the key holder's
-        peers,
-        nor matched by the key holder with the products of the ciphertexts it sent."""
+        """Same plaintexts under fresh randomness, so that not even the key holder, who knows the randomness of every
+        ciphertext it sent, can tell which of them were added up."""
 
     def bin_sums(
         self, data: bytes, rows: NDArray[np.intp], flat: NDArray[np.intp], n_bins: int
@@ -62,8 +62,8 @@ class PublicCipher(ABC):
         Args:
             data: ciphertexts of all rows, as ``load`` has checked them.
             rows: the rows to sum.
-            flat: bin of each feature and row, shape ``(n_features, n_all_rows)``, over all features' bins laid end to
-            end. n_bins: number of all bins.
+            flat: bin of each feature and row, shape ``(n_features, n_all_rows)``; all features' bins lie end to end.
+            n_bins: number of all bins.
         """
         sums: list[Integer | None] = [None] * n_bins
         bins_of = flat[:, rows].T.tolist()
@@ -89,6 +89,15 @@ class SecretCipher(ABC):
     @abstractmethod
     def encrypt(self, numbers: Sequence[int]) -> bytes:
         """Wire bytes of fresh ciphertexts of signed integers."""
+
+    def check_room(self, numbers: Sequence[int]) -> None:
+        """Raises ``PlaintextOverflow`` unless every number has a magnitude below ``2**(plaintext_bits - 1)``."""
+        limit = 1 << (self.public.plaintext_bits - 1)
+        if any(not -limit < m < limit for m in numbers):
+            raise PlaintextOverflow(
+                "A number is too large for the key; fewer rows per ciphertext or a longer key are needed.",
+                "数值超出密钥可容纳的范围，需要更长的密钥或更少的打包数。",
+            )
 
     @abstractmethod
     def decrypt(self, data: bytes) -> list[int]:

@@ -7,7 +7,7 @@ slot pair. A value may be negative: slots are read as signed digits from the low
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from federation.ciphers.integers import Integer
@@ -58,7 +58,7 @@ class PairPacking:
             packed.append(total)
         return packed
 
-    def split(self, plaintexts: Iterable[int], count: int) -> tuple[list[int], list[int]]:
+    def split(self, plaintexts: Sequence[int], count: int) -> tuple[list[int], list[int]]:
         """Packed plaintexts back to ``count`` gradient sums and hessian sums.
 
         Raises:
@@ -67,6 +67,8 @@ class PairPacking:
         """
         g: list[int] = []
         h: list[int] = []
+        if len(plaintexts) != -(-count // self.pairs):
+            raise _out_of_slot()
         for plaintext in plaintexts:
             rest = plaintext
             for _ in range(min(self.pairs, count - len(g))):
@@ -76,8 +78,6 @@ class PairPacking:
                 g.append(high)
             if rest:
                 raise _out_of_slot()
-        if len(g) != count:
-            raise _out_of_slot()
         return g, h
 
     def _digit(self, value: int) -> tuple[int, int]:

@@ -7,17 +7,18 @@ raw integers. Tests hold every operation against phe itself.
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 import numpy as np
 from phe import paillier as phe
 
-from federation.ciphers.blinding import FixedBase, exponent_bits, random_digits
+from federation.ciphers.blinding import Concealer, FixedBase, exponent_bits, random_digits
 from federation.ciphers.integers import Integer, from_bytes, gcd, integer, inverse, power, to_bytes
 from federation.ciphers.interface import PublicCipher, SecretCipher
-from federation.errors import InvalidCiphertext, KeyTooShort, PlaintextOverflow
+from federation.errors import InvalidCiphertext, KeyTooShort
 
 MINIMUM_KEY_BITS: Final = 2048
 
@@ -37,7 +38,7 @@ class PaillierPublic(PublicCipher):
         self.plaintext_bits = self.key_bits - 1
         self.ciphertext_bytes = -(-self.key_bits // 4)
         self.zero = integer(1)
-        self._obfuscators: FixedBase | None = None
+        self._concealer: Concealer | None = None
 
     @property
     def key(self) -> bytes:
@@ -71,11 +72,12 @@ class PaillierPublic(PublicCipher):
         return power(a, integer(1) << bits, self.n_squared)
 
     def rerandomise(self, ciphertexts: Sequence[Integer]) -> list[Integer]:
-        if self._obfuscators is None:
-            # The host draws its own base: it need not trust one that the key holder made.
-            self._obfuscators = FixedBase(_obfuscator_base(self.n), self.n_squared, exponent_bits(self.key_bits), 6)
-        digits = random_digits(len(ciphertexts), exponent_bits(self.key_bits), 6)
-        return [a * b % self.n_squared for a, b in zip(ciphertexts, self._obfuscators.powers(digits), strict=True)]
+        if not ciphertexts:
+            return []
+        if self._concealer is None:
+            self._concealer = Concealer(lambda: _random_residue(self.n), self.n_squared, self.key_bits)
+        fresh = self._concealer.draw(len(ciphertexts))
+        return [a * b % self.n_squared for a, b in zip(ciphertexts, fresh, strict=True)]
 
 
 class PaillierSecret(SecretCipher):
@@ -98,12 +100,7 @@ class PaillierSecret(SecretCipher):
         self._bases = tuple(FixedBase(base % square, square, self._bits, self._window) for square in self._squares)
 
     def encrypt(self, numbers: Sequence[int]) -> bytes:
-        limit = 1 << (self.public.plaintext_bits - 1)
-        if any(not -limit < m < limit for m in numbers):
-            raise PlaintextOverflow(
-                "A number is too large for the key; fewer rows per ciphertext or a longer key are needed.",
-                "数值超出密钥可容纳的范围，需要更长的密钥或更少的打包数。",
-            )
+        self.check_room(numbers)
         digits = random_digits(len(numbers), self._bits, self._window)
         lifted = np.array([1 + self.public.n * m for m in numbers], dtype=object)
         low, high = (
@@ -130,8 +127,12 @@ def generate(key_bits: int, *, minimum_bits: int = MINIMUM_KEY_BITS, expected: i
     """A fresh key pair from phe. Raises ``KeyTooShort``."""
     if key_bits < minimum_bits:
         raise KeyTooShort(key_bits, minimum_bits)
-    _, secret = phe.generate_paillier_keypair(n_length=key_bits)
-    return PaillierSecret(secret.p, secret.q, minimum_bits=minimum_bits, expected=expected)
+    while True:
+        _, secret = phe.generate_paillier_keypair(n_length=key_bits)
+        p, q = int(secret.p), int(secret.q)
+        # Damgård, Jurik & Nielsen (2010): then -y² generates elements of Jacobi symbol 1 (one pair of primes in four).
+        if p % 4 == q % 4 == 3 and math.gcd(p - 1, q - 1) == 2:
+            return PaillierSecret(p, q, minimum_bits=minimum_bits, expected=expected)
 
 
 def _l_function(x: Integer, prime: Integer) -> Integer:
@@ -139,6 +140,11 @@ def _l_function(x: Integer, prime: Integer) -> Integer:
 
 
 def _obfuscator_base(n: Integer) -> Integer:
-    """``h_s = (-y²)**n mod n²`` for a random y (Damgård, Jurik & Nielsen 2010, §4.2)."""
-    y: Any = integer(secrets.randbelow(int(n) - 2) + 2)
+    """``h_s = (-y²)**n mod n²`` for a random y (Damgård, Jurik & Nielsen 2010)."""
+    y = integer(secrets.randbelow(int(n) - 2) + 2)
     return power(n - y * y % n, n, n * n)
+
+
+def _random_residue(n: Integer) -> Integer:
+    """A uniformly random n-th residue modulo n²."""
+    return power(integer(secrets.randbelow(int(n) - 2) + 2), n, n * n)

@@ -55,6 +55,7 @@ class PlainSecret(SecretCipher):
         self.public: PublicCipher = PlainPublic()
 
     def encrypt(self, numbers: Sequence[int]) -> bytes:
+        self.check_room(numbers)
         return self.public.dump(m % _MODULUS for m in numbers)
 
     def decrypt(self, data: bytes) -> list[int]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from federation.ciphers import paillier
 from federation.ciphers.interface import PublicCipher, SecretCipher
 from federation.ciphers.paillier import MINIMUM_KEY_BITS, PaillierPublic
 from federation.ciphers.plain import PlainPublic, PlainSecret
 from federation.errors import CipherError, NotEncrypting
+
+#: A longer key would only make the other side work.
+MAXIMUM_KEY_BITS: Final = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,12 @@ def public_cipher(name: str, key: bytes, rules: CipherRules) -> PublicCipher:
     _check(name, rules)
     if name == "plain":
         return PlainPublic()
+    if 8 * len(key) > MAXIMUM_KEY_BITS:
+        raise CipherError(
+            "bad_value",
+            f"A key over {MAXIMUM_KEY_BITS:,} bits is refused.",
+            f"拒绝超过 {MAXIMUM_KEY_BITS:,} 位的密钥。",
+        )
     return PaillierPublic(int.from_bytes(key, "big"), rules.minimum_key_bits)
 
 

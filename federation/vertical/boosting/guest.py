@@ -1,12 +1,13 @@
 """Joint boosting, guest side: the algorithm.
 
-Newton boosting with histograms (Chen & Guestrin 2016, alg. 1 and 3) where features lie at several parties and gradients
-travel encrypted (Cheng et al. 2021, "SecureBoost", alg. 1–2). What each party learns: docs/protocols/boosting.md.
+Newton boosting with histograms (Chen & Guestrin 2016, alg. 2, missing values as in alg. 3) where features lie at
+several parties and gradients travel encrypted (Cheng et al. 2021, "SecureBoost", §4: hosts aggregate by alg. 1, the
+guest finds splits by alg. 2). What each party learns: docs/protocols/boosting.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -34,7 +35,8 @@ from federation.vertical.boosting.messages import (
 from federation.vertical.boosting.offers import HostOffers, NodeTotals, Offer, OwnFeatures
 from models.binning import encode, fit_bins
 from models.bundle import Half, JointModel
-from models.losses import MAX_DERIVATIVE, Floats, Integers, base_margin, log_loss, logistic_derivatives
+from models.errors import DataError
+from models.losses import DERIVATIVE_BITS, Floats, Integers, base_margin, log_loss, logistic_derivatives
 from models.parameters import BoostingParameters
 from models.splits import Mask, best_of, gains, leaf_value
 from models.table import Table
@@ -81,6 +83,16 @@ class Progress:
     valid_loss: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """The best cut of a node: its owner, the owner's candidates that tie for it, and what each sums to on the left."""
+
+    owner: PartyId
+    tied: tuple[int, ...]
+    gain: float
+    sums: frozenset[tuple[int, int]]
+
+
 @dataclass(slots=True)
 class JointBoosting:
     """Fits one model with ``hosts`` (none: an ordinary local run, the pooled twin of tests)."""
@@ -99,8 +111,14 @@ class JointBoosting:
     n_handles: dict[PartyId, int] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        bits = MAX_DERIVATIVE.bit_length()
-        self.packing = PairPacking.for_rows(self.rows.n_fit, bits, self.cipher.public.plaintext_bits)
+        if len(np.unique(self.rows.label[: self.rows.n_fit])) < 2:
+            raise DataError(
+                "one_class",
+                "The rows to fit have only one class: a model needs defaults and non-defaults.",
+                "用于拟合的行只有一个类别，建模需要同时有违约与未违约样本。",
+            )
+        room = self.cipher.public.plaintext_bits
+        self.packing = PairPacking.for_rows(self.rows.n_fit, DERIVATIVE_BITS, room)
         fit_rows = self.rows.table.take(np.arange(self.rows.n_fit))
         bins = fit_bins(fit_rows, self.parameters.max_bin)
         self.own = OwnFeatures(bins, encode(self.rows.table, bins), self.rows.n_fit, self.parameters.min_child_samples)
@@ -147,6 +165,8 @@ class JointBoosting:
             pairs=self.packing.pairs,
             n_rows=len(self.rows.table),
             n_fit=self.rows.n_fit,
+            n_estimators=self.parameters.n_estimators,
+            max_depth=self.parameters.max_depth,
             max_bin=self.parameters.max_bin,
             min_child_samples=self.parameters.min_child_samples,
         )
@@ -157,7 +177,7 @@ class JointBoosting:
                 raise RemoteProtocolError(host, "bad_value", "offers too many cuts.", "提供的切分过多。")
 
     def _send_gradients(self, t: int, g: Integers, h: Integers) -> Script[None]:
-        """SecureBoost alg. 1, line 3: every row's (g, h) encrypted, batch by batch."""
+        """SecureBoost §4.2: every row's (g, h) encrypted, batch by batch."""
         if not self.hosts:
             return
         for start in range(0, len(g), BATCH):
@@ -190,9 +210,9 @@ class JointBoosting:
             }
             offers = {self.party: {node: self.own.offer(r, g, h) for node, r in rows.items()}, **offers}
             # SecureBoost alg. 2: the best cut of every node over all parties, then its owner parts the rows.
-            best = {node: self._best(totals[node], [offers[party][node] for party in offers]) for node in nodes}
-            chosen = {node: (list(offers)[k], tied, gain) for node, (k, tied, gain) in best.items() if k >= 0}
-            at = yield from self._cut(t, tree, at, chosen)
+            best = {node: self._best(totals[node], {party: offers[party][node] for party in offers}) for node in nodes}
+            chosen = {node: choice for node, choice in best.items() if choice}
+            at = yield from self._cut(t, tree, at, chosen, g, h)
             pairs = self._next_pairs(tree, list(chosen))
             if not pairs:
                 break
@@ -202,49 +222,63 @@ class JointBoosting:
     def _level_request(self, t: int, tree: Tree, at: NDArray[np.intp], pairs: tuple[tuple[int, int], ...]) -> Grow:
         """Only cuts whose children need sums are told: a host does not learn the row sets of other leaves."""
         wanted = {node for pair in pairs for node in pair}
-        cuts = tuple((k, n.left, n.right) for k, n in enumerate(tree) if n.owner and n.left in wanted)
+        made = [(k, n.left, n.right) for k, n in enumerate(tree) if n.owner and n.left in wanted]
+        cuts = tuple(sorted(made, key=lambda cut: cut[1]))
         lefts = [left for _, left, _ in cuts]
         return Grow(tree=t, cuts=cuts, left=pack_bits(np.isin(at, lefts)) if cuts else b"", pairs=pairs)
 
-    def _best(self, totals: NodeTotals, offers: Sequence[Offer]) -> tuple[int, tuple[int, ...], float]:
+    def _best(self, totals: NodeTotals, offers: Mapping[PartyId, Offer]) -> _Choice | None:
         gain = [
             np.where(o.usable, gains(o.g_left, o.h_left, totals.g, totals.h, self.parameters.rules), -np.inf)
-            for o in offers
+            for o in offers.values()
         ]
         party, tied = best_of(gain)
-        return party, tied, float(gain[party][tied[0]]) if tied else 0.0
+        if party < 0:
+            return None
+        owner = list(offers)[party]
+        sums = frozenset((int(offers[owner].g_left[j]), int(offers[owner].h_left[j])) for j in tied)
+        return _Choice(owner, tied, float(gain[party][tied[0]]), sums)
 
     def _cut(
-        self, t: int, tree: Tree, at: NDArray[np.intp], chosen: dict[int, tuple[PartyId, tuple[int, ...], float]]
+        self, t: int, tree: Tree, at: NDArray[np.intp], chosen: Mapping[int, _Choice], g: Integers, h: Integers
     ) -> Script[NDArray[np.intp]]:
         """Make the chosen cuts at their owners; returns the node each row is in afterwards."""
-        asked: dict[PartyId, list[tuple[int, tuple[int, ...]]]] = {}
+        asked: dict[PartyId, list[int]] = {}
         lefts: dict[int, Mask] = {}
         handles: dict[int, int] = {}
-        for node, (owner, tied, _) in chosen.items():
-            if owner == self.party:
-                handles[node], lefts[node] = self.own.cut(tied, at == node)
+        for node, choice in chosen.items():
+            if choice.owner == self.party:
+                handles[node], lefts[node] = self.own.cut(choice.tied, at == node)
             else:
-                asked.setdefault(owner, []).append((node, tied))
+                asked.setdefault(choice.owner, []).append(node)
         if asked:
-            replies = yield {host: Choose(tree=t, choices=tuple(choices)) for host, choices in asked.items()}
-            for host, choices in asked.items():
+            replies = yield {
+                host: Choose(tree=t, choices=tuple((node, chosen[node].tied) for node in nodes))
+                for host, nodes in asked.items()
+            }
+            for host, nodes in asked.items():
                 reply = expect(replies, host, Chosen)
-                nodes = [node for node, _ in choices]
                 left = self._left_of(host, reply, len(nodes))
                 handles.update(zip(nodes, reply.handles, strict=True))
-                lefts.update({node: left & (at == node) for node in nodes})
+                for node in nodes:
+                    lefts[node] = left & (at == node)
+                    self._check_rows(chosen[node], lefts[node][: self.rows.n_fit], g, h)
         after = at.copy()
-        for node, (owner, _, gain) in chosen.items():
+        for node, choice in chosen.items():
             here, left = at == node, lefts[node]
             k = len(tree)
             n_left, n_all = (int(rows[: self.rows.n_fit].sum()) for rows in (left, here))
             tree += [Node(n_rows=n_left), Node(n_rows=n_all - n_left)]
-            tree[node] = Node(owner=owner, handle=handles[node], left=k, right=k + 1, gain=gain, n_rows=n_all)
+            tree[node] = Node(choice.owner, handles[node], left=k, right=k + 1, gain=choice.gain, n_rows=n_all)
             after[here] = np.where(left[here], k, k + 1)
-            if not 0 < n_left < n_all:
-                raise RemoteProtocolError(owner, "bad_value", "parted no rows.", "未能切分任何行。")
         return after
+
+    def _check_rows(self, choice: _Choice, left: Mask, g: Integers, h: Integers) -> None:
+        """A host must part the rows it summed."""
+        if (int(g[left].sum()), int(h[left].sum())) not in choice.sums:
+            raise RemoteProtocolError(
+                choice.owner, "bad_value", "parted other rows than it had summed.", "切分的行与其求和的行不一致。"
+            )
 
     def _left_of(self, host: PartyId, reply: Chosen, n_cuts: int) -> Mask:
         first = self.n_handles.get(host, 0)
@@ -268,7 +302,7 @@ class JointBoosting:
         return tuple(pairs)
 
     def _weigh(self, tree: Tree, at: NDArray[np.intp], g: Integers, h: Integers) -> None:
-        """SecureBoost alg. 1, line 12: leaf weights, known to the guest alone."""
+        """Leaf weights (Chen & Guestrin 2016, eq. 5), known to the guest alone."""
         for k, node in enumerate(tree):
             if not node.owner:
                 here = at == k

@@ -35,10 +35,10 @@ from federation.vertical.boosting.messages import (
 )
 from federation.vertical.boosting.state import BoostingState
 from federation.vertical.boosting.sums import bin_counts, left_sums
-from models.binning import Codes, FeatureBins, encode, fit_bins
+from models.binning import MAX_BINS, Codes, FeatureBins, encode, fit_bins
 from models.bundle import Half
 from models.cells import shown
-from models.losses import MAX_DERIVATIVE
+from models.losses import DERIVATIVE_BITS
 from models.splits import Candidates, Mask, Split, default_side, goes_left
 from models.table import Table
 
@@ -103,13 +103,14 @@ class BoostingHost:
     # -- opening -------------------------------------------------------------------------------------------------
 
     def _open(self, m: Open) -> Message:
-        if m.n_rows != len(self.table) or not self.policy.min_rows <= m.n_fit <= m.n_rows:
+        if m.n_rows != len(self.table) or not 0 < m.n_fit <= m.n_rows:
             raise bad_value("row counts", "行数")
+        self.policy.check_rows(m.n_fit)
         cipher = public_cipher(m.cipher, m.key, self.policy.cipher)
-        proven = PairPacking.for_rows(m.n_fit, MAX_DERIVATIVE.bit_length(), cipher.plaintext_bits)
+        proven = PairPacking.for_rows(m.n_fit, DERIVATIVE_BITS, cipher.plaintext_bits)
         if (m.slot, m.pairs) != (proven.slot, proven.pairs):
             raise bad_value("layout of packed sums", "打包布局")
-        if not 2 <= m.max_bin <= 253 or m.min_child_samples < 0:
+        if not 2 <= m.max_bin <= MAX_BINS or min(m.min_child_samples, m.n_estimators - 1, m.max_depth - 1) < 0:
             raise bad_value("parameters", "参数")
         state = BoostingState(
             model_id=m.model_id,
@@ -118,6 +119,8 @@ class BoostingHost:
             slot=m.slot,
             pairs=m.pairs,
             n_fit=m.n_fit,
+            n_estimators=m.n_estimators,
+            max_depth=m.max_depth,
             max_bin=m.max_bin,
             min_child_samples=m.min_child_samples,
         )
@@ -147,11 +150,12 @@ class BoostingHost:
             raise bad_value("gradients out of order", "梯度次序")
         size = work.cipher.ciphertext_bytes
         n_new = len(m.ciphertexts) // size
-        if n_new == 0 or m.start + n_new > state.n_fit:
+        if n_new == 0 or m.tree >= state.n_estimators or m.start + n_new > state.n_fit:
             raise bad_value("number of gradients", "梯度数量")
         work.cipher.load(m.ciphertexts)  # raises for anything outside the group
         if new_tree:
-            state.tree, state.ciphertexts = m.tree, b""
+            state.tree, state.level, state.last_node = m.tree, 0, 0
+            state.ciphertexts, state.offered = b"", ()
             n_candidates = len(work.candidates)
             keys = np.frombuffer(os.urandom(8 * n_candidates), dtype=np.uint64)
             state.order = np.argsort(keys).astype(np.int64)
@@ -163,8 +167,8 @@ class BoostingHost:
 
     def _grow(self, m: Grow) -> Message:
         state, work = self.state, self._ready()
-        if m.tree != state.tree or state.n_stored != state.n_fit:
-            raise bad_value("a level before its gradients", "缺少梯度")
+        if m.tree != state.tree or state.n_stored != state.n_fit or state.level >= state.max_depth:
+            raise bad_value("a level that is not due", "层次不符")
         node_of, masks = self._routed(m)
         sums: list[Integer] = []
         flags: list[Mask] = []  # per pair: shown, may cut the node, may cut its sibling
@@ -184,6 +188,9 @@ class BoostingHost:
             sums += [left[j] for j in state.order.tolist() if mask[j]]
             flags.append(np.stack([mask, usable[0], usable[-1]])[:, state.order])
         state.node_of = node_of
+        state.level += 1
+        state.offered = tuple(node for pair in m.pairs for node in pair if node >= 0)
+        state.last_node = max(state.last_node, *state.offered)
         state.masks = tuple((node, pack_bits(mask)) for node, mask in masks.items())
         packed = work.packing.pack(work.cipher, sums)
         return Sums(
@@ -195,25 +202,27 @@ class BoostingHost:
         """Rows moved to the children, and for every live node what was shown for its parent."""
         state, n_candidates = self.state, len(self._ready().candidates)
         masks = {node: unpack_bits(bits, n_candidates) for node, bits in state.masks}
-        if not m.cuts:
-            if m.pairs != ((0, -1),):
+        if state.level == 0:
+            if m.cuts or m.pairs != ((0, -1),):
                 raise bad_value("nodes that do not exist", "节点不存在")
             return state.node_of, masks
+        children = [child for _, *both in m.cuts for child in both]
+        if not children or children != sorted(set(children)) or children[0] <= state.last_node:
+            raise bad_value("numbers of children", "子节点编号")
+        # Without its sibling a node's sums could be subtracted from its parent's unchecked.
+        if sorted(tuple(sorted(pair)) for pair in m.pairs) != [(left, right) for _, left, right in m.cuts]:
+            raise bad_value("a node without its sibling", "节点缺少其兄弟节点")
         try:
             left = unpack_bits(m.left, len(self.table))
         except ValueError:
             raise bad_value("length of a bit array", "位数组长度") from None
         node_of = state.node_of.copy()
-        siblings: set[tuple[int, int]] = set()
         for node, left_child, right_child in m.cuts:
             here = state.node_of == node
-            if node not in masks or not here.any() or not node < left_child < right_child:
+            if node not in masks or not here.any():
                 raise bad_value("nodes that do not exist", "节点不存在")
             node_of[here] = np.where(left[here], left_child, right_child)
             masks[left_child] = masks[right_child] = masks.pop(node)
-            siblings |= {(left_child, right_child), (right_child, left_child)}
-        if not siblings.issuperset(m.pairs):  # without its sibling a node's sums could be subtracted from its parent's
-            raise bad_value("a node without its sibling", "节点缺少其兄弟节点")
         return node_of, masks
 
     def _enough(self, n_left: NDArray[np.int64], n_all: int) -> Mask:
@@ -225,7 +234,14 @@ class BoostingHost:
         state, work = self.state, self._ready()
         if m.tree != state.tree:
             raise bad_value("another tree", "非当前树")
-        offered = {node: unpack_bits(bits, len(state.order))[state.order] for node, bits in state.masks}
+        offered = {
+            node: unpack_bits(bits, len(state.order))[state.order]
+            for node, bits in state.masks
+            if node in state.offered
+        }
+        nodes = [node for node, _ in m.choices]
+        if len(set(nodes)) != len(nodes):
+            raise bad_value("a node cut twice", "节点被重复切分")
         fitted = np.arange(len(self.table)) < state.n_fit
         cuts: list[Split] = []
         left = np.zeros(len(self.table), dtype=bool)
@@ -243,6 +259,7 @@ class BoostingHost:
             cuts.append(split)
             left |= here & goes_left(split, bins, codes)
         handles = tuple(range(len(state.splits), len(state.splits) + len(cuts)))
+        state.offered = tuple(node for node in state.offered if node not in nodes)
         state.splits += tuple((s.feature, s.code, s.missing_left) for s in cuts)
         return Chosen(handles=handles, left=pack_bits(left))
 

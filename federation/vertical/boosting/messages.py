@@ -27,6 +27,8 @@ class Open(Message, kind="boosting.open"):
     pairs: int
     n_rows: int
     n_fit: int
+    n_estimators: int
+    max_depth: int
     max_bin: int
     min_child_samples: int
 
@@ -93,9 +95,9 @@ class Sums(Message, kind="boosting.sums"):
     ``flags``: bits of shape ``(n_pairs, 3, n_candidates)``: a sum follows; the cut may be used for the node; for its
     sibling. ``ciphertexts``: the sums that follow, pair after pair, several to a ciphertext, re-randomised.
 
-    Reveals to guest: gradient sums on one side of unnamed cuts, never over fewer rows than the host's floor (nor their
-    differences within a feature), and whether a cut leaves enough rows on both sides.
-    向银行透露：未命名切分一侧的梯度和，其所含行数（及同一特征内各和之差所含行数）不低于数据方下限；以及切分两侧行数是否足够。
+    Reveals to guest: gradient and hessian sums on one side of unnamed cuts (in the first tree: how many applicants
+    and how many defaults), never over fewer rows than the host's floor, nor between neighbouring cuts of a feature.
+    向银行透露：未命名切分一侧的梯度与二阶梯度之和（在第一棵树中即申请人数与违约数），所含行数以及同一特征相邻切分之间的行数均不低于数据方下限。
     """
 
     flags: bytes

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from federation.ciphers.interface import SecretCipher
 from federation.ciphers.packing import PairPacking
-from federation.errors import PartyId, PlaintextOverflow, RemoteProtocolError
+from federation.errors import InvalidCiphertext, PartyId, PlaintextOverflow, RemoteProtocolError
 from federation.vertical.bits import unpack_bits
 from federation.vertical.boosting.messages import Sums
 from models.binning import Codes, FeatureBins
@@ -117,7 +117,7 @@ class HostOffers:
         try:
             flags = unpack_bits(reply.flags, len(pairs), 3, self.n_candidates)
             g, h = self.packing.split(self.cipher.decrypt(reply.ciphertexts), int(flags[:, 0].sum()))
-        except (ValueError, PlaintextOverflow):
+        except (ValueError, PlaintextOverflow, InvalidCiphertext):
             raise self._misfit() from None
         offers: dict[int, Offer] = {}
         known: dict[int, tuple[Integers, Integers]] = {}

@@ -14,10 +14,13 @@ from federation.state import SecretState
 class BoostingState(SecretState):
     """Attributes:
     n_fit: rows that carry gradients; the first of the run.
+    tree, level: where training stands; ``level`` counts the levels whose sums were told.
     order: candidate at each place of the order shown to the guest in this tree.
     ciphertexts: this tree's gradients, one after another.
     node_of: tree node each row is in.
-    masks: nodes → what was shown for them, as (node, packed mask).
+    last_node: highest number of a node so far in this tree.
+    masks: what was shown for each living node, as (node, packed mask).
+    offered: nodes that may be cut now, each once.
     splits: cuts of the model so far, as (feature, code, missing_left).
     """
 
@@ -30,11 +33,16 @@ class BoostingState(SecretState):
     n_fit: int = 0
     max_bin: int = 0
     min_child_samples: int = 0
+    n_estimators: int = 0
+    max_depth: int = 0
     tree: int = -1
+    level: int = 0
+    last_node: int = 0
     n_stored: int = 0
     ciphertexts: bytes = b""
     order: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     node_of: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     masks: tuple[tuple[int, bytes], ...] = ()
+    offered: tuple[int, ...] = ()
     splits: tuple[tuple[int, int, bool], ...] = ()
     half: bytes = b""

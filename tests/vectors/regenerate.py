@@ -1,0 +1,103 @@
+"""Our own vectors: what they are made of, and the script that writes them (after a deliberate change of format)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import federation.vertical.boosting.messages as boosting
+import federation.vertical.scoring.messages as scoring
+from federation.alignment.messages import BlindedIds, EvaluatedIds, RowsAccepted, RowsChosen, Tokens, TokensWanted
+from federation.ciphers.blinding import FixedBase
+from federation.ciphers.packing import PairPacking
+from federation.ciphers.plain import PlainPublic
+from federation.codec import encode
+from federation.messages import Failure, Goodbye, Message
+
+FOLDER = Path(__file__).parent
+
+MESSAGES: tuple[Message, ...] = (
+    Failure(code="policy"),
+    Goodbye(code=""),
+    BlindedIds(points=bytes(range(32))),
+    EvaluatedIds(points=bytes(range(32))),
+    TokensWanted(),
+    Tokens(tokens=bytes(range(16))),
+    RowsChosen(positions=np.array([2, 0], np.uint32).tobytes()),
+    RowsAccepted(n_rows=2),
+    boosting.Open(
+        model_id="模型-1",
+        cipher="paillier",
+        key=b"\x01\x02",
+        slot=45,
+        pairs=22,
+        n_rows=9,
+        n_fit=7,
+        max_bin=32,
+        min_child_samples=20,
+        n_estimators=100,
+        max_depth=5,
+    ),
+    boosting.Ready(n_features=2, n_bins=9, n_candidates=7),
+    boosting.Gradients(tree=1, start=4096, ciphertexts=b"\xff" * 4),
+    boosting.Stored(n_rows=4100),
+    boosting.Grow(tree=1, cuts=((0, 1, 2),), left=b"\xa0", pairs=((1, 2),)),
+    boosting.Sums(flags=b"\xf0", ciphertexts=b"\x00\x01"),
+    boosting.Choose(tree=1, choices=((1, (0, 3)), (2, (5,)))),
+    boosting.Chosen(handles=(0, 1), left=b"\x80"),
+    boosting.Seal(n_handles=2),
+    boosting.Sealed(digest="ab" * 32),
+    scoring.BlindedApplicants(points=bytes(32)),
+    scoring.EvaluatedApplicants(points=bytes(32)),
+    scoring.RoutesWanted(model_id="m", digest="cd" * 32, tokens=bytes(16)),
+    scoring.Routes(known=b"\x80", left=b"\x40"),
+)
+
+
+def codec() -> list[dict[str, str]]:
+    return [{"kind": message.kind, "frame": encode(message).hex()} for message in MESSAGES]
+
+
+def packing() -> list[dict[str, Any]]:
+    """Rows joined, two bins' sums packed with the plain cipher: layout, plaintexts, packed plaintexts."""
+    g, h = [-(2**32), 2**32, -1, 0, 7], [2**30, 1, 1, 2**30, 5]
+    vectors = []
+    for n_rows, plaintext_bits in ((5, 2047), (1000, 2047), (1_000_000, 2047), (5, 160)):
+        layout = PairPacking.for_rows(n_rows, 33, plaintext_bits)
+        rows = layout.join(g, h)
+        cipher = PlainPublic()
+        packed = [int(c) for c in layout.pack(cipher, [r % 2**2048 for r in rows])]
+        vectors.append(
+            {"n_rows": n_rows, "plaintext_bits": plaintext_bits, **asdict(layout), "g": g, "h": h}
+            | {"joined": [str(r) for r in rows], "packed": [hex(p) for p in packed]}
+        )
+    return vectors
+
+
+def blinding() -> list[dict[str, Any]]:
+    """Digits of exponents, low digit first, and the powers they stand for."""
+    vectors = []
+    for window, digits in ((6, [[1, 63, 0], [2, 63, 0]]), (9, [[511], [1]]), (12, [[4095, 1], [0, 1]])):
+        base, modulus, n_bits = 3, 2**61 - 1, 2 * window
+        powers = FixedBase(base, modulus, n_bits, window).powers(np.array(digits, np.uint16))
+        vectors.append(
+            {"base": base, "modulus": modulus, "n_bits": n_bits, "window": window, "digits": digits}
+            | {"powers": [int(p) for p in powers]}
+        )
+    return vectors
+
+
+OURS = {"codec.json": codec, "packing.json": packing, "blinding.json": blinding}
+
+
+def main() -> None:
+    for name, make in OURS.items():
+        (FOLDER / name).write_text(json.dumps(make(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
