@@ -41,7 +41,7 @@ notebooks: install ## Run the notebooks on small data
 
 lock: ## Write requirements.lock anew from a fresh environment
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python -m pip install --quiet hatchling '.[dev]'
+	.venv-lock/bin/python -m pip install --quiet hatchling editables '.[dev]'
 	.venv-lock/bin/python -m pip freeze --exclude lianmo > requirements.lock
 	rm -rf .venv-lock
 
