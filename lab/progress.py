@@ -67,7 +67,7 @@ def file_reporter(path: Path) -> Reporter:
 
 def bar_reporter(progress: Progress, console: Console) -> Reporter:
     """Draws events as one live bar."""
-    task: TaskID = progress.add_task("", total=None, detail="")
+    task: TaskID = progress.add_task("starting the parties 启动各方", total=None, detail="")
 
     def report(event: Event) -> None:
         english, chinese = STAGES[event.stage]
