@@ -34,6 +34,7 @@ class RunSection(Section):
     directory: where the run is written, whole or not at all.
     party_seconds: how long a party may take to come.
     answer_seconds: how long a party may take to answer one message.
+    n_jobs: processes of each party for its encrypted work; -1: one per core.
     """
 
     name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
@@ -41,6 +42,7 @@ class RunSection(Section):
     transport: Transport = "relay"
     party_seconds: float = Field(default=60.0, gt=0)
     answer_seconds: float = Field(default=600.0, gt=0)
+    n_jobs: int = Field(default=1, ge=-1)
 
 
 class CipherSection(Section):

@@ -35,6 +35,7 @@ class Job(Section):
     link: LinkSection | None = None
     party_seconds: float = 60.0
     answer_seconds: float = 600.0
+    n_jobs: int = 1
 
 
 class HostJob(Job):
@@ -67,6 +68,7 @@ def jobs_of(
             "link": links[party.party] if links else None,
             "party_seconds": config.run.party_seconds,
             "answer_seconds": config.run.answer_seconds,
+            "n_jobs": config.run.n_jobs,
         }
 
     guest = GuestJob(

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from joblib import parallel_config
 
 from federation.ciphers.paillier import PaillierPublic
 from federation.ciphers.suite import secret_cipher
@@ -51,7 +52,10 @@ def take_part(job: GuestJob | HostJob) -> dict[str, Any]:
     """Join the relay and do this party's part; returns counts only. Raises what went wrong, after noting it."""
     assert job.link
     try:
-        with Link(job.link.address, job.link.session, job.party.party, job.link.ticket) as link:
+        with (
+            parallel_config(backend="loky", n_jobs=job.n_jobs),
+            Link(job.link.address, job.link.session, job.party.party, job.link.ticket) as link,
+        ):
             if isinstance(job, GuestJob):
                 wire = RelayWire(link, deadline_seconds=job.answer_seconds, join_seconds=job.party_seconds)
                 return lead(job, wire)

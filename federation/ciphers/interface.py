@@ -54,26 +54,23 @@ class PublicCipher(ABC):
         """Same plaintexts under fresh randomness, so that not even the key holder, who knows the randomness of every
         ciphertext it sent, can tell which of them were added up."""
 
-    def bin_sums(
-        self, data: bytes, rows: NDArray[np.intp], flat: NDArray[np.intp], n_bins: int
+    def cell_sums(
+        self, data: NDArray[np.uint8], rows: NDArray[np.intp], labels: NDArray[np.intp], n_cells: int
     ) -> list[Integer | None]:
-        """Sums over the rows of each bin; ``None`` for an empty one.
+        """Sums over the rows of each cell; ``None`` for an empty one.
 
         Args:
-            data: ciphertexts of all rows, as ``load`` has checked them.
+            data: ciphertexts of all rows, shape ``(n_all_rows, ciphertext_bytes)``, as ``load`` has checked them.
             rows: the rows to sum.
-            flat: bin of each feature and row, shape ``(n_features, n_all_rows)``; all features' bins lie end to end.
-            n_bins: number of all bins.
+            labels: the cell of each of them, below ``n_cells``.
         """
-        sums: list[Integer | None] = [None] * n_bins
-        bins_of = flat[:, rows].T.tolist()
+        sums: list[Integer | None] = [None] * n_cells
         size, add, read = self.ciphertext_bytes, self.add, self.read
-        view = memoryview(data)
-        for row, bins in zip(rows.tolist(), bins_of, strict=True):
+        view = np.ascontiguousarray(data).reshape(-1).data
+        for row, cell in zip(rows.tolist(), labels.tolist(), strict=True):
             c = read(view[row * size : (row + 1) * size])
-            for b in bins:
-                known = sums[b]
-                sums[b] = c if known is None else add(known, c)
+            known = sums[cell]
+            sums[cell] = c if known is None else add(known, c)
         return sums
 
     @abstractmethod

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, Final
 
 import numpy as np
@@ -18,6 +20,7 @@ from phe import paillier as phe
 from federation.ciphers.blinding import Concealer, FixedBase, exponent_bits, random_digits
 from federation.ciphers.integers import Integer, from_bytes, gcd, integer, inverse, power, to_bytes
 from federation.ciphers.interface import PublicCipher, SecretCipher
+from federation.ciphers.workers import cut, lanes, spread
 from federation.errors import InvalidCiphertext, KeyTooShort
 
 MINIMUM_KEY_BITS: Final = 2048
@@ -65,6 +68,9 @@ class PaillierPublic(PublicCipher):
     def dump(self, ciphertexts: Iterable[Integer]) -> bytes:
         return b"".join(to_bytes(c, self.ciphertext_bytes) for c in ciphertexts)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _shared_public, (int(self.n), self.key_bits)  # workers keep one with its tables
+
     def add(self, a: Integer, b: Integer) -> Integer:
         return a * b % self.n_squared
 
@@ -81,7 +87,7 @@ class PaillierPublic(PublicCipher):
 
 
 class PaillierSecret(SecretCipher):
-    """Key holder. ``expected``: about how many numbers will be encrypted; sets the size of the tables (to 50 MB)."""
+    """Key holder. ``expected``: about how many numbers will be encrypted; sets the size of the tables (to 200 MB)."""
 
     def __init__(self, p: int, q: int, *, minimum_bits: int = MINIMUM_KEY_BITS, expected: int = 10_000) -> None:
         self.public: PaillierPublic = PaillierPublic(p * q, minimum_bits)
@@ -95,12 +101,31 @@ class PaillierSecret(SecretCipher):
             for prime, square in zip(self._primes, self._squares, strict=True)
         )
         self._bits = exponent_bits(self.public.key_bits)
-        self._window = 6 if expected < 2_000 else 9 if expected < 50_000 else 12
-        base = _obfuscator_base(n)
-        self._bases = tuple(FixedBase(base % square, square, self._bits, self._window) for square in self._squares)
+        self._window = 6 if expected < 2_000 else 9 if expected < 50_000 else 12 if expected < 250_000 else 14
+        self._expected = expected
+        self._bases: tuple[FixedBase, ...] = ()
 
     def encrypt(self, numbers: Sequence[int]) -> bytes:
         self.check_room(numbers)
+        return b"".join(spread(_encrypt_piece, [(self._lend(), piece) for piece in cut(numbers)]))
+
+    def decrypt(self, data: bytes) -> list[int]:
+        ciphertexts = self.public.load(data)
+        found = spread(_decrypt_piece, [(self._lend(), piece) for piece in cut(ciphertexts)])
+        return [m for piece in found for m in piece]
+
+    def _lend(self) -> _Lent:
+        """What a worker of this party needs to do part of the work; this process uses the key as it is."""
+        if lanes() == 1:
+            return _Lent(self)
+        p, q = map(int, self._primes)
+        return _Lent(None, p, q, self.public.key_bits, self._expected)
+
+    def encrypt_here(self, numbers: Sequence[int]) -> bytes:
+        """``encrypt`` in this process."""
+        if not self._bases:
+            base = _obfuscator_base(self.public.n)
+            self._bases = tuple(FixedBase(base % square, square, self._bits, self._window) for square in self._squares)
         digits = random_digits(len(numbers), self._bits, self._window)
         lifted = np.array([1 + self.public.n * m for m in numbers], dtype=object)
         low, high = (
@@ -110,10 +135,8 @@ class PaillierSecret(SecretCipher):
         joined = low + p_square * ((high - low) * self._p_square_inverse % q_square)
         return self.public.dump(joined)
 
-    def decrypt(self, data: bytes) -> list[int]:
-        return [self._decrypt(c) for c in self.public.load(data)]
-
-    def _decrypt(self, c: Integer) -> int:
+    def decrypt_one(self, c: Integer) -> int:
+        """The signed integer in one ciphertext, in this process."""
         low, high = (
             _l_function(power(c, prime - 1, square), prime) * h % prime
             for prime, square, h in zip(self._primes, self._squares, self._h, strict=True)
@@ -121,6 +144,39 @@ class PaillierSecret(SecretCipher):
         p, q = self._primes
         m = low + p * ((high - low) * self._p_inverse % q)
         return int(m - self.public.n if m > self.public.n // 2 else m)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Lent:
+    """The key on its way to a worker process of its owner: the object itself, or the numbers to make it again."""
+
+    cipher: PaillierSecret | None
+    p: int = 0
+    q: int = 0
+    minimum_bits: int = 0
+    expected: int = 0
+
+    def cipher_here(self) -> PaillierSecret:
+        return self.cipher or _shared_secret(self.p, self.q, self.minimum_bits, self.expected)
+
+
+def _encrypt_piece(lent: _Lent, numbers: Sequence[int]) -> bytes:
+    return lent.cipher_here().encrypt_here(numbers)
+
+
+def _decrypt_piece(lent: _Lent, ciphertexts: Sequence[Integer]) -> list[int]:
+    cipher = lent.cipher_here()
+    return [cipher.decrypt_one(c) for c in ciphertexts]
+
+
+@lru_cache(maxsize=4)
+def _shared_secret(p: int, q: int, minimum_bits: int, expected: int) -> PaillierSecret:
+    return PaillierSecret(p, q, minimum_bits=minimum_bits, expected=expected)
+
+
+@lru_cache(maxsize=4)
+def _shared_public(n: int, minimum_bits: int) -> PaillierPublic:
+    return PaillierPublic(n, minimum_bits)
 
 
 def generate(key_bits: int, *, minimum_bits: int = MINIMUM_KEY_BITS, expected: int = 10_000) -> PaillierSecret:

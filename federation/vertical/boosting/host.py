@@ -34,10 +34,11 @@ from federation.vertical.boosting.messages import (
     Sums,
 )
 from federation.vertical.boosting.state import BoostingState
-from federation.vertical.boosting.sums import bin_counts, left_sums
+from federation.vertical.boosting.sums import bin_counts, bin_sums, left_sums, sealed
 from models.binning import MAX_BINS, Codes, FeatureBins, encode, fit_bins
 from models.bundle import Half
 from models.cells import shown
+from models.grouping import Grouping, group_features
 from models.losses import DERIVATIVE_BITS
 from models.splits import Candidates, Mask, Split, default_side, goes_left
 from models.table import Table
@@ -66,7 +67,7 @@ class _Work:
     bins: tuple[FeatureBins, ...]
     codes: Codes
     candidates: Candidates
-    flat: Rows
+    grouping: Grouping
 
 
 @dataclass(slots=True)
@@ -133,8 +134,8 @@ class BoostingHost:
         bins = fit_bins(fit_rows, state.max_bin, self.policy.min_rows_per_bin)
         codes = encode(self.table, bins)
         candidates = Candidates(bins)
-        flat = candidates.flat(codes[:, : state.n_fit])
-        return _Work(cipher, PairPacking(state.slot, state.pairs), bins, codes, candidates, flat)
+        grouping = group_features(codes[:, : state.n_fit], tuple(b.n_bins for b in bins))
+        return _Work(cipher, PairPacking(state.slot, state.pairs), bins, codes, candidates, grouping)
 
     def _ready(self) -> _Work:
         if self._work is None:
@@ -155,14 +156,16 @@ class BoostingHost:
         work.cipher.load(m.ciphertexts)  # raises for anything outside the group
         if new_tree:
             state.tree, state.level, state.last_node = m.tree, 0, 0
-            state.ciphertexts, state.offered = b"", ()
+            state.ciphertexts = np.empty((state.n_fit, size), dtype=np.uint8)
+            state.offered = ()
             n_candidates = len(work.candidates)
             keys = np.frombuffer(os.urandom(8 * n_candidates), dtype=np.uint64)
             state.order = np.argsort(keys).astype(np.int64)
             state.node_of = np.zeros(len(self.table), dtype=np.int64)
             state.masks = ((0, pack_bits(np.ones(n_candidates, dtype=bool))),)
-        state.ciphertexts += m.ciphertexts
         state.n_stored = m.start + n_new
+        batch = np.frombuffer(m.ciphertexts, dtype=np.uint8).reshape(n_new, size)
+        state.ciphertexts[m.start : state.n_stored] = batch
         return Stored(n_rows=state.n_stored)
 
     def _grow(self, m: Grow) -> Message:
@@ -170,33 +173,35 @@ class BoostingHost:
         if m.tree != state.tree or state.n_stored != state.n_fit or state.level >= state.max_depth:
             raise bad_value("a level that is not due", "层次不符")
         node_of, masks = self._routed(m)
-        sums: list[Integer] = []
+        summed: list[Rows] = []
+        visible: list[Mask] = []
         flags: list[Mask] = []  # per pair: shown, may cut the node, may cut its sibling
         for node, sibling in m.pairs:
             rows = [np.flatnonzero(node_of[: state.n_fit] == k) for k in (node, sibling) if k >= 0]
             if any(len(r) == 0 for r in rows):
                 raise bad_value("a node without rows", "节点无数据行")
-            counts = np.stack([bin_counts(work.flat, r, work.candidates.n_bins) for r in rows])
+            counts = np.stack([bin_counts(work.codes, r, work.candidates) for r in rows])
             mask = shown(work.candidates, counts, self.policy.min_rows_per_bin, masks[node])
             usable = [mask & self._enough(work.candidates.left(c), len(r)) for c, r in zip(counts, rows, strict=True)]
             mask = np.logical_or.reduce(usable)
             masks[node] = mask
             if sibling >= 0:
                 masks[sibling] = mask
-            per_bin = work.cipher.bin_sums(state.ciphertexts, rows[0], work.flat, work.candidates.n_bins)
-            left = left_sums(work.cipher, work.candidates, per_bin, mask)
-            sums += [left[j] for j in state.order.tolist() if mask[j]]
+            summed.append(rows[0])
+            visible.append(mask)
             flags.append(np.stack([mask, usable[0], usable[-1]])[:, state.order])
         state.node_of = node_of
         state.level += 1
         state.offered = tuple(node for pair in m.pairs for node in pair if node >= 0)
         state.last_node = max(state.last_node, *state.offered)
         state.masks = tuple((node, pack_bits(mask)) for node, mask in masks.items())
-        packed = work.packing.pack(work.cipher, sums)
-        return Sums(
-            flags=pack_bits(np.array(flags, dtype=bool)),
-            ciphertexts=work.cipher.dump(work.cipher.rerandomise(packed)),
-        )
+        codes = work.codes[:, : state.n_fit]
+        sums: list[Integer] = []
+        per_bin = bin_sums(work.cipher, state.ciphertexts, summed, codes, work.grouping)
+        for mask, of_node in zip(visible, per_bin, strict=True):
+            left = left_sums(work.cipher, work.candidates, of_node, mask)
+            sums += [left[j] for j in state.order.tolist() if mask[j]]
+        return Sums(flags=pack_bits(np.array(flags, dtype=bool)), ciphertexts=sealed(work.cipher, work.packing, sums))
 
     def _routed(self, m: Grow) -> tuple[NDArray[np.int64], dict[int, Mask]]:
         """Rows moved to the children, and for every live node what was shown for its parent."""
@@ -272,5 +277,5 @@ class BoostingHost:
         splits = tuple(Split(*s) for s in state.splits[: m.n_handles])
         half = Half(state.model_id, self.party, work.bins, splits)
         state.half = json.dumps(half.to_json()).encode()
-        state.ciphertexts = b""
+        state.ciphertexts = np.empty((0, 0), dtype=np.uint8)
         return Sealed(digest=half.digest())

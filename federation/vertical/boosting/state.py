@@ -16,7 +16,7 @@ class BoostingState(SecretState):
     n_fit: rows that carry gradients; the first of the run.
     tree, level: where training stands; ``level`` counts the levels whose sums were told.
     order: candidate at each place of the order shown to the guest in this tree.
-    ciphertexts: this tree's gradients, one after another.
+    ciphertexts: this tree's gradients, shape ``(n_fit, ciphertext_bytes)``; the first ``n_stored`` have arrived.
     node_of: tree node each row is in.
     last_node: highest number of a node so far in this tree.
     masks: what was shown for each living node, as (node, packed mask).
@@ -39,7 +39,7 @@ class BoostingState(SecretState):
     level: int = 0
     last_node: int = 0
     n_stored: int = 0
-    ciphertexts: bytes = b""
+    ciphertexts: NDArray[np.uint8] = field(default_factory=lambda: np.empty((0, 0), dtype=np.uint8))
     order: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     node_of: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     masks: tuple[tuple[int, bytes], ...] = ()

@@ -1,7 +1,8 @@
-"""A host's encrypted work for one pair of nodes: sums per bin, then the left side of every shown candidate."""
+"""A host's encrypted work: sums per bin through joint cells, the left side of every shown candidate, packing."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -9,15 +10,58 @@ from numpy.typing import NDArray
 
 from federation.ciphers.integers import Integer
 from federation.ciphers.interface import PublicCipher
+from federation.ciphers.packing import PairPacking
+from federation.ciphers.workers import cut, spread
+from models.binning import Codes
+from models.grouping import Grouping, Part, parts_of
 from models.splits import Candidates, Mask
 
+Sum = Integer | None
+Rows = NDArray[np.intp]
 
-def left_sums(
-    cipher: PublicCipher,
-    candidates: Candidates,
-    per_bin: list[Integer | None],
-    shown: Mask,
-) -> dict[int, Integer]:
+
+def bin_sums(
+    cipher: PublicCipher, data: NDArray[np.uint8], nodes: Sequence[Rows], codes: Codes, grouping: Grouping
+) -> list[list[Sum]]:
+    """Sums per bin of all features laid end to end, for each node; ``None`` for an empty bin.
+
+    Args:
+        data: ciphertexts of all fitted rows, shape ``(n_fit, ciphertext_bytes)``, checked.
+        nodes: rows of each node.
+        codes: bins of the fitted rows, shape ``(n_features, n_fit)``.
+    """
+    pieces = [(node, rows, part) for node, rows in enumerate(nodes) for part in parts_of(grouping, codes, rows)]
+    found = spread(_part_sums, [(cipher, data, rows, part) for _, rows, part in pieces])
+    per_feature: list[dict[int, list[Sum]]] = [{} for _ in nodes]
+    for (node, _, _), sums in zip(pieces, found, strict=True):
+        per_feature[node] |= sums
+    return [[s for f in range(len(grouping.n_bins)) for s in features[f]] for features in per_feature]
+
+
+def _part_sums(cipher: PublicCipher, data: NDArray[np.uint8], rows: Rows, part: Part) -> dict[int, list[Sum]]:
+    """One part: rows into cells, then cells into the cells of smaller groups, down to the bins of features."""
+    sums = {part.top: cipher.cell_sums(data, rows, part.labels, part.n_cells)}
+    for group, left, to_left, n_left, right, to_right, n_right in part.steps:
+        cells = sums.pop(group)
+        sums[left] = _marginal(cipher, cells, to_left, n_left)
+        sums[right] = _marginal(cipher, cells, to_right, n_right)
+    return sums
+
+
+def _marginal(cipher: PublicCipher, cells: list[Sum], place: Rows, count: int) -> list[Sum]:
+    sums: list[Sum] = [None] * count
+    for cell, i in zip(cells, place.tolist(), strict=True):
+        sums[i] = _add(cipher, sums[i], cell)
+    return sums
+
+
+def _add(cipher: PublicCipher, a: Sum, b: Sum) -> Sum:
+    if a is None or b is None:
+        return b if a is None else a
+    return cipher.add(a, b)
+
+
+def left_sums(cipher: PublicCipher, candidates: Candidates, per_bin: list[Sum], shown: Mask) -> dict[int, Integer]:
     """Ciphertext of the left side of each shown candidate, by candidate; not yet re-randomised.
 
     Prefix sums feature by feature; empty bins cost nothing.
@@ -28,7 +72,7 @@ def left_sums(
     bounds = np.searchsorted(feature_of, np.arange(len(candidates.bins) + 1))
     for f, (start, stop) in enumerate(pairwise(bounds.tolist())):
         bins, first = candidates.bins[f], int(candidates.starts[f])
-        running: Integer | None = None
+        running: Sum = None
         reached = -1
         for j in range(start, stop):
             split = splits[j]
@@ -38,18 +82,23 @@ def left_sums(
                 if split.code > reached:
                     running = _add(cipher, running, per_bin[first + split.code])
                     reached = split.code
-                total = _add(cipher, running, per_bin[first + bins.missing_code]) if split.missing_left else running
+                missing = per_bin[first + bins.missing_code] if split.missing_left and shown[j] else None
+                total = _add(cipher, running, missing)
             if shown[j]:
                 sums[j] = cipher.zero if total is None else total
     return sums
 
 
-def _add(cipher: PublicCipher, a: Integer | None, b: Integer | None) -> Integer | None:
-    if a is None or b is None:
-        return b if a is None else a
-    return cipher.add(a, b)
+def sealed(cipher: PublicCipher, packing: PairPacking, sums: list[Integer]) -> bytes:
+    """Sums as they travel: several to a ciphertext, re-randomised."""
+    return b"".join(spread(_sealed_piece, [(cipher, packing, piece) for piece in cut(sums, packing.pairs)]))
 
 
-def bin_counts(flat: NDArray[np.intp], rows: NDArray[np.intp], n_bins: int) -> NDArray[np.int64]:
-    """Rows per bin, shape ``(n_bins,)``."""
-    return np.bincount(flat[:, rows].ravel(), minlength=n_bins)[:n_bins].astype(np.int64)
+def _sealed_piece(cipher: PublicCipher, packing: PairPacking, sums: list[Integer]) -> bytes:
+    return cipher.dump(cipher.rerandomise(packing.pack(cipher, sums)))
+
+
+def bin_counts(codes: Codes, rows: Rows, candidates: Candidates) -> NDArray[np.int64]:
+    """Rows per bin of all features laid end to end, shape ``(candidates.n_bins,)``."""
+    counts = [np.bincount(c[rows], minlength=b.n_bins) for c, b in zip(codes, candidates.bins, strict=True)]
+    return np.concatenate([np.empty(0, dtype=np.int64), *counts]).astype(np.int64)
