@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import resource
 import sys
 import time
 from collections.abc import Mapping
@@ -114,6 +115,7 @@ def keep_half(job: HostJob, host: TrainingHost) -> dict[str, Any]:
         "n_rows": len(host.table),
         "n_features": len(host.table.columns),
         "n_cuts": len(half.splits) if half else 0,
+        "peak_rss_mb": peak_rss_mb(),
     }
     save(job.directory / "outcome.json", outcome)
     return outcome
@@ -196,6 +198,7 @@ def lead(job: GuestJob, wire: Wire) -> dict[str, Any]:
         "disclosures": transcript.disclosures(),
         **_tested(job, trained, table, label, parameters),
         "seconds": time.perf_counter() - started,
+        "peak_rss_mb": peak_rss_mb(),
     }
     save(job.directory / "model.json", model.to_json())
     save(job.directory / "outcome.json", outcome)
@@ -238,6 +241,12 @@ def _tested(
         "ks": {name: q.ks.as_dict() for name, q in qualities.items()},
         "gain": {"auc": better.auc.as_dict(), "ks": better.ks.as_dict()},
     }
+
+
+def peak_rss_mb() -> float:
+    """Most resident memory of this process so far, and of its largest worker, in megabytes."""
+    own, workers = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return (own + workers) / 1024
 
 
 def file_digest(path: Path) -> str:

@@ -33,7 +33,7 @@ def find_common(ids: Sequence[str], hosts: Sequence[PartyId]) -> Script[Position
     tokens: dict[PartyId, list[bytes]] = {host: [] for host in hosts}
     for start in range(0, len(ids), BATCH):
         inputs = [id_bytes(i) for i in ids[start : start + BATCH]]
-        blinded = [oprf.blind(data) for data in inputs]
+        blinded = oprf.blind_all(inputs)
         request = BlindedIds(points=b"".join(point for _, point in blinded))
         replies = yield dict.fromkeys(hosts, request)
         scalars = [scalar for scalar, _ in blinded]

@@ -73,7 +73,7 @@ class AlignmentHost:
                 f"More than {self.policy.max_blinded_ids:,} identifiers were asked for in one session.",
                 f"单次会话询问的标识超过 {self.policy.max_blinded_ids:,} 个。",
             )
-        evaluated = b"".join(oprf.evaluate(self.state.key, point) for point in points)
+        evaluated = b"".join(oprf.evaluate_all(self.state.key, points))
         self.state.n_evaluated += len(points)
         return EvaluatedIds(points=evaluated)
 
@@ -82,7 +82,7 @@ class AlignmentHost:
         keys = np.frombuffer(os.urandom(8 * n_rows), dtype=np.uint64)
         order = np.argsort(keys).astype(np.int64)
         key = self.state.key
-        tokens = [token_of(oprf.evaluate_own(key, id_bytes(self.ids[row]))) for row in order]
+        tokens = [token_of(o) for o in oprf.evaluate_own_all(key, [id_bytes(self.ids[row]) for row in order])]
         self.state.order = order
         return Tokens(tokens=b"".join(tokens))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from federation.ciphers.oprf import POINT_BYTES, InvalidPoint, finalize
+from federation.ciphers.oprf import POINT_BYTES, InvalidPoint, finalize_all
 from federation.errors import PartyId, RemoteProtocolError
 
 TOKEN_BYTES: Final = 16  # 2**-128 per pair of ids: at 10**6 by 10**6 a chance match has probability 3e-27
@@ -39,10 +39,7 @@ def tokens_from(host: PartyId, inputs: Sequence[bytes], scalars: Sequence[bytes]
     if len(evaluated) != len(inputs) * POINT_BYTES:
         raise RemoteProtocolError(host, "bad_value", "answered for another number of ids.", "返回的标识数量不符。")
     try:
-        return [
-            token_of(finalize(data, scalar, point))
-            for data, scalar, point in zip(inputs, scalars, points_of(evaluated), strict=True)
-        ]
+        return [token_of(output) for output in finalize_all(inputs, scalars, points_of(evaluated))]
     except InvalidPoint:
         raise RemoteProtocolError(
             host, "bad_point", "sent a point that is not on the curve.", "发送了不在曲线上的点。"

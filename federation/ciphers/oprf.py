@@ -8,10 +8,12 @@ nothing about F elsewhere. libsodium (through rbcl) does the group arithmetic; p
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Final
 
 import rbcl
 
+from federation.ciphers.workers import cut, spread
 from federation.errors import CipherError
 
 POINT_BYTES: Final = 32
@@ -60,6 +62,43 @@ def finalize(data: bytes, scalar: bytes, evaluated: bytes) -> bytes:
 def evaluate_own(key: bytes, data: bytes) -> bytes:
     """Key holder: the same output for an input of its own (RFC 9497 ``Evaluate``)."""
     return _output(data, bytes(rbcl.crypto_scalarmult_ristretto255(key, hash_to_group(data))))
+
+
+def blind_all(inputs: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+    """``blind`` for many inputs, over all lanes."""
+    return [pair for piece in spread(_blind_piece, [(p,) for p in cut(inputs)]) for pair in piece]
+
+
+def evaluate_all(key: bytes, elements: Sequence[bytes]) -> list[bytes]:
+    """``evaluate`` for many elements, over all lanes. Raises ``InvalidPoint``."""
+    return [e for piece in spread(_evaluate_piece, [(key, p) for p in cut(elements)]) for e in piece]
+
+
+def finalize_all(inputs: Sequence[bytes], scalars: Sequence[bytes], evaluated: Sequence[bytes]) -> list[bytes]:
+    """``finalize`` for many inputs, over all lanes. Raises ``InvalidPoint``."""
+    triples = list(zip(inputs, scalars, evaluated, strict=True))
+    return [o for piece in spread(_finalize_piece, [(p,) for p in cut(triples)]) for o in piece]
+
+
+def evaluate_own_all(key: bytes, inputs: Sequence[bytes]) -> list[bytes]:
+    """``evaluate_own`` for many inputs, over all lanes."""
+    return [o for piece in spread(_own_piece, [(key, p) for p in cut(inputs)]) for o in piece]
+
+
+def _blind_piece(inputs: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+    return [blind(data) for data in inputs]
+
+
+def _evaluate_piece(key: bytes, elements: Sequence[bytes]) -> list[bytes]:
+    return [evaluate(key, element) for element in elements]
+
+
+def _finalize_piece(triples: Sequence[tuple[bytes, bytes, bytes]]) -> list[bytes]:
+    return [finalize(*triple) for triple in triples]
+
+
+def _own_piece(key: bytes, inputs: Sequence[bytes]) -> list[bytes]:
+    return [evaluate_own(key, data) for data in inputs]
 
 
 def check_point(element: bytes) -> None:

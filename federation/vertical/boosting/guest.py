@@ -42,8 +42,8 @@ from models.splits import Mask, best_of, gains, leaf_value
 from models.table import Table
 from models.trees import Node, Tree
 
-#: Rows of gradients per message: at 2,048 bits 2 MiB.
-BATCH: Final = 4096
+#: Rows of gradients per message: at 2,048 bits 8 MiB.
+BATCH: Final = 16384
 #: More candidate cuts than any honest host has; bounds what a hostile one makes the guest allocate.
 MAX_CANDIDATES: Final = 10_000_000
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +12,16 @@ from numpy.typing import NDArray
 from federation.ciphers.integers import Integer
 from federation.ciphers.interface import PublicCipher
 from federation.ciphers.packing import PairPacking
-from federation.ciphers.workers import cut, spread
+from federation.ciphers.workers import cut, lanes, spread
 from models.binning import Codes
 from models.grouping import Grouping, Part, parts_of
 from models.splits import Candidates, Mask
 
 Sum = Integer | None
 Rows = NDArray[np.intp]
+
+#: Fewest rows that are worth a run of their own.
+_LEAST_SHARE: Final = 4096
 
 
 def bin_sums(
@@ -30,12 +34,25 @@ def bin_sums(
         nodes: rows of each node.
         codes: bins of the fitted rows, shape ``(n_features, n_fit)``.
     """
-    pieces = [(node, rows, part) for node, rows in enumerate(nodes) for part in parts_of(grouping, codes, rows)]
+    pieces = [
+        (node, piece, part)
+        for node, rows in enumerate(nodes)
+        for piece in _shares(rows, len(nodes))
+        for part in parts_of(grouping, codes, piece)
+    ]
     found = spread(_part_sums, [(cipher, data, rows, part) for _, rows, part in pieces])
-    per_feature: list[dict[int, list[Sum]]] = [{} for _ in nodes]
-    for (node, _, _), sums in zip(pieces, found, strict=True):
-        per_feature[node] |= sums
-    return [[s for f in range(len(grouping.n_bins)) for s in features[f]] for features in per_feature]
+    sums: list[dict[int, list[Sum]]] = [{} for _ in nodes]
+    for (node, _, _), part_sums in zip(pieces, found, strict=True):
+        for feature, of_bins in part_sums.items():
+            known = sums[node].get(feature, [None] * len(of_bins))
+            sums[node][feature] = [_add(cipher, a, b) for a, b in zip(known, of_bins, strict=True)]
+    return [[s for f in range(len(grouping.n_bins)) for s in of_node[f]] for of_node in sums]
+
+
+def _shares(rows: Rows, n_nodes: int) -> list[Rows]:
+    """Rows of a node in so many runs that every lane has work; each run costs additions, so only long ones."""
+    n_shares = min(-(-lanes() // n_nodes), max(1, len(rows) // _LEAST_SHARE))
+    return np.array_split(rows, n_shares)
 
 
 def _part_sums(cipher: PublicCipher, data: NDArray[np.uint8], rows: Rows, part: Part) -> dict[int, list[Sum]]:

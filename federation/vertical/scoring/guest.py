@@ -66,7 +66,7 @@ def score(model: JointModel, table: Table) -> Script[Scored]:
 def _tokens(ids: Sequence[str], hosts: Sequence[PartyId]) -> Script[dict[PartyId, list[bytes]]]:
     """Each host's tokens of the applicants, learnt without showing their identifiers."""
     inputs = [id_bytes(i) for i in ids]
-    blinded = [oprf.blind(data) for data in inputs]
+    blinded = oprf.blind_all(inputs)
     request = BlindedApplicants(points=b"".join(point for _, point in blinded))
     replies = yield dict.fromkeys(hosts, request)
     scalars = [scalar for scalar, _ in blinded]

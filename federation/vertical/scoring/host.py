@@ -38,9 +38,8 @@ class ScoringHost:
     _digests: dict[str, str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._row_of = {
-            token_of(oprf.evaluate_own(self._key, id_bytes(i))): row for row, i in enumerate(self.table.ids)
-        }
+        outputs = oprf.evaluate_own_all(self._key, [id_bytes(i) for i in self.table.ids])
+        self._row_of = {token_of(output): row for row, output in enumerate(outputs)}
         self._digests = {model_id: half.digest() for model_id, half in self.halves.items()}
         for half in self.halves.values():
             half.routes(self.table.take(np.empty(0, dtype=np.intp)))
@@ -60,7 +59,7 @@ class ScoringHost:
             raise bad_value("broken list of points", "点列表有误") from None
         if len(points) > self.policy.max_blinded_ids:
             raise LocalProtocolError("policy", "Too many applicants at once.", "单次申请人数过多。")
-        return EvaluatedApplicants(points=b"".join(oprf.evaluate(self._key, point) for point in points))
+        return EvaluatedApplicants(points=b"".join(oprf.evaluate_all(self._key, points)))
 
     def _routes(self, m: RoutesWanted) -> Message:
         half = self.halves.get(m.model_id)

@@ -280,7 +280,7 @@ def test_a_sealed_half_is_the_one_whose_digest_was_told() -> None:
     assert c.host.half is not None
     assert c.host.half.digest() == sealed.digest
     assert len(c.host.half.splits) == 1
-    assert c.host.state.ciphertexts == b""
+    assert c.host.state.ciphertexts.size == 0
 
 
 def test_the_rows_told_are_those_of_the_cut() -> None:
@@ -325,7 +325,7 @@ def too_small(c: Counting, seed: int) -> list[int]:
     for pairs, reply, at in levels(c, seed):
         candidates = c.host._work.candidates
         for (node, sibling), sums in zip(pairs, c.read(reply, len(pairs)), strict=True):
-            flat = c.host._work.flat
+            flat = candidates.flat(c.host._work.codes[:, : c.n_fit])
             for k in [k for k in (node, sibling) if k >= 0]:
                 per_bin = np.bincount(flat[:, at == k].ravel(), minlength=candidates.n_bins)
                 truth = candidates.left(per_bin)
