@@ -3,9 +3,11 @@ VENV   ?= .venv
 PYTHON ?= python3
 BIN    := $(VENV)/bin
 JOBS   ?= 2
+DATA   ?= ../shared/data
+BENCH  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types architecture unit notebooks lock clean
+.PHONY: help install demo test lint types architecture unit notebooks bench lock clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +40,9 @@ unit: install ## Tests, slow ones too
 
 notebooks: install ## Run the notebooks on small data
 	LIANMO_NOTEBOOK_TREES=2 $(BIN)/pytest --nbmake notebooks
+
+bench: install ## Speed and growth of the encrypted engine (BENCH=--full: a million rows)
+	$(BIN)/python experiments/0002-engine/run.py --data $(DATA) $(BENCH)
 
 lock: ## Write requirements.lock anew from a fresh environment
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock

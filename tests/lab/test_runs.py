@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from lab.config import load_config
+from lab.config import load_config, parse_config
 from lab.runs import train_run
 from models.bundle import Half, JointModel, load
 from models.errors import LianmoError
@@ -144,3 +144,24 @@ def test_a_host_that_never_comes_is_named(write_config: Write, monkeypatch: pyte
         run(path)
     assert raised.value.code == "party_absent"
     assert "host:court" in raised.value.english
+
+
+def test_default_credit_reaches_the_pooled_model(shared_data: Path, tmp_path: Path) -> None:
+    """The figure of the field's usual benchmark; Paillier gives the same trees (see the tests of the session)."""
+    for part in ("guest", "host"):
+        pd.read_csv(shared_data / f"default_credit_{part}.csv.gz").to_csv(tmp_path / f"{part}.csv", index=False)
+    plain = {"name": "plain", "insecure_allow_plaintext": True}
+    config = parse_config(
+        {
+            "run": {"directory": "run", "transport": "memory"},
+            "boosting": {"n_estimators": 10, "max_depth": 5, "max_bin": 32, "learning_rate": 0.3},
+            "cipher": plain,
+            "split": {"holdout": 0.2},
+            "guest": {"party": "bank", "data": "guest.csv", "label": "y"},
+            "hosts": [{"party": "host:bureau", "data": "host.csv", "insecure_allow_plaintext": True}],
+        },
+        tmp_path,
+    )
+    result = train_run(config, Console(quiet=True))
+    assert result["auc"]["joint"]["value"] >= 0.777
+    assert result["auc"]["bank_only"]["value"] < 0.74

@@ -42,7 +42,7 @@ MESSAGES: tuple[Message, ...] = (
         n_estimators=100,
         max_depth=5,
     ),
-    boosting.Ready(n_features=2, n_bins=9, n_candidates=7),
+    boosting.Ready(n_features=2, n_bins=9, n_candidates=7, n_additions=40),
     boosting.Gradients(tree=1, start=4096, ciphertexts=b"\xff" * 4),
     boosting.Stored(n_rows=4100),
     boosting.Grow(tree=1, cuts=((0, 1, 2),), left=b"\xa0", pairs=((1, 2),)),

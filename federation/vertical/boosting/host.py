@@ -38,7 +38,7 @@ from federation.vertical.boosting.sums import bin_counts, bin_sums, left_sums, s
 from models.binning import MAX_BINS, Codes, FeatureBins, encode, fit_bins
 from models.bundle import Half
 from models.cells import shown
-from models.grouping import Grouping, group_features
+from models.grouping import Grouping, group_features, parts_of
 from models.losses import DERIVATIVE_BITS
 from models.splits import Candidates, Mask, Split, default_side, goes_left
 from models.table import Table
@@ -127,7 +127,13 @@ class BoostingHost:
         )
         work = self._build(state, cipher)
         self.state, self._work = state, work
-        return Ready(n_features=len(work.bins), n_bins=work.candidates.n_bins, n_candidates=len(work.candidates))
+        parts = parts_of(work.grouping, work.codes, np.arange(m.n_fit))
+        return Ready(
+            n_features=len(work.bins),
+            n_bins=work.candidates.n_bins,
+            n_candidates=len(work.candidates),
+            n_additions=sum(part.n_additions for part in parts),
+        )
 
     def _build(self, state: BoostingState, cipher: PublicCipher) -> _Work:
         fit_rows = self.table.take(np.arange(state.n_fit))

@@ -35,15 +35,17 @@ class Open(Message, kind="boosting.open"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready(Message, kind="boosting.ready"):
-    """Host → guest. How much work a tree is: features, bins and candidate cuts.
+    """Host → guest. How much work a tree is: features, bins, candidate cuts, and additions of ciphertexts at the root.
 
-    Reveals to guest: how many features the host uses and how finely; no name, no threshold.
-    向银行透露：数据方使用的特征数量与分箱数量；不透露名称与阈值。
+    Reveals to guest: how many features the host uses, how finely, and how far their bins go together; no name, no
+    threshold.
+    向银行透露：数据方使用的特征数量、分箱数量以及分箱的相关程度；不透露名称与阈值。
     """
 
     n_features: int
     n_bins: int
     n_candidates: int
+    n_additions: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,7 +57,7 @@ def messages(c: Counting) -> list[Message]:
         Grow(tree=0, cuts=((0, 1, 2),), left=HALF, pairs=((1, 2),)),
         Choose(tree=0, choices=()),
         Seal(n_handles=0),
-        Ready(n_features=1, n_bins=1, n_candidates=1),
+        Ready(n_features=1, n_bins=1, n_candidates=1, n_additions=1),
         Sums(flags=b"", ciphertexts=b""),
         Failure(code="policy"),
     ]
