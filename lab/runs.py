@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from joblib import parallel_config
 from rich.console import Console
 
 from federation.endpoint import Endpoint
@@ -90,7 +91,8 @@ def _in_memory(config: Config, model_id: str, staging: Path) -> None:
         save_job(job)
     opened = {job.party.party: open_host(job) for job in hosts}
     endpoints = {name: Endpoint(host, guest.party.party, ALLOWED).answer for name, host in opened.items()}
-    lead(guest, MemoryWire(endpoints))
+    with parallel_config(backend="loky", n_jobs=config.run.n_jobs):
+        lead(guest, MemoryWire(endpoints))
     for job in hosts:
         keep_half(job, opened[job.party.party])
 

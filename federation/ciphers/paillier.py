@@ -107,11 +107,11 @@ class PaillierSecret(SecretCipher):
 
     def encrypt(self, numbers: Sequence[int]) -> bytes:
         self.check_room(numbers)
-        return b"".join(spread(_encrypt_piece, [(self._lend(), piece) for piece in cut(numbers)]))
+        return b"".join(spread(_encrypt_piece, [(self._lend(), piece) for piece in cut(numbers, least=256)]))
 
     def decrypt(self, data: bytes) -> list[int]:
         ciphertexts = self.public.load(data)
-        found = spread(_decrypt_piece, [(self._lend(), piece) for piece in cut(ciphertexts)])
+        found = spread(_decrypt_piece, [(self._lend(), piece) for piece in cut(ciphertexts, least=8)])
         return [m for piece in found for m in piece]
 
     def _lend(self) -> _Lent:

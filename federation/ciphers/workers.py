@@ -28,7 +28,10 @@ def spread(work: Callable[..., T], pieces: Sequence[tuple[object, ...]]) -> list
     return list(joblib.Parallel(batch_size=1)(joblib.delayed(work)(*piece) for piece in pieces))
 
 
-def cut(items: Sequence[T], multiple: int = 1) -> list[Sequence[T]]:
-    """``items`` in one run per lane, each but the last a multiple of ``multiple`` long."""
-    size = -(-len(items) // (lanes() * multiple)) * multiple
+def cut(items: Sequence[T], multiple: int = 1, least: int = 1) -> list[Sequence[T]]:
+    """``items`` in one run per lane, each but the last a multiple of ``multiple`` and at least ``least`` long.
+
+    Handing a piece of work over costs some 10 ms: ``least`` says how many items are worth that.
+    """
+    size = -(-max(least, -(-len(items) // lanes())) // multiple) * multiple
     return [items[i : i + size] for i in range(0, len(items), size)] if items else []

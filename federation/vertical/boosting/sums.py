@@ -22,6 +22,8 @@ Rows = NDArray[np.intp]
 
 #: Fewest rows that are worth a run of their own.
 _LEAST_SHARE: Final = 4096
+#: Fewest additions that are worth handing over to other processes.
+_LEAST_ADDITIONS: Final = 8192
 
 
 def bin_sums(
@@ -40,7 +42,9 @@ def bin_sums(
         for piece in _shares(rows, len(nodes))
         for part in parts_of(grouping, codes, piece)
     ]
-    found = spread(_part_sums, [(cipher, data, rows, part) for _, rows, part in pieces])
+    work = [(cipher, data, rows, part) for _, rows, part in pieces]
+    n_additions = sum(part.n_additions for _, _, part in pieces)
+    found = spread(_part_sums, work) if n_additions > _LEAST_ADDITIONS else [_part_sums(*piece) for piece in work]
     sums: list[dict[int, list[Sum]]] = [{} for _ in nodes]
     for (node, _, _), part_sums in zip(pieces, found, strict=True):
         for feature, of_bins in part_sums.items():
@@ -108,7 +112,7 @@ def left_sums(cipher: PublicCipher, candidates: Candidates, per_bin: list[Sum], 
 
 def sealed(cipher: PublicCipher, packing: PairPacking, sums: list[Integer]) -> bytes:
     """Sums as they travel: several to a ciphertext, re-randomised."""
-    return b"".join(spread(_sealed_piece, [(cipher, packing, piece) for piece in cut(sums, packing.pairs)]))
+    return b"".join(spread(_sealed_piece, [(cipher, packing, piece) for piece in cut(sums, packing.pairs, least=64)]))
 
 
 def _sealed_piece(cipher: PublicCipher, packing: PairPacking, sums: list[Integer]) -> bytes:
