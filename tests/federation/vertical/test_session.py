@@ -10,7 +10,7 @@ import pytest
 
 from federation.alignment.host import TRANSITIONS as ALIGNMENT
 from federation.alignment.messages import RowsAccepted
-from federation.ciphers.plain import PlainPublic
+from federation.ciphers.plain import PlainPublic, PlainSecret
 from federation.ciphers.suite import CipherRules, secret_cipher
 from federation.codec import decode, encode
 from federation.endpoint import Endpoint
@@ -27,7 +27,7 @@ from federation.policy import HostPolicy
 from federation.script import run
 from federation.transports.memory import AmnesiacWire, FaultyWire, MemoryWire
 from federation.vertical.boosting.host import TRANSITIONS as BOOSTING
-from federation.vertical.boosting.messages import Chosen, Ready, Sealed, Stored, Sums
+from federation.vertical.boosting.messages import Chosen, Grow, Ready, Sealed, Stored, Sums
 from federation.vertical.guest import Arrangement, Trained, TrainingJob, train
 from federation.vertical.host import ALLOWED, TrainingHost
 from models.errors import DataError
@@ -365,4 +365,43 @@ def test_a_host_that_parts_other_rows_than_it_summed_is_named(problem: Problem) 
         return encode(replace(message, left=np.packbits(bits).tobytes()))
 
     found = spoilt(problem, Chosen, flipped)
+    assert found.party == CULPRIT
+
+
+# -- what the guest keeps to itself --------------------------------------------------------------------------------
+
+
+def test_hosts_are_not_told_how_the_last_level_parts_the_rows(problem: Problem) -> None:
+    """Row sets of leaves correlate with labels (E4, E5): only cuts whose children need sums are told."""
+    session = Session(problem, parameters=replace(SMALL, max_depth=3))
+    told: list[Grow] = []
+
+    def witness(sender: str, _receiver: str, message: Message, _size: int) -> None:
+        if not sender and isinstance(message, Grow):
+            told.append(message)
+
+    trained = run(session.script(), session.wire(), witness)
+    for tree_index, tree in enumerate(trained.fitted.model.trees):
+        depth = {0: 0}
+        for k, node in enumerate(tree):
+            if node.owner:
+                depth |= {node.left: depth[k] + 1, node.right: depth[k] + 1}
+        cuts = [cut for m in told if m.tree == tree_index for cut in m.cuts]
+        assert all(depth[left] < 3 and depth[right] < 3 for _, left, right in cuts)
+        in_pairs = {k for m in told if m.tree == tree_index for pair in m.pairs for k in pair}
+        assert {child for _, *children in cuts for child in children} <= in_pairs
+    assert any(m.cuts for m in told)
+
+
+@pytest.mark.parametrize("excess", [2**40, -(2**40)])
+def test_sums_that_no_rows_can_have_name_the_culprit(problem: Problem, excess: int) -> None:
+    """Shifts the lowest packed value: a slot still holds it, but no rows of the node can sum to it."""
+
+    def damage(message: Sums) -> bytes:
+        cipher = PlainSecret()
+        numbers = cipher.decrypt(message.ciphertexts)
+        return encode(replace(message, ciphertexts=cipher.encrypt([numbers[0] + excess, *numbers[1:]])))
+
+    found = spoilt(problem, Sums, damage)
+    assert isinstance(found, RemoteProtocolError)
     assert found.party == CULPRIT
