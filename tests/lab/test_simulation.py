@@ -32,7 +32,8 @@ def run_session(party, settings):
         if party == job["fails"]:
             raise ValueError("applicant 4711 defaulted")
         if party != "bank":
-            serve_responder(link, lambda frame: (frame[::-1], True), "bank", idle_seconds=30)
+            finished = not job["fails"]  # where one party fails, the other host waits on: no race who notices first
+            serve_responder(link, lambda frame: (frame[::-1], finished), "bank", idle_seconds=30)
             return {}
         hosts = [name for name in settings["parties"].split(",") if name != "bank"]
         replies = RelayWire(link).exchange(dict.fromkeys(hosts, b"abc"))
