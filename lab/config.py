@@ -112,11 +112,6 @@ class Party(Section):
         rules = CipherRules(MINIMUM_KEY_BITS, self.insecure_allow_plaintext)
         return HostPolicy(min_rows_per_bin=self.min_rows_per_bin, min_rows=self.min_rows, cipher=rules)
 
-    @property
-    def slug(self) -> str:
-        """The name as part of a path."""
-        return self.party.replace(":", "-")
-
 
 class Config(Section):
     """A whole run."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from lab.config import CipherSection, Config, Party, Section, SplitSection
-from models.bundle import save
+from models.bundle import load, save
 
 
 class LinkSection(Section):
@@ -95,7 +95,7 @@ def save_job(job: Job) -> Path:
 
 
 def load_job(path: Path) -> GuestJob | HostJob:
-    """What ``save_job`` wrote."""
-    data = json.loads(path.read_text(encoding="utf-8"))
+    """What ``save_job`` wrote. Raises ``ModelError`` if it is absent or damaged."""
+    data = load(path)
     kind = GuestJob if data["role"] == "guest" else HostJob
     return kind.model_validate({**data, "directory": path.parent})

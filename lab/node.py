@@ -38,7 +38,7 @@ from federation.vertical.host import ALLOWED, TrainingHost
 from lab.data.sources import read_labelled, read_table
 from lab.evaluation import arrange, gain, quality
 from lab.forecast import forecast
-from lab.jobs import GuestJob, HostJob, Job, load_job
+from lab.jobs import GuestJob, HostJob, Job, load_job, node_directory
 from lab.progress import Event, file_reporter
 from models.baselines import fit_baseline
 from models.bundle import save
@@ -263,7 +263,7 @@ def file_digest(path: Path) -> str:
 
 def _run_session(party: PartyId, settings: Mapping[str, object]) -> Mapping[str, str | int | float | bytes]:
     """Flower's entry: this node's job lies in its own folder below ``settings["jobs"]``."""
-    job = load_job(Path(str(settings["jobs"])) / party.replace(":", "-") / "job.json")
+    job = load_job(node_directory(Path(str(settings["jobs"])), party) / "job.json")
     return take_part(job)
 
 

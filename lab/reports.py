@@ -11,6 +11,7 @@ import markupsafe
 import numpy as np
 import pandas as pd
 
+from lab.jobs import node_directory
 from models import metrics
 from models.losses import Floats
 
@@ -77,7 +78,7 @@ def _draw_ks(axes: Any, label: Floats, margin: Floats) -> None:
 
 def curves_of(run: Path, guest: str) -> pd.DataFrame:
     """Held-out scores of a run, with the pooled comparison if the run has one."""
-    scores = pd.read_csv(run / "nodes" / guest.replace(":", "-") / "scores.csv", dtype={"id": str})
+    scores = pd.read_csv(node_directory(run, guest) / "scores.csv", dtype={"id": str})
     pooled = run / "pooled.csv"
     if pooled.exists():
         scores["pooled"] = pd.read_csv(pooled)["pooled"].to_numpy()

@@ -127,7 +127,7 @@ def _under_flower(config: Config, model_id: str, staging: Path) -> None:
     with _relay(config, model_id, staging) as (guest, hosts):
         jobs: tuple[GuestJob | HostJob, ...] = (guest, *hosts)
         report = staging / "flower.json"
-        settings = {"jobs": str(staging / "nodes"), "result": str(report)}
+        settings = {"jobs": str(staging), "result": str(report)}
         names = [job.party.party for job in jobs]
         run_flower(names, settings, staging / "flower", staging / "flower.log")
         replies = json.loads(report.read_text(encoding="utf-8")) if report.exists() else {}

@@ -16,6 +16,7 @@ import warnings
 from pathlib import Path
 from typing import Any, Final
 
+from lab.jobs import node_directory
 from models.bundle import JointModel, load
 
 _QUIET: Final = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
@@ -83,7 +84,7 @@ def record(run: Path, result: dict[str, Any], uri: str, artifacts: tuple[Path, .
                 mlflow.set_tags({"party": party, "data_digest": own["data_digest"]})
                 numbers = {k: float(v) for k, v in own.items() if isinstance(v, int)}
                 mlflow.log_metrics({**numbers, **{f"bytes_{k}": float(v) for k, v in result["bytes"][party].items()}})
-        bundle = run / "nodes" / guest.replace(":", "-") / "model.json"
+        bundle = node_directory(run, guest) / "model.json"
         name = f"lianmo-{result['name']}"
         with contextlib.redirect_stderr(io.StringIO()):  # it congratulates itself there
             logged = mlflow.pyfunc.log_model(

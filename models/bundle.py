@@ -99,6 +99,11 @@ class JointModel:
         """How many cuts of ``owner`` the trees refer to."""
         return sum(node.owner == owner for tree in self.trees for node in tree)
 
+    @property
+    def needed_hosts(self) -> list[Owner]:
+        """Hosts whose cuts the trees use: a host without any is not asked when scoring."""
+        return [host for host in self.host_digests if self.n_splits(host)]
+
     def to_json(self) -> dict[str, Any]:
         return {
             "format": FORMAT,

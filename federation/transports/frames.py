@@ -23,8 +23,6 @@ LEFT: Final = 3
 CHUNK_BYTES: Final = 1024 * 1024
 #: One chunk, its number and the longest name.
 FRAME_BYTES: Final = CHUNK_BYTES + 8 + 2 + 255
-#: The same limit as the codec: no message of a protocol is larger.
-MAX_MESSAGE_BYTES: Final = 256 * 1024 * 1024
 
 SERVICE: Final = "lianmo.Relay"
 JOIN: Final = "Join"

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, Self
 
 import grpc
 
+from federation.codec import MAX_MESSAGE_BYTES
 from federation.errors import LocalProtocolError, PartyId, RemoteProtocolError, TransportError
 from federation.transports.frames import (
     CHANNEL_OPTIONS,
@@ -18,7 +19,6 @@ from federation.transports.frames import (
     JOINED,
     LAST,
     LEFT,
-    MAX_MESSAGE_BYTES,
     PART,
     PARTY_KEY,
     SERVICE,

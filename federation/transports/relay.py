@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import grpc
 
+from federation.codec import MAX_MESSAGE_BYTES
 from federation.errors import LocalProtocolError, PartyId, TransportError
 from federation.transports.frames import (
     CHANNEL_OPTIONS,
@@ -23,7 +24,6 @@ from federation.transports.frames import (
     JOINED,
     LAST,
     LEFT,
-    MAX_MESSAGE_BYTES,
     PART,
     PARTY_KEY,
     SERVICE,

@@ -41,7 +41,7 @@ def create_guest_app(model: JointModel, wire: Wire, *, name: str, version: str, 
     """
     bins = model.own.bins
     served = ServedModel(name=name, version=version, model_id=model.model_id, digest=model.digest())
-    parties = [model.own.party, *(host for host in model.host_digests if model.n_splits(host))]
+    parties = [model.own.party, *model.needed_hosts]
     current = CurrentModel(
         **served.model_dump(), alias=alias, n_trees=len(model.trees), parties=parties, features=features_of(bins)
     )

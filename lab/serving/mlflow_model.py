@@ -29,7 +29,7 @@ class JointScorer(PythonModel):
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
         urls = json.loads((params or {}).get("hosts", "{}"))
-        absent = [host for host in self.model.host_digests if self.model.n_splits(host) and host not in urls]
+        absent = [host for host in self.model.needed_hosts if host not in urls]
         if absent:
             raise ConfigError(
                 "hosts_missing",

@@ -47,7 +47,6 @@ def joint_model(directory: Path) -> tuple[JointModel, Published]:
 
 def job_in(directory: Path) -> GuestJob | HostJob:
     """The job of the party whose folder this is. Raises ``ModelError`` if it is none."""
-    load(directory / "job.json")  # a clear error if it is absent or damaged
     return load_job(directory / "job.json")
 
 
@@ -67,7 +66,7 @@ def scoring_wire(directory: Path, model: JointModel, urls: Mapping[PartyId, str]
     Raises:
         ConfigError: ``hosts_missing`` naming the hosts without an address.
     """
-    needed = [host for host in model.host_digests if model.n_splits(host)]
+    needed = model.needed_hosts
     if local:
         folders = hosts_beside(directory)
         _need_all(needed, folders)

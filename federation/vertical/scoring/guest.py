@@ -43,7 +43,7 @@ def score(model: JointModel, table: Table) -> Script[Scored]:
         ModelError: the table lacks a column of the guest's half.
     """
     own = model.own.routes(table)
-    hosts = [host for host in model.host_digests if model.n_splits(host)]
+    hosts = model.needed_hosts
     tokens = yield from _tokens(table.ids, hosts)
     requests = {
         host: RoutesWanted(model_id=model.model_id, digest=model.host_digests[host], tokens=b"".join(tokens[host]))
