@@ -107,13 +107,13 @@ def synthetic(rows: int, features: int, folder: Path) -> None:
 
 
 def one_tree(data: Path, trees: int, jobs: int) -> tuple[dict[str, Any], float]:
-    """Default-credit: what one more tree costs, from two runs of different length; phe is timed between them."""
+    """Default-credit: what one more tree costs, from runs of ``trees`` and twice as many; phe is timed between them."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         default_credit(data, folder)
-        short = train(folder, CREDIT, 2, jobs)
+        short = train(folder, CREDIT, trees, jobs)
         phe_encrypt = seconds_of_phe_encryption()
-        long = train(folder, CREDIT, 2 + trees, jobs)
+        long = train(folder, CREDIT, 2 * trees, jobs)
     cpu = (long.cpu - short.cpu) / trees
     wall = float(np.median(long.result["tree_seconds"][1:]))
     n_bytes = (sum(long.result["bytes"]["bank"].values()) - sum(short.result["bytes"]["bank"].values())) / trees
@@ -299,7 +299,7 @@ def main() -> None:
     sizes = [(2_000, 4)] if arguments.quick else [(30_000, 10), (30_000, 30), (100_000, 10), (100_000, 30)]
     if arguments.full:
         sizes += [(30_000, 100), (100_000, 100), (300_000, 100), (1_000_000, 100)]
-    tree, phe_encrypt = one_tree(arguments.data, 1 if arguments.quick else 5, 2)
+    tree, phe_encrypt = one_tree(arguments.data, 2 if arguments.quick else 10, 2)
     print(tree, flush=True)
     engine: dict[str, Any] = {
         "phe_encrypt_ms": phe_encrypt * 1e3,

@@ -9,8 +9,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from federation.alignment.messages import BlindedIds, EvaluatedIds, RowsAccepted, RowsChosen, Tokens, TokensWanted
-from federation.alignment.tokens import id_bytes, points_of, token_of
+from federation.alignment.messages import (
+    BlindedIds,
+    EvaluatedIds,
+    RowsAccepted,
+    RowsChosen,
+    RowsPart,
+    Tokens,
+    TokensWanted,
+)
+from federation.alignment.tokens import BATCH, id_bytes, points_of, token_of
 from federation.ciphers import oprf
 from federation.errors import LocalProtocolError
 from federation.messages import Message
@@ -24,13 +32,15 @@ class AlignmentState(SecretState):
     """Attributes:
     key: OPRF key, fresh per session.
     order: row behind each token, shape ``(n_rows,)``; empty until tokens were asked for.
-    rows: chosen rows in run order; empty until they are chosen.
+    n_shown: tokens shown so far.
+    rows: rows chosen so far, in run order.
     """
 
     phase: str = "open"
     key: bytes = field(default_factory=oprf.generate_key)
     n_evaluated: int = 0
     order: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    n_shown: int = 0
     rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
 
@@ -38,7 +48,11 @@ class AlignmentState(SecretState):
 TRANSITIONS: Final[Transitions] = {
     ("open", BlindedIds): "open",
     ("open", TokensWanted): "shown",
+    ("shown", TokensWanted): "shown",
+    ("shown", RowsPart): "choosing",
+    ("choosing", RowsPart): "choosing",
     ("shown", RowsChosen): "chosen",
+    ("choosing", RowsChosen): "chosen",
 }
 
 
@@ -56,8 +70,8 @@ class AlignmentHost:
             case BlindedIds():
                 reply = self._evaluate(request)
             case TokensWanted():
-                reply = self._show()
-            case RowsChosen():
+                reply = self._show(request)
+            case RowsPart() | RowsChosen():
                 reply = self._choose(request)
         self.state.phase = phase
         return reply
@@ -67,6 +81,8 @@ class AlignmentHost:
             points = points_of(request.points)
         except ValueError:
             raise bad_value("broken list of points", "点列表有误") from None
+        if len(points) > BATCH:
+            raise bad_value("too many points at once", "单次点数过多")
         if self.state.n_evaluated + len(points) > self.policy.max_blinded_ids:
             raise LocalProtocolError(
                 "policy",
@@ -77,21 +93,30 @@ class AlignmentHost:
         self.state.n_evaluated += len(points)
         return EvaluatedIds(points=evaluated)
 
-    def _show(self) -> Message:
-        n_rows = len(self.ids)
-        keys = np.frombuffer(os.urandom(8 * n_rows), dtype=np.uint64)
-        order = np.argsort(keys).astype(np.int64)
-        key = self.state.key
-        tokens = [token_of(o) for o in oprf.evaluate_own_all(key, [id_bytes(self.ids[row]) for row in order])]
-        self.state.order = order
-        return Tokens(tokens=b"".join(tokens))
+    def _show(self, request: TokensWanted) -> Message:
+        state, n_rows = self.state, len(self.ids)
+        if request.start != state.n_shown:
+            raise bad_value("tokens out of order", "令牌次序")
+        order = state.order
+        if state.phase == "open":
+            keys = np.frombuffer(os.urandom(8 * n_rows), dtype=np.uint64)
+            order = np.argsort(keys).astype(np.int64)
+        batch = order[state.n_shown : state.n_shown + BATCH]
+        outputs = oprf.evaluate_own_all(state.key, [id_bytes(self.ids[row]) for row in batch])
+        state.order, state.n_shown = order, state.n_shown + len(batch)
+        return Tokens(tokens=b"".join(map(token_of, outputs)))
 
-    def _choose(self, request: RowsChosen) -> Message:
-        if len(request.positions) % 4:
+    def _choose(self, request: RowsPart | RowsChosen) -> Message:
+        state = self.state
+        if len(request.positions) % 4 or len(request.positions) > 4 * BATCH:
             raise bad_value("broken list of positions", "位置列表有误")
-        positions = np.frombuffer(request.positions, dtype=np.uint32).astype(np.int64)
-        self.policy.check_rows(len(positions))
-        if positions.max() >= len(self.state.order) or len(np.unique(positions)) != len(positions):
+        positions = np.frombuffer(request.positions, dtype=np.uint32)
+        if (positions >= state.n_shown).any() or len(state.rows) + len(positions) > state.n_shown:
             raise bad_value("unknown or repeated rows", "行不存在或重复")
-        self.state.rows = self.state.order[positions]
-        return RowsAccepted(n_rows=len(positions))
+        rows = np.concatenate([state.rows, state.order[positions]])
+        if isinstance(request, RowsChosen):
+            self.policy.check_rows(len(rows))
+            if len(np.unique(rows)) != len(rows):
+                raise bad_value("unknown or repeated rows", "行不存在或重复")
+        state.rows = rows
+        return RowsAccepted(n_rows=len(rows))

@@ -9,7 +9,7 @@ from federation.messages import Message
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlindedIds(Message, kind="alignment.blinded_ids"):
-    """Guest → host. ``points``: 32 bytes per identifier, blinded (RFC 9497 ``BlindedElement``).
+    """Guest → host. ``points``: 32 bytes per identifier, at most 16,384, blinded (RFC 9497 ``BlindedElement``).
 
     Reveals to host: how many identifiers the guest holds; nothing about them.
     向数据方透露：银行持有的标识数量；不透露标识本身。
@@ -31,16 +31,20 @@ class EvaluatedIds(Message, kind="alignment.evaluated_ids"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokensWanted(Message, kind="alignment.tokens_wanted"):
-    """Guest → host. Asks for the tokens of the host's own identifiers.
+    """Guest → host. Asks for the tokens of the host's own identifiers, from the ``start``-th: all those before it were
+    shown.
 
     Reveals to host: nothing.
     向数据方透露：无。
     """
 
+    start: int = 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens(Message, kind="alignment.tokens"):
-    """Host → guest. ``tokens``: 16 bytes per identifier of the host, in a fresh random order.
+    """Host → guest. ``tokens``: 16 bytes per identifier of the host, the next 16,384 in a fresh random order of all; if
+    fewer, there are no more.
 
     Reveals to guest: how many rows the host holds, and which of the guest's own applicants are among them; of all
     others only random-looking tokens.
@@ -51,8 +55,20 @@ class Tokens(Message, kind="alignment.tokens"):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RowsPart(Message, kind="alignment.rows_part"):
+    """Guest → host. ``positions``: uint32 per row, at most 16,384, as in ``RowsChosen``; more follow.
+
+    Reveals to host: the same as ``RowsChosen``, of these rows.
+    向数据方透露：与 ``RowsChosen`` 相同，仅涉及这些行。
+    """
+
+    positions: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RowsChosen(Message, kind="alignment.rows_chosen"):
-    """Guest → host. ``positions``: uint32 per row of the run, where its token stood among ``Tokens``, in run order.
+    """Guest → host. ``positions``: uint32 per row of the run, where its token stood among ``Tokens``, in run order; at
+    most 16,384, the last after any ``RowsPart``.
 
     Reveals to host: which of its own rows take part, hence that these are applicants of the bank and known to all
     parties.
@@ -64,10 +80,10 @@ class RowsChosen(Message, kind="alignment.rows_chosen"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowsAccepted(Message, kind="alignment.rows_accepted"):
-    """Host → guest. The rows are set.
+    """Host → guest. ``n_rows`` rows were taken down so far; after ``RowsChosen`` they are set.
 
-    Reveals to guest: that the host's minimum is met.
-    向银行透露：已达到数据方的最低行数要求。
+    Reveals to guest: that the host's minimum is met, once they are set.
+    向银行透露：选定完成后，已达到数据方的最低行数要求。
     """
 
     n_rows: int

@@ -9,8 +9,9 @@ from federation.ciphers.oprf import POINT_BYTES, InvalidPoint, finalize_all
 from federation.errors import PartyId, RemoteProtocolError
 
 TOKEN_BYTES: Final = 16  # 2**-128 per pair of ids: at 10**6 by 10**6 a chance match has probability 3e-27
-#: Identifiers per message: 8,192 points are 256 KiB.
-BATCH: Final = 8192
+#: Most identifiers, tokens or positions in one message of alignment; 16,384 points are 512 KiB, the longest message.
+#: Enough work to share among many cores, little enough to wait for and to hold.
+BATCH: Final = 16_384
 
 
 def id_bytes(identifier: str) -> bytes:

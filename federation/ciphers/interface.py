@@ -64,13 +64,19 @@ class PublicCipher(ABC):
             rows: the rows to sum.
             labels: the cell of each of them, below ``n_cells``.
         """
-        sums: list[Integer | None] = [None] * n_cells
-        size, add, read = self.ciphertext_bytes, self.add, self.read
+        size, read = self.ciphertext_bytes, self.read
         view = np.ascontiguousarray(data).reshape(-1).data
-        for row, cell in zip(rows.tolist(), labels.tolist(), strict=True):
-            c = read(view[row * size : (row + 1) * size])
+        return self.sums((read(view[row * size : (row + 1) * size]) for row in rows.tolist()), labels, n_cells)
+
+    def sums(
+        self, ciphertexts: Iterable[Integer | None], labels: NDArray[np.intp], n_cells: int
+    ) -> list[Integer | None]:
+        """Sums of the ciphertexts (``None``: of nothing) with the same label, each below ``n_cells``."""
+        sums: list[Integer | None] = [None] * n_cells
+        add = self.add
+        for c, cell in zip(ciphertexts, labels.tolist(), strict=True):
             known = sums[cell]
-            sums[cell] = c if known is None else add(known, c)
+            sums[cell] = c if known is None else known if c is None else add(known, c)
         return sums
 
     @abstractmethod
@@ -86,6 +92,9 @@ class SecretCipher(ABC):
     @abstractmethod
     def encrypt(self, numbers: Sequence[int]) -> bytes:
         """Wire bytes of fresh ciphertexts of signed integers."""
+
+    def prepare(self, count: int) -> None:  # noqa: B027 - a cipher without randomness has nothing to prepare
+        """About ``count`` numbers will be encrypted next: use the time until then. 0: nothing more will be."""
 
     def check_room(self, numbers: Sequence[int]) -> None:
         """Raises ``PlaintextOverflow`` unless every number has a magnitude below ``2**(plaintext_bits - 1)``."""

@@ -11,15 +11,15 @@ import math
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import ClassVar, Final
 
-import numpy as np
 from phe import paillier as phe
 
 from federation.ciphers.blinding import Concealer, FixedBase, exponent_bits, random_digits
 from federation.ciphers.integers import Integer, from_bytes, gcd, integer, inverse, power, to_bytes
 from federation.ciphers.interface import PublicCipher, SecretCipher
+from federation.ciphers.reserve import Reserve
 from federation.ciphers.workers import cut, lanes, spread
 from federation.errors import InvalidCiphertext, KeyTooShort
 
@@ -87,7 +87,7 @@ class PaillierPublic(PublicCipher):
 
 
 class PaillierSecret(SecretCipher):
-    """Key holder. ``expected``: about how many numbers will be encrypted; sets the size of the tables (to 200 MB)."""
+    """Key holder. ``expected``: about how many numbers will be encrypted; sets the size of the tables."""
 
     def __init__(self, p: int, q: int, *, minimum_bits: int = MINIMUM_KEY_BITS, expected: int = 10_000) -> None:
         self.public: PaillierPublic = PaillierPublic(p * q, minimum_bits)
@@ -101,13 +101,26 @@ class PaillierSecret(SecretCipher):
             for prime, square in zip(self._primes, self._squares, strict=True)
         )
         self._bits = exponent_bits(self.public.key_bits)
-        self._window = 6 if expected < 2_000 else 9 if expected < 50_000 else 12 if expected < 250_000 else 14
+        # Tables are made in every process: fewest products in all, among tables of at most 160 MB.
+        n_tables = 1 + lanes()
+        self._window = min(range(6, 15), key=lambda w: -(-self._bits // w) * (expected + n_tables * 2**w))
         self._expected = expected
         self._bases: tuple[FixedBase, ...] = ()
+        self._reserve: Reserve | None = None
+
+    def prepare(self, count: int) -> None:
+        if self._reserve is None and count and lanes() > 1:  # else the operator gave this party one process
+            make = partial(_obfuscators_piece, self._lend())
+            self._reserve = Reserve(make, self.public.ciphertext_bytes, max(1, lanes() // 2))
+        if self._reserve:
+            self._reserve.fill(count)
 
     def encrypt(self, numbers: Sequence[int]) -> bytes:
         self.check_room(numbers)
-        return b"".join(spread(_encrypt_piece, [(self._lend(), piece) for piece in cut(numbers, least=256)]))
+        ready = self._reserve.take(len(numbers)) if self._reserve else []
+        first = self.public.dump(map(self._lift, map(from_bytes, ready), numbers))
+        rest = cut(numbers[len(ready) :], least=256)
+        return first + b"".join(spread(_encrypt_piece, [(self._lend(), piece) for piece in rest]))
 
     def decrypt(self, data: bytes) -> list[int]:
         ciphertexts = self.public.load(data)
@@ -122,18 +135,25 @@ class PaillierSecret(SecretCipher):
         return _Lent(None, p, q, self.public.key_bits, self._expected)
 
     def encrypt_here(self, numbers: Sequence[int]) -> bytes:
-        """``encrypt`` in this process."""
+        """``encrypt`` in this process, with nothing made ahead."""
+        return self.public.dump(map(self._lift, self.obfuscators(len(numbers)), numbers))
+
+    def obfuscators(self, count: int) -> Iterable[Integer]:
+        """Fresh ``r**n mod n²``, each for one ciphertext only."""
         if not self._bases:
             base = _obfuscator_base(self.public.n)
             self._bases = tuple(FixedBase(base % square, square, self._bits, self._window) for square in self._squares)
-        digits = random_digits(len(numbers), self._bits, self._window)
-        lifted = np.array([1 + self.public.n * m for m in numbers], dtype=object)
-        low, high = (
-            base.powers(digits) * lifted % square for base, square in zip(self._bases, self._squares, strict=True)
-        )
+        digits = random_digits(count, self._bits, self._window)
+        low, high = (base.powers(digits) for base in self._bases)
         p_square, q_square = self._squares
-        joined = low + p_square * ((high - low) * self._p_square_inverse % q_square)
-        return self.public.dump(joined)
+        joined: Iterable[Integer] = low + p_square * ((high - low) * self._p_square_inverse % q_square)
+        return joined
+
+    def _lift(self, obfuscator: Integer, m: int) -> Integer:
+        """``(1 + m n) r mod n²`` as ``r + n (m r mod n)``: the products are of half the length."""
+        n = self.public.n
+        c = obfuscator + n * (m * obfuscator % n)
+        return c - self.public.n_squared if c >= self.public.n_squared else c
 
     def decrypt_one(self, c: Integer) -> int:
         """The signed integer in one ciphertext, in this process."""
@@ -162,6 +182,11 @@ class _Lent:
 
 def _encrypt_piece(lent: _Lent, numbers: Sequence[int]) -> bytes:
     return lent.cipher_here().encrypt_here(numbers)
+
+
+def _obfuscators_piece(lent: _Lent, count: int) -> bytes:
+    cipher = lent.cipher_here()
+    return cipher.public.dump(cipher.obfuscators(count))
 
 
 def _decrypt_piece(lent: _Lent, ciphertexts: Sequence[Integer]) -> list[int]:

@@ -137,6 +137,7 @@ class JointBoosting:
         for t in range(p.n_estimators):
             g, h = logistic_derivatives(label, margin[: rows.n_fit])
             yield from self._send_gradients(t, g, h)
+            self.cipher.prepare(len(g) if self.hosts and t + 1 < p.n_estimators else 0)
             tree, leaf = yield from self._grow(t, g, h)
             trees.append(tree)
             margin = margin + np.array([node.value for node in tree])[leaf]
@@ -146,6 +147,7 @@ class JointBoosting:
             self.watch(Progress(t + 1, p.n_estimators, losses[-1] if losses else None))
             if losses and p.early_stopping_rounds and t - best >= p.early_stopping_rounds:
                 break
+        self.cipher.prepare(0)
         if losses and p.early_stopping_rounds:
             trees, margin = trees[: best + 1], best_margin
         model = yield from self._seal(trees, base)

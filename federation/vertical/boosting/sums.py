@@ -64,15 +64,8 @@ def _part_sums(cipher: PublicCipher, data: NDArray[np.uint8], rows: Rows, part: 
     sums = {part.top: cipher.cell_sums(data, rows, part.labels, part.n_cells)}
     for group, left, to_left, n_left, right, to_right, n_right in part.steps:
         cells = sums.pop(group)
-        sums[left] = _marginal(cipher, cells, to_left, n_left)
-        sums[right] = _marginal(cipher, cells, to_right, n_right)
-    return sums
-
-
-def _marginal(cipher: PublicCipher, cells: list[Sum], place: Rows, count: int) -> list[Sum]:
-    sums: list[Sum] = [None] * count
-    for cell, i in zip(cells, place.tolist(), strict=True):
-        sums[i] = _add(cipher, sums[i], cell)
+        sums[left] = cipher.sums(cells, to_left, n_left)
+        sums[right] = cipher.sums(cells, to_right, n_right)
     return sums
 
 
