@@ -21,6 +21,7 @@ from models.errors import LianmoError
 from models.parameters import BoostingParameters
 
 Transport = Literal["memory", "relay", "flower"]
+Workers = Literal["loky", "ray", "dask"]
 
 
 class Section(BaseModel):
@@ -35,6 +36,7 @@ class RunSection(Section):
     party_seconds: how long a party may take to come.
     answer_seconds: how long a party may take to answer one message.
     n_jobs: processes of each party for its encrypted work; -1: one per core.
+    workers: where they run: on this machine (loky), or on the party's own Ray or Dask cluster.
     """
 
     name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
@@ -43,6 +45,13 @@ class RunSection(Section):
     party_seconds: float = Field(default=60.0, gt=0)
     answer_seconds: float = Field(default=600.0, gt=0)
     n_jobs: int = Field(default=1, ge=-1)
+    workers: Workers = "loky"
+
+    @model_validator(mode="after")
+    def _cluster_is_used(self) -> Self:
+        if self.workers != "loky" and self.n_jobs == 1:
+            raise ValueError("workers other than loky need n_jobs, or -1 for all / 使用集群须设置 n_jobs（-1 为全部）")
+        return self
 
 
 class CipherSection(Section):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from lab.config import CipherSection, Config, Party, Section, SplitSection
+from lab.config import CipherSection, Config, Party, Section, SplitSection, Workers
 from models.bundle import load, save
 
 
@@ -36,6 +36,7 @@ class Job(Section):
     party_seconds: float = 60.0
     answer_seconds: float = 600.0
     n_jobs: int = 1
+    workers: Workers = "loky"
 
 
 class HostJob(Job):
@@ -69,6 +70,7 @@ def jobs_of(
             "party_seconds": config.run.party_seconds,
             "answer_seconds": config.run.answer_seconds,
             "n_jobs": config.run.n_jobs,
+            "workers": config.run.workers,
         }
 
     guest = GuestJob(

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib import parallel_config
 
 from federation.ciphers.paillier import PaillierPublic
 from federation.ciphers.suite import secret_cipher
@@ -40,6 +39,7 @@ from lab.evaluation import arrange, gain, quality
 from lab.forecast import forecast
 from lab.jobs import GuestJob, HostJob, Job, load_job, node_directory
 from lab.progress import Event, file_reporter
+from lab.workers import party_workers
 from models.baselines import fit_baseline
 from models.bundle import save
 from models.errors import LianmoError
@@ -55,7 +55,7 @@ def take_part(job: GuestJob | HostJob) -> dict[str, Any]:
     assert job.link
     try:
         with (
-            parallel_config(backend="loky", n_jobs=job.n_jobs),
+            party_workers(job.workers, job.n_jobs),
             Link(job.link.address, job.link.session, job.party.party, job.link.ticket) as link,
         ):
             if isinstance(job, GuestJob):

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from joblib import parallel_config
 from rich.console import Console
 
 from federation.endpoint import Endpoint
@@ -28,6 +27,7 @@ from lab.jobs import GuestJob, HostJob, LinkSection, jobs_of, node_directory, sa
 from lab.node import keep_half, lead, open_host
 from lab.progress import watching
 from lab.simulation import run_flower
+from lab.workers import party_workers
 from models.bundle import save
 
 #: Called with the staging directory and the result so far; may add to both before the run is put in place.
@@ -91,7 +91,7 @@ def _in_memory(config: Config, model_id: str, staging: Path) -> None:
         save_job(job)
     opened = {job.party.party: open_host(job) for job in hosts}
     endpoints = {name: Endpoint(host, guest.party.party, ALLOWED).answer for name, host in opened.items()}
-    with parallel_config(backend="loky", n_jobs=config.run.n_jobs):
+    with party_workers(config.run.workers, config.run.n_jobs):
         lead(guest, MemoryWire(endpoints))
     for job in hosts:
         keep_half(job, opened[job.party.party])

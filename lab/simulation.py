@@ -139,6 +139,9 @@ def _environment(flower_home: Path, ray_home: Path) -> dict[str, str]:
         "RAY_TMPDIR": str(ray_home),
         # A cluster of our own, whatever else runs on the machine.
         "RAY_ADDRESS": "local",
+        # Ray's ports are open to the network, and whoever reaches one runs code here.
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
         # The parts of the simulation talk over loopback; a proxy has no business there.
         "NO_PROXY": ",".join(filter(None, (os.environ.get("NO_PROXY"), "127.0.0.1,localhost"))),
     }

@@ -9,6 +9,7 @@ aggregation by smallest parent from data cubes (Agarwal et al. 1996, VLDB, §4),
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,10 +26,29 @@ SAMPLE: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """A merge tree over features: groups below ``n_features`` are features, ``n_features + k`` joins ``merges[k]``."""
+    """A merge tree over features: groups below ``n_features`` are features, ``n_features + k`` joins ``merges[k]``.
+
+    Attributes:
+        n_bins: of each feature; 0 for one that has no part in the work.
+        merges: pairs of groups.
+    """
 
     n_bins: tuple[int, ...]
     merges: tuple[tuple[int, int], ...]
+
+    def only(self, features: Sequence[int]) -> Grouping:
+        """The merge tree without the other features, which then have no part in the work and no bins."""
+        n = len(self.n_bins)
+        stands_for: dict[int, int] = {f: f for f in features}
+        merges: list[tuple[int, int]] = []
+        for k, pair in enumerate(self.merges, start=n):
+            kept = [stands_for[group] for group in pair if group in stands_for]
+            if len(kept) == 2:
+                merges.append((kept[0], kept[1]))
+                stands_for[k] = n + len(merges) - 1
+            elif kept:
+                stands_for[k] = kept[0]
+        return Grouping(tuple(size if f in stands_for else 0 for f, size in enumerate(self.n_bins)), tuple(merges))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +59,7 @@ class Part:
         labels: cell of each row, shape ``(n_rows,)``.
         n_cells: number of cells.
         steps: (group, left part, cells → its cells, n, right part, cells → its cells, n), outermost first; a group
-        without a
-            step is a feature, its cells are bins.
+            without a step is a feature, its cells are bins.
         top: the group that ``labels`` belong to.
     """
 
@@ -80,7 +99,7 @@ def group_features(codes: Codes, n_bins: tuple[int, ...]) -> Grouping:
 def parts_of(grouping: Grouping, codes: Codes, rows: NDArray[np.intp]) -> list[Part]:
     """The work for a node with these rows: as much of the merge tree as saves additions for them."""
     cells: dict[int, tuple[Labels, int]] = {
-        f: (codes[f][rows].astype(np.intp), n) for f, n in enumerate(grouping.n_bins)
+        f: (codes[f][rows].astype(np.intp), n) for f, n in enumerate(grouping.n_bins) if n
     }
     steps: dict[int, tuple[int, int, Labels, int, int, Labels, int]] = {}
     tops = set(cells)

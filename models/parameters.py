@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from models.binning import MAX_BINS
+from models.derivatives import DERIVATIVE_BITS, bits_of
 from models.errors import ModelError
 from models.splits import SplitRules
 
@@ -24,6 +26,13 @@ class BoostingParameters:
         min_split_gain: a cut must gain more than this.
         early_stopping_rounds: stop when the loss on held-out rows has not fallen for this many trees; 0: never.
         random_state: seed of every draw that shapes the model.
+        bagging_fraction: share of the rows that fit a tree, drawn anew for each (LightGBM's with ``bagging_freq`` 1).
+        feature_fraction: share of every party's columns offered to a tree, drawn anew for each.
+        data_sample_strategy: ``"bagging"``, or ``"goss"``: rows with large gradients, and some of the others.
+        top_rate, other_rate: of goss, as shares of all rows; the first ``1 / learning_rate`` trees use every row.
+        use_quantized_grad: look for cuts with gradients of few levels; leaf values stay exact (LightGBM's
+            ``quant_train_renew_leaf``).
+        num_grad_quant_bins: how many levels, 2 to 256.
 
     Raises:
         ModelError: ``bad_parameter`` naming the parameter and its range.
@@ -39,6 +48,13 @@ class BoostingParameters:
     min_split_gain: float = 0.0
     early_stopping_rounds: int = 0
     random_state: int = 0
+    bagging_fraction: float = 1.0
+    feature_fraction: float = 1.0
+    data_sample_strategy: Literal["bagging", "goss"] = "bagging"
+    top_rate: float = 0.2
+    other_rate: float = 0.1
+    use_quantized_grad: bool = False
+    num_grad_quant_bins: int = 4
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -52,15 +68,46 @@ class BoostingParameters:
             ("min_split_gain", 0.0, 1e12),
             ("early_stopping_rounds", 0, 10_000),
             ("random_state", 0, 2**32 - 1),
+            ("bagging_fraction", 1e-3, 1.0),
+            ("feature_fraction", 1e-3, 1.0),
+            ("top_rate", 1e-3, 1.0),
+            ("other_rate", 1e-3, 1.0),
+            ("num_grad_quant_bins", 2, 256),
         ):
             value = getattr(self, name)
             if not low <= value <= high:
-                raise ModelError(
-                    "bad_parameter",
-                    f"{name} is {value}; it must lie between {low} and {high}.",
-                    f"{name} 为 {value}，应在 {low} 到 {high} 之间。",
+                raise _bad(
+                    name, f"is {value}; it must lie between {low} and {high}", f"为 {value}，应在 {low} 到 {high} 之间"
                 )
+        if self.data_sample_strategy not in ("bagging", "goss"):
+            raise _bad("data_sample_strategy", "must be bagging or goss", "须为 bagging 或 goss")
+        if not isinstance(self.use_quantized_grad, bool):
+            raise _bad("use_quantized_grad", "must be true or false", "须为 true 或 false")
+        if self.goss and (self.bagging_fraction < 1.0 or self.top_rate + self.other_rate > 1.0):
+            raise _bad(
+                "data_sample_strategy",
+                "goss goes without bagging_fraction, and top_rate + other_rate must not exceed 1",
+                "为 goss 时不能再设置 bagging_fraction，且 top_rate 与 other_rate 之和不得超过 1",
+            )
+
+    @property
+    def goss(self) -> bool:
+        return self.data_sample_strategy == "goss"
+
+    @property
+    def row_share(self) -> float:
+        """Share of the rows that carry gradients in a tree, once sampling has begun."""
+        return self.top_rate + self.other_rate if self.goss else self.bagging_fraction
+
+    @property
+    def derivative_bits(self) -> int:
+        """Bits of one derivative as hosts add it up."""
+        return bits_of(self.num_grad_quant_bins) if self.use_quantized_grad else DERIVATIVE_BITS
 
     @property
     def rules(self) -> SplitRules:
         return SplitRules(self.reg_lambda, self.min_split_gain, self.min_child_weight)
+
+
+def _bad(name: str, english: str, chinese: str) -> ModelError:
+    return ModelError("bad_parameter", f"{name} {english}.", f"{name} {chinese}。")

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.binning import Codes, FeatureBins
-from models.losses import SCALE, Floats, Integers
+from models.losses import Floats, Integers
 
 Mask = NDArray[np.bool_]
 
@@ -90,6 +90,10 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.splits)
 
+    def of(self, features: Sequence[int]) -> Mask:
+        """Which candidates belong to these features."""
+        return np.isin([s.feature for s in self.splits], list(features))
+
     def flat(self, codes: Codes) -> NDArray[np.intp]:
         """Positions among all bins, shape ``(n_features, n_rows)``, of codes as ``binning.encode`` gives them."""
         flat: NDArray[np.intp] = codes + self.starts[:-1, None]
@@ -124,16 +128,20 @@ class SplitRules:
     min_child_weight: float
 
 
-def gains(g_left: Integers, h_left: Integers, g_all: int, h_all: int, rules: SplitRules) -> Floats:
+def gains(
+    g_left: Integers, h_left: Integers, g_all: int, h_all: int, units: tuple[float, float], rules: SplitRules
+) -> Floats:
     """Gain of each cut: Chen & Guestrin (2016), eq. 7, without the factor 1/2; -inf where ``rules`` forbid it.
 
     Args:
         g_left, h_left: fixed-point sums of the left sides.
         g_all, h_all: the same of the whole node.
+        units: what one unit of g and of h stands for.
     """
-    gl, hl = g_left / SCALE, h_left / SCALE
-    gr, hr = (g_all - g_left) / SCALE, (h_all - h_left) / SCALE
-    g, h = g_all / SCALE, h_all / SCALE
+    g_unit, h_unit = units
+    gl, hl = g_left * g_unit, h_left * h_unit
+    gr, hr = (g_all - g_left) * g_unit, (h_all - h_left) * h_unit
+    g, h = g_all * g_unit, h_all * h_unit
     lam = rules.reg_lambda
     with np.errstate(divide="ignore", invalid="ignore"):
         gain: Floats = gl * gl / (hl + lam) + gr * gr / (hr + lam) - g * g / (h + lam)
@@ -141,9 +149,9 @@ def gains(g_left: Integers, h_left: Integers, g_all: int, h_all: int, rules: Spl
     return np.where(allowed, gain, -np.inf)
 
 
-def leaf_value(g_all: int, h_all: int, reg_lambda: float, learning_rate: float) -> float:
-    """Newton step of a leaf: Chen & Guestrin (2016), eq. 5, shrunken."""
-    return -learning_rate * (g_all / SCALE) / (h_all / SCALE + reg_lambda)
+def leaf_value(g_all: float, h_all: float, reg_lambda: float, learning_rate: float) -> float:
+    """Newton step of a leaf: Chen & Guestrin (2016), eq. 5, shrunken. ``g_all``, ``h_all``: sums in real numbers."""
+    return -learning_rate * g_all / (h_all + reg_lambda)
 
 
 def best_of(candidate_gains: Sequence[Floats]) -> tuple[int, tuple[int, ...]]:

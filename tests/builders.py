@@ -27,7 +27,8 @@ from federation.vertical.guest import Arrangement, Trained, TrainingJob, train
 from federation.vertical.host import ALLOWED, TrainingHost
 from federation.vertical.scoring.host import ALLOWED as SCORING
 from federation.vertical.scoring.host import ScoringHost
-from models.losses import DERIVATIVE_BITS, Floats
+from models.derivatives import DERIVATIVE_BITS
+from models.losses import Floats
 from models.parameters import BoostingParameters
 from models.table import Table
 
@@ -210,6 +211,7 @@ class Counting:
             "model_id": "m-1",
             "cipher": self.secret.public.name,
             "key": self.secret.public.key,
+            "value_bits": DERIVATIVE_BITS,
             "slot": self.packing.slot,
             "pairs": self.packing.pairs,
             "n_rows": len(self.table),
@@ -218,6 +220,8 @@ class Counting:
             "min_child_samples": self.min_child_samples,
             "n_estimators": 3,
             "max_depth": 3,
+            "feature_fraction": 1.0,
+            "random_state": 0,
         }
         return Open(**(terms | changes))
 
@@ -227,7 +231,9 @@ class Counting:
 
     def gradients(self, tree: int = 0, start: int = 0, count: int | None = None) -> Gradients:
         ones = [1] * (self.n_fit if count is None else count)
-        return Gradients(tree=tree, start=start, ciphertexts=self.secret.encrypt(self.packing.join(ones, ones)))
+        return Gradients(
+            tree=tree, start=start, rows=b"", ciphertexts=self.secret.encrypt(self.packing.join(ones, ones))
+        )
 
     def root(self, tree: int = 0) -> Sums:
         return self.host.answer(Grow(tree=tree, cuts=(), left=b"", pairs=((0, -1),)))

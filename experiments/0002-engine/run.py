@@ -305,7 +305,9 @@ def main() -> None:
         "phe_encrypt_ms": phe_encrypt * 1e3,
         **tree,
         "primitives": primitives(),
-        "alignment": [alignment(n) for n in ([1_000] if arguments.quick else [10_000, 100_000])],
+        "alignment": [
+            alignment(n) for n in ([1_000] if arguments.quick else [10_000, 100_000] + [700_000] * arguments.full)
+        ],
         "scaling": scaling(sizes, 2),
     }
     engine["exponents"] = {

@@ -8,6 +8,7 @@ raw integers. Tests hold every operation against phe itself.
 from __future__ import annotations
 
 import math
+import os
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -111,7 +112,8 @@ class PaillierSecret(SecretCipher):
     def prepare(self, count: int) -> None:
         if self._reserve is None and count and lanes() > 1:  # else the operator gave this party one process
             make = partial(_obfuscators_piece, self._lend())
-            self._reserve = Reserve(make, self.public.ciphertext_bytes, max(1, lanes() // 2))
+            n_processes = max(1, min(lanes(), os.cpu_count() or 1) // 2)  # lanes may lie on other machines
+            self._reserve = Reserve(make, self.public.ciphertext_bytes, n_processes)
         if self._reserve:
             self._reserve.fill(count)
 

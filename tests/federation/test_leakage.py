@@ -19,7 +19,8 @@ from federation.transports.memory import MemoryWire
 from federation.vertical.boosting.messages import Gradients, Sums
 from federation.vertical.guest import Trained
 from federation.vertical.scoring.guest import score
-from models.losses import SCALE, logistic_derivatives
+from models.derivatives import Derivatives
+from models.losses import logistic_derivatives
 from tests.builders import HOSTS, Problem, Session
 from tests.conftest import Key
 
@@ -91,9 +92,10 @@ def gradient_needles(t: Transcript) -> list[bytes]:
     base = np.full(n_fit, t.trained.fitted.model.base_margin)
     found: list[bytes] = []
     for margin in (base, t.trained.fitted.margin[:n_fit]):
-        for values in logistic_derivatives(label, margin):
+        d = Derivatives.exact(*logistic_derivatives(label, margin), np.arange(n_fit), 1.0)
+        for values in (d.g, d.h):
             for value in np.unique(values).tolist():
-                for number in (value / SCALE, value):
+                for number in (value * d.g_unit, value):
                     found += [np.array([number]).astype(d).tobytes() for d in ("<f8", ">f8")]
                 found += [value.to_bytes(8, order, signed=True) for order in ("little", "big")]
     return found

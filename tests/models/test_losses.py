@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 from sklearn.metrics import log_loss as sklearn_log_loss
 
-from models.losses import DERIVATIVE_BITS, SCALE, base_margin, default_probability, log_loss, logistic_derivatives
+from models.losses import base_margin, default_probability, log_loss, logistic_derivatives
 
 margins = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40).map(np.array)
 
@@ -40,23 +40,12 @@ def test_base_margin_is_the_log_odds_of_the_bad_rate() -> None:
     assert base_margin(np.array([1.0, 0, 0, 0])) == pytest.approx(logit(0.25), rel=1e-15)
 
 
-@given(margins, st.integers(0, 2**32))
-def test_derivatives_are_exact_to_half_a_unit(margin: np.ndarray, seed: int) -> None:
-    label = np.random.default_rng(seed).integers(0, 2, len(margin)).astype(float)
-    g, h = logistic_derivatives(label, margin)
-    p = expit(margin)
-    assert np.abs(g / SCALE - (p - label)).max() <= 0.5 / SCALE + 4e-16
-    assert np.abs(h - np.maximum(p * (1 - p) * SCALE, 1.0)).max() <= 0.5 + 1e-5
-    assert g.dtype == h.dtype == np.int64
-
-
 @given(margins)
-def test_no_derivative_exceeds_its_bound_and_no_row_weighs_nothing(margin: np.ndarray) -> None:
+def test_derivatives_stay_within_their_bounds(margin: np.ndarray) -> None:
     for label in (0.0, 1.0):
         g, h = logistic_derivatives(np.full(len(margin), label), margin)
-        assert np.abs(g).max() <= 2**DERIVATIVE_BITS
-        assert h.min() >= 1
-        assert h.max() <= 2**DERIVATIVE_BITS // 4
+        assert np.abs(g).max() <= 1.0
+        assert 0.0 <= h.min() <= h.max() <= 0.25
 
 
 def test_derivatives_are_those_of_the_loss() -> None:
@@ -65,5 +54,5 @@ def test_derivatives_are_those_of_the_loss() -> None:
         label = np.full(3, y)
         loss = [np.array([log_loss(label[:1], np.array([m + d])) for m in margin]) for d in (-step, 0, step)]
         g, h = logistic_derivatives(label, margin)
-        np.testing.assert_allclose(g / SCALE, (loss[2] - loss[0]) / (2 * step), atol=1e-8)
-        np.testing.assert_allclose(h / SCALE, (loss[2] - 2 * loss[1] + loss[0]) / step**2, atol=1e-4)
+        np.testing.assert_allclose(g, (loss[2] - loss[0]) / (2 * step), atol=1e-8)
+        np.testing.assert_allclose(h, (loss[2] - 2 * loss[1] + loss[0]) / step**2, atol=1e-4)

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.binning import FeatureBins
-from models.losses import SCALE
 from models.splits import Candidates, Split, SplitRules, best_of, default_side, gains, goes_left, leaf_value
 from tests.strategies import features
 
+SCALE = 2.0**32
+UNITS = (1 / SCALE, 1 / SCALE)
 RULES = SplitRules(reg_lambda=1.0, min_split_gain=0.0, min_child_weight=1e-3)
 
 
@@ -86,7 +87,7 @@ def test_gain_is_the_published_formula(sums: list[tuple[int, int]], lam: float) 
     def score(a: int, b: int) -> float:
         return (a / SCALE) ** 2 / (b / SCALE + lam)
 
-    for gain, gl, hl in zip(gains(g, h, total_g, total_h, rules), g.tolist(), h.tolist(), strict=True):
+    for gain, gl, hl in zip(gains(g, h, total_g, total_h, UNITS, rules), g.tolist(), h.tolist(), strict=True):
         left, right, whole = score(gl, hl), score(total_g - gl, total_h - hl), score(total_g, total_h)
         assert gain == pytest.approx(left + right - whole, rel=1e-9, abs=1e-9 * (left + right + whole + 1))
 
@@ -94,20 +95,20 @@ def test_gain_is_the_published_formula(sums: list[tuple[int, int]], lam: float) 
 def test_forbidden_cuts_gain_minus_infinity() -> None:
     one = int(SCALE)
     g, h = np.array([one, 0, one, 0]), np.array([4 * one, 4 * one, one // 2, 0])
-    found = gains(g, h, 0, 8 * one, SplitRules(1.0, 0.1, min_child_weight=1.0))
+    found = gains(g, h, 0, 8 * one, UNITS, SplitRules(1.0, 0.1, min_child_weight=1.0))
     assert np.isfinite(found).tolist() == [True, False, False, False]  # fine, gains nothing, too light, empty
 
 
 def test_a_cut_must_gain_more_than_the_minimum() -> None:
     one = int(SCALE)
-    gain = float(gains(np.array([one]), np.array([4 * one]), 0, 8 * one, RULES)[0])
+    gain = float(gains(np.array([one]), np.array([4 * one]), 0, 8 * one, UNITS, RULES)[0])
     for minimum, allowed in ((np.nextafter(gain, 0), True), (gain, False)):
         rules = SplitRules(1.0, minimum, 0.0)
-        assert np.isfinite(gains(np.array([one]), np.array([4 * one]), 0, 8 * one, rules))[0] == allowed
+        assert np.isfinite(gains(np.array([one]), np.array([4 * one]), 0, 8 * one, UNITS, rules))[0] == allowed
 
 
 def test_leaf_value_is_the_shrunken_newton_step() -> None:
-    assert leaf_value(int(3 * SCALE), int(5 * SCALE), 1.0, 0.1) == pytest.approx(-0.1 * 3 / 6)
+    assert leaf_value(3.0, 5.0, 1.0, 0.1) == pytest.approx(-0.1 * 3 / 6)
 
 
 def test_best_takes_the_earlier_party_and_all_its_ties() -> None:

@@ -11,7 +11,15 @@ import numpy as np
 
 import federation.vertical.boosting.messages as boosting
 import federation.vertical.scoring.messages as scoring
-from federation.alignment.messages import BlindedIds, EvaluatedIds, RowsAccepted, RowsChosen, Tokens, TokensWanted
+from federation.alignment.messages import (
+    BlindedIds,
+    EvaluatedIds,
+    RowsAccepted,
+    RowsChosen,
+    RowsPart,
+    Tokens,
+    TokensWanted,
+)
 from federation.ciphers.blinding import FixedBase
 from federation.ciphers.packing import PairPacking
 from federation.ciphers.plain import PlainPublic
@@ -25,14 +33,16 @@ MESSAGES: tuple[Message, ...] = (
     Goodbye(code=""),
     BlindedIds(points=bytes(range(32))),
     EvaluatedIds(points=bytes(range(32))),
-    TokensWanted(),
+    TokensWanted(start=16_384),
     Tokens(tokens=bytes(range(16))),
+    RowsPart(positions=np.array([1], np.uint32).tobytes()),
     RowsChosen(positions=np.array([2, 0], np.uint32).tobytes()),
     RowsAccepted(n_rows=2),
     boosting.Open(
         model_id="模型-1",
         cipher="paillier",
         key=b"\x01\x02",
+        value_bits=32,
         slot=45,
         pairs=22,
         n_rows=9,
@@ -41,9 +51,11 @@ MESSAGES: tuple[Message, ...] = (
         min_child_samples=20,
         n_estimators=100,
         max_depth=5,
+        feature_fraction=0.5,
+        random_state=7,
     ),
     boosting.Ready(n_features=2, n_bins=9, n_candidates=7, n_additions=40),
-    boosting.Gradients(tree=1, start=4096, ciphertexts=b"\xff" * 4),
+    boosting.Gradients(tree=1, start=4096, rows=b"\xa0", ciphertexts=b"\xff" * 4),
     boosting.Stored(n_rows=4100),
     boosting.Grow(tree=1, cuts=((0, 1, 2),), left=b"\xa0", pairs=((1, 2),)),
     boosting.Sums(flags=b"\xf0", ciphertexts=b"\x00\x01"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -38,8 +39,9 @@ from federation.vertical.boosting.sums import bin_counts, bin_sums, left_sums, s
 from models.binning import MAX_BINS, Codes, FeatureBins, encode, fit_bins
 from models.bundle import Half
 from models.cells import shown
+from models.derivatives import DERIVATIVE_BITS
 from models.grouping import Grouping, group_features, parts_of
-from models.losses import DERIVATIVE_BITS
+from models.sampling import draw_columns
 from models.splits import Candidates, Mask, Split, default_side, goes_left
 from models.table import Table
 
@@ -108,10 +110,14 @@ class BoostingHost:
             raise bad_value("row counts", "行数")
         self.policy.check_rows(m.n_fit)
         cipher = public_cipher(m.cipher, m.key, self.policy.cipher)
-        proven = PairPacking.for_rows(m.n_fit, DERIVATIVE_BITS, cipher.plaintext_bits)
+        if not 1 <= m.value_bits <= DERIVATIVE_BITS:
+            raise bad_value("bits of a derivative", "导数位数")
+        proven = PairPacking.for_rows(m.n_fit, m.value_bits, cipher.plaintext_bits)
         if (m.slot, m.pairs) != (proven.slot, proven.pairs):
             raise bad_value("layout of packed sums", "打包布局")
         if not 2 <= m.max_bin <= MAX_BINS or min(m.min_child_samples, m.n_estimators - 1, m.max_depth - 1) < 0:
+            raise bad_value("parameters", "参数")
+        if not 0.0 < m.feature_fraction <= 1.0 or m.random_state < 0:
             raise bad_value("parameters", "参数")
         state = BoostingState(
             model_id=m.model_id,
@@ -124,6 +130,8 @@ class BoostingHost:
             max_depth=m.max_depth,
             max_bin=m.max_bin,
             min_child_samples=m.min_child_samples,
+            feature_fraction=m.feature_fraction,
+            random_state=m.random_state,
         )
         work = self._build(state, cipher)
         self.state, self._work = state, work
@@ -155,38 +163,61 @@ class BoostingHost:
         new_tree = m.start == 0
         if (m.tree != state.tree + 1) if new_tree else (m.tree != state.tree or m.start != state.n_stored):
             raise bad_value("gradients out of order", "梯度次序")
+        carrying = self._carrying(m) if new_tree else state.carrying
         size = work.cipher.ciphertext_bytes
         n_new = len(m.ciphertexts) // size
-        if n_new == 0 or m.tree >= state.n_estimators or m.start + n_new > state.n_fit:
+        if n_new == 0 or m.tree >= state.n_estimators or m.start + n_new > len(carrying):
             raise bad_value("number of gradients", "梯度数量")
         work.cipher.load(m.ciphertexts)  # raises for anything outside the group
         if new_tree:
             state.tree, state.level, state.last_node = m.tree, 0, 0
-            state.ciphertexts = np.empty((state.n_fit, size), dtype=np.uint8)
+            state.carrying = carrying
+            state.ciphertexts = np.empty((len(carrying), size), dtype=np.uint8)
             state.offered = ()
             n_candidates = len(work.candidates)
             keys = np.frombuffer(os.urandom(8 * n_candidates), dtype=np.uint64)
             state.order = np.argsort(keys).astype(np.int64)
             state.node_of = np.zeros(len(self.table), dtype=np.int64)
-            state.masks = ((0, pack_bits(np.ones(n_candidates, dtype=bool))),)
+            state.masks = ((0, pack_bits(work.candidates.of(self._columns()))),)
         state.n_stored = m.start + n_new
         batch = np.frombuffer(m.ciphertexts, dtype=np.uint8).reshape(n_new, size)
         state.ciphertexts[m.start : state.n_stored] = batch
         return Stored(n_rows=state.n_stored)
 
+    def _carrying(self, m: Gradients) -> NDArray[np.int64]:
+        """Rows that take part in the tree that begins."""
+        if not m.rows:
+            return np.arange(self.state.n_fit)
+        try:
+            rows = np.flatnonzero(unpack_bits(m.rows, self.state.n_fit)).astype(np.int64)
+        except ValueError:
+            raise bad_value("length of a bit array", "位数组长度") from None
+        self.policy.check_rows(len(rows))
+        return rows
+
+    def _columns(self) -> Sequence[int]:
+        """Features that this tree may use."""
+        state = self.state
+        n_features = len(self._ready().bins)
+        return draw_columns(n_features, state.feature_fraction, state.random_state, state.tree, self.party)
+
     def _grow(self, m: Grow) -> Message:
         state, work = self.state, self._ready()
-        if m.tree != state.tree or state.n_stored != state.n_fit or state.level >= state.max_depth:
+        if m.tree != state.tree or state.n_stored != len(state.carrying) or state.level >= state.max_depth:
             raise bad_value("a level that is not due", "层次不符")
         node_of, masks = self._routed(m)
+        node_of_sums = node_of[state.carrying]
+        codes = work.codes[:, : state.n_fit]
+        if len(state.carrying) < state.n_fit:
+            codes = codes[:, state.carrying]
         summed: list[Rows] = []
         visible: list[Mask] = []
         flags: list[Mask] = []  # per pair: shown, may cut the node, may cut its sibling
         for node, sibling in m.pairs:
-            rows = [np.flatnonzero(node_of[: state.n_fit] == k) for k in (node, sibling) if k >= 0]
+            rows = [np.flatnonzero(node_of_sums == k) for k in (node, sibling) if k >= 0]
             if any(len(r) == 0 for r in rows):
                 raise bad_value("a node without rows", "节点无数据行")
-            counts = np.stack([bin_counts(work.codes, r, work.candidates) for r in rows])
+            counts = np.stack([bin_counts(codes, r, work.candidates) for r in rows])
             mask = shown(work.candidates, counts, self.policy.min_rows_per_bin, masks[node])
             usable = [mask & self._enough(work.candidates.left(c), len(r)) for c, r in zip(counts, rows, strict=True)]
             mask = np.logical_or.reduce(usable)
@@ -201,9 +232,9 @@ class BoostingHost:
         state.offered = tuple(node for pair in m.pairs for node in pair if node >= 0)
         state.last_node = max(state.last_node, *state.offered)
         state.masks = tuple((node, pack_bits(mask)) for node, mask in masks.items())
-        codes = work.codes[:, : state.n_fit]
         sums: list[Integer] = []
-        per_bin = bin_sums(work.cipher, state.ciphertexts, summed, codes, work.grouping)
+        grouping = work.grouping.only(self._columns())
+        per_bin = bin_sums(work.cipher, state.ciphertexts, summed, codes, grouping)
         for mask, of_node in zip(visible, per_bin, strict=True):
             left = left_sums(work.cipher, work.candidates, of_node, mask)
             sums += [left[j] for j in state.order.tolist() if mask[j]]
@@ -253,7 +284,8 @@ class BoostingHost:
         nodes = [node for node, _ in m.choices]
         if len(set(nodes)) != len(nodes):
             raise bad_value("a node cut twice", "节点被重复切分")
-        fitted = np.arange(len(self.table)) < state.n_fit
+        fitted = np.zeros(len(self.table), dtype=bool)
+        fitted[state.carrying] = True
         cuts: list[Split] = []
         left = np.zeros(len(self.table), dtype=bool)
         for node, tied in m.choices:

@@ -16,6 +16,9 @@ class Open(Message, kind="boosting.open"):
 
     The first ``n_fit`` of ``n_rows`` rows carry gradients; the others are only routed.
 
+    ``value_bits``: bits of one derivative, which prove the layout; ``feature_fraction``: share of its features a host
+    offers to a tree, drawn from ``random_state``.
+
     Reveals to host: the public key, how many rows are used for fitting, and these parameters.
     向数据方透露：公钥、用于拟合的行数，以及这些参数。
     """
@@ -23,6 +26,7 @@ class Open(Message, kind="boosting.open"):
     model_id: str
     cipher: str
     key: bytes
+    value_bits: int
     slot: int
     pairs: int
     n_rows: int
@@ -31,6 +35,8 @@ class Open(Message, kind="boosting.open"):
     max_depth: int
     max_bin: int
     min_child_samples: int
+    feature_fraction: float
+    random_state: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +56,18 @@ class Ready(Message, kind="boosting.ready"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gradients(Message, kind="boosting.gradients"):
-    """Guest → host. ``ciphertexts``: one per row from row ``start`` on, gradient and hessian packed and encrypted.
+    """Guest → host. ``ciphertexts``: one per row that takes part in the tree, from the ``start``-th of them on,
+    gradient and hessian packed and encrypted. ``rows``: with the first batch, a bit per row that fits, set where it
+    takes part; empty: all do.
 
-    Reveals to host: nothing but the number of rows (semantic security of the cipher).
-    向数据方透露：除行数外无任何信息（密码的语义安全性）。
+    Reveals to host: which rows take part (all, unless the guest samples rows; sampled by gradient, that hints at
+    labels), and nothing else (semantic security of the cipher).
+    向数据方透露：参与本棵树的数据行（默认为全部；若按梯度抽样，则会间接反映标签），此外无任何信息（密码的语义安全性）。
     """
 
     tree: int
     start: int
+    rows: bytes
     ciphertexts: bytes
 
 

@@ -72,11 +72,15 @@ class OwnFeatures:
         least = max(1, self.min_child_samples)
         return Offer(g_left, h_left, (n_left >= least) & (len(rows) - n_left >= least))
 
-    def cut(self, tied: tuple[int, ...], here: Mask) -> tuple[int, Mask]:
-        """Make the first of the tied cuts in the node whose rows ``here`` marks: its handle, and which rows go left."""
+    def cut(self, tied: tuple[int, ...], here: Mask, counted: Mask) -> tuple[int, Mask]:
+        """Make the first of the tied cuts in the node whose rows ``here`` marks: its handle, and which rows go left.
+
+        Args:
+            counted: the rows that take part in the tree; they decide the side of values not seen.
+        """
         split = self.candidates.splits[min(tied)]
         bins, codes = self.bins[split.feature], self.codes[split.feature]
-        split = default_side(split, bins, codes[: self.n_fit][here[: self.n_fit]])
+        split = default_side(split, bins, codes[here & counted])
         self.splits.append(split)
         return len(self.splits) - 1, here & goes_left(split, bins, codes)
 

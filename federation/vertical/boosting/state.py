@@ -16,7 +16,8 @@ class BoostingState(SecretState):
     n_fit: rows that carry gradients; the first of the run.
     tree, level: where training stands; ``level`` counts the levels whose sums were told.
     order: candidate at each place of the order shown to the guest in this tree.
-    ciphertexts: this tree's gradients, shape ``(n_fit, ciphertext_bytes)``; the first ``n_stored`` have arrived.
+    carrying: rows that take part in this tree, ascending; all of them fit.
+    ciphertexts: their gradients, shape ``(len(carrying), ciphertext_bytes)``; the first ``n_stored`` have arrived.
     node_of: tree node each row is in.
     last_node: highest number of a node so far in this tree.
     masks: what was shown for each living node, as (node, packed mask).
@@ -35,10 +36,13 @@ class BoostingState(SecretState):
     min_child_samples: int = 0
     n_estimators: int = 0
     max_depth: int = 0
+    feature_fraction: float = 1.0
+    random_state: int = 0
     tree: int = -1
     level: int = 0
     last_node: int = 0
     n_stored: int = 0
+    carrying: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     ciphertexts: NDArray[np.uint8] = field(default_factory=lambda: np.empty((0, 0), dtype=np.uint8))
     order: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     node_of: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -28,8 +28,8 @@ _LEAST_ADDITIONS: Final = 8192
 
 def bin_sums(
     cipher: PublicCipher, data: NDArray[np.uint8], nodes: Sequence[Rows], codes: Codes, grouping: Grouping
-) -> list[list[Sum]]:
-    """Sums per bin of all features laid end to end, for each node; ``None`` for an empty bin.
+) -> list[dict[int, list[Sum]]]:
+    """For each node: feature → sums per bin, ``None`` for an empty one. Features without a part are absent.
 
     Args:
         data: ciphertexts of all fitted rows, shape ``(n_fit, ciphertext_bytes)``, checked.
@@ -50,7 +50,7 @@ def bin_sums(
         for feature, of_bins in part_sums.items():
             known = sums[node].get(feature, [None] * len(of_bins))
             sums[node][feature] = [_add(cipher, a, b) for a, b in zip(known, of_bins, strict=True)]
-    return [[s for f in range(len(grouping.n_bins)) for s in of_node[f]] for of_node in sums]
+    return sums
 
 
 def _shares(rows: Rows, n_nodes: int) -> list[Rows]:
@@ -75,7 +75,9 @@ def _add(cipher: PublicCipher, a: Sum, b: Sum) -> Sum:
     return cipher.add(a, b)
 
 
-def left_sums(cipher: PublicCipher, candidates: Candidates, per_bin: list[Sum], shown: Mask) -> dict[int, Integer]:
+def left_sums(
+    cipher: PublicCipher, candidates: Candidates, sums_of: Mapping[int, list[Sum]], shown: Mask
+) -> dict[int, Integer]:
     """Ciphertext of the left side of each shown candidate, by candidate; not yet re-randomised.
 
     Prefix sums feature by feature; empty bins cost nothing.
@@ -85,18 +87,20 @@ def left_sums(cipher: PublicCipher, candidates: Candidates, per_bin: list[Sum], 
     feature_of = np.array([s.feature for s in splits], dtype=np.intp)
     bounds = np.searchsorted(feature_of, np.arange(len(candidates.bins) + 1))
     for f, (start, stop) in enumerate(pairwise(bounds.tolist())):
-        bins, first = candidates.bins[f], int(candidates.starts[f])
+        if f not in sums_of:
+            continue
+        bins, per_bin = candidates.bins[f], sums_of[f]
         running: Sum = None
         reached = -1
         for j in range(start, stop):
             split = splits[j]
             if bins.category:
-                total = per_bin[first + split.code]
+                total = per_bin[split.code]
             else:
                 if split.code > reached:
-                    running = _add(cipher, running, per_bin[first + split.code])
+                    running = _add(cipher, running, per_bin[split.code])
                     reached = split.code
-                missing = per_bin[first + bins.missing_code] if split.missing_left and shown[j] else None
+                missing = per_bin[bins.missing_code] if split.missing_left and shown[j] else None
                 total = _add(cipher, running, missing)
             if shown[j]:
                 sums[j] = cipher.zero if total is None else total

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from federation.alignment.guest import choose_rows, find_common
 from federation.alignment.host import TRANSITIONS, AlignmentHost, AlignmentState
-from federation.alignment.messages import BlindedIds, EvaluatedIds, RowsAccepted, RowsChosen, Tokens, TokensWanted
+from federation.alignment.messages import (
+    BlindedIds,
+    EvaluatedIds,
+    RowsAccepted,
+    RowsChosen,
+    RowsPart,
+    Tokens,
+    TokensWanted,
+)
 from federation.alignment.tokens import BATCH, id_bytes
 from federation.ciphers import oprf
 from federation.codec import encode
@@ -49,20 +57,6 @@ def test_the_guest_learns_exactly_the_rows_each_host_knows(mine: list[str], a: l
         assert [host.ids[row] for row in host.state.rows] == [mine[row] for row in rows]
 
 
-def test_many_ids_travel_in_batches() -> None:
-    host = AlignmentHost(("id-0", f"id-{BATCH}"), POLICY)
-    seen: list[int] = []
-    positions = run(
-        find_common([f"id-{k}" for k in range(BATCH + 1)], ["a"]),
-        wire(a=host),
-        lambda sender, _, message, __: (
-            seen.append(len(message.points) // 32) if isinstance(message, BlindedIds) else None
-        ),
-    )
-    assert seen == [BATCH, 1]
-    assert np.flatnonzero(positions["a"] >= 0).tolist() == [0, BATCH]
-
-
 def test_without_hosts_everybody_is_common() -> None:
     assert run(find_common(["a", "b"], []), MemoryWire({})) == {}
 
@@ -85,6 +79,7 @@ POINT = oprf.hash_to_group(id_bytes("x"))
 REQUESTS: list[Message] = [
     BlindedIds(points=POINT),
     TokensWanted(),
+    RowsPart(positions=np.array([0], np.uint32).tobytes()),
     RowsChosen(positions=np.array([0], np.uint32).tobytes()),
     EvaluatedIds(points=POINT),
     Tokens(tokens=bytes(16)),
@@ -98,16 +93,20 @@ def host_in(phase: str, policy: HostPolicy = POLICY) -> AlignmentHost:
     host = AlignmentHost(("x", "y", "z"), policy)
     if phase != "open":
         host.answer(TokensWanted())
+    if phase == "choosing":
+        host.answer(RowsPart(positions=np.array([2], np.uint32).tobytes()))
     if phase == "chosen":
         host.answer(RowsChosen(positions=np.array([1], np.uint32).tobytes()))
     assert host.state.phase == phase
     return host
 
 
-@pytest.mark.parametrize("phase", ["open", "shown", "chosen"])
+@pytest.mark.parametrize("phase", ["open", "shown", "choosing", "chosen"])
 @pytest.mark.parametrize("request_", REQUESTS, ids=lambda m: m.kind)
 def test_every_state_meets_every_message(phase: str, request_: Message) -> None:
     host = host_in(phase)
+    if isinstance(request_, TokensWanted):
+        request_ = TokensWanted(start=host.state.n_shown)
     before = host.state.dump()
     if (phase, type(request_)) in TRANSITIONS:
         host.answer(request_)
@@ -130,7 +129,18 @@ def positions_of(*positions: int) -> RowsChosen:
         ("open", BlindedIds(points=bytes(32)), "bad_point"),
         ("open", BlindedIds(points=POINT + b"\xff" * 32), "bad_point"),
         ("open", BlindedIds(points=POINT * 5), "policy"),
+        ("open", BlindedIds(points=POINT * (BATCH + 1)), "bad_value"),
+        ("open", TokensWanted(start=1), "bad_value"),
+        ("open", TokensWanted(start=-1), "bad_value"),
+        ("shown", TokensWanted(start=0), "bad_value"),
         ("shown", RowsChosen(positions=b"\0\0\0\0\0"), "bad_value"),
+        ("shown", RowsChosen(positions=bytes(4 * (BATCH + 1))), "bad_value"),
+        ("shown", RowsPart(positions=b"\0\0\0\0\0"), "bad_value"),
+        ("shown", RowsPart(positions=np.array([3], np.uint32).tobytes()), "bad_value"),
+        ("shown", RowsPart(positions=bytes(4 * 4)), "bad_value"),
+        ("choosing", positions_of(0, 2), "bad_value"),
+        ("choosing", positions_of(0, 1, 0), "bad_value"),
+        ("choosing", positions_of(), "too_few_rows"),
         ("shown", positions_of(0, 1, 3), "bad_value"),
         ("shown", positions_of(0, 1, 2**32 - 1), "bad_value"),
         ("shown", positions_of(2, 1, 2), "bad_value"),
@@ -178,6 +188,7 @@ def test_a_refusal_reaches_the_guest_as_a_code() -> None:
         (0, EvaluatedIds(points=POINT + b"x"), "bad_value"),
         (0, Tokens(tokens=b""), "out_of_turn"),
         (1, Tokens(tokens=b"123"), "bad_value"),
+        (1, Tokens(tokens=bytes(16 * (BATCH + 1))), "bad_value"),
         (1, EvaluatedIds(points=b""), "out_of_turn"),
     ],
 )
@@ -203,6 +214,18 @@ def test_bad_points_from_a_host_name_it() -> None:
     assert (caught.value.party, caught.value.code) == ("b", "bad_point")
 
 
+def test_a_host_whose_tokens_never_end_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("federation.alignment.guest.MAX_HOST_ROWS", 3 * BATCH)
+    hosts = {"a": AlignmentHost(("x", "y"), POLICY), "b": AlignmentHost(("x", "y"), POLICY)}
+
+    def damage(count: int, party: str, frame: bytes) -> bytes:
+        return encode(Tokens(tokens=bytes(16 * BATCH))) if count and party == "b" else frame
+
+    with pytest.raises(RemoteProtocolError) as caught:
+        run(find_common(["x", "y"], ["a", "b"]), FaultyWire(wire(**hosts), damage))
+    assert (caught.value.party, caught.value.code) == ("b", "bad_value")
+
+
 def test_a_host_that_counts_other_rows_is_named() -> None:
     hosts = {"a": AlignmentHost(("x", "y"), POLICY)}
     positions = run(find_common(["x", "y"], ["a"]), wire(**hosts))
@@ -215,7 +238,7 @@ def test_a_host_that_counts_other_rows_is_named() -> None:
 
 
 def test_the_state_comes_back_in_the_middle() -> None:
-    host = host_in("shown")
+    host = host_in("choosing")
     again = AlignmentHost(host.ids, POLICY, AlignmentState.load(host.state.dump()))
-    again.answer(positions_of(2))
-    assert again.state.rows.tolist() == [host.state.order[2]]
+    again.answer(positions_of(0))
+    assert again.state.rows.tolist() == host.state.order[[2, 0]].tolist()

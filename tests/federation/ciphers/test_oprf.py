@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+import rbcl
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,6 +48,12 @@ def test_both_ways_to_an_output_agree(data: bytes) -> None:
     key = oprf.generate_key()
     scalar, point = oprf.blind(data)
     assert oprf.finalize(data, scalar, oprf.evaluate(key, point)) == oprf.evaluate_own(key, data)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 7])
+def test_inverses_of_many_are_those_of_each(n: int) -> None:
+    scalars = [oprf.generate_key() for _ in range(n)]
+    assert oprf.inverses(scalars) == [rbcl.crypto_core_ristretto255_scalar_invert(s) for s in scalars]
 
 
 def test_blinding_the_same_input_twice_shows_nothing() -> None:

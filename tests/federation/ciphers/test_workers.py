@@ -40,7 +40,7 @@ def test_two_processes_encrypt_sum_pack_and_decrypt_as_one(real_key: Key) -> Non
         sent = secret.encrypt(packing.join(g, h))
         data = np.frombuffer(sent, dtype=np.uint8).reshape(n, -1)
         [sums] = bin_sums(secret.public, data, [np.arange(n)], codes, group_features(codes, (3, 2)))
-        frame = sealed(secret.public, packing, [s for s in sums if s is not None])
+        frame = sealed(secret.public, packing, [s for of_bins in (sums[0], sums[1]) for s in of_bins if s is not None])
         found = packing.split(secret.decrypt(frame), 5)
     for values, totals in zip((g, h), found, strict=True):
         direct = [

@@ -123,7 +123,8 @@ def test_a_run_over_too_few_rows_is_refused() -> None:
 
 
 def replaced(message: Gradients, **changes: object) -> Gradients:
-    return Gradients(**({"tree": message.tree, "start": message.start, "ciphertexts": message.ciphertexts} | changes))
+    fields = {"tree": message.tree, "start": message.start, "rows": message.rows, "ciphertexts": message.ciphertexts}
+    return Gradients(**(fields | changes))
 
 
 @pytest.mark.parametrize(
@@ -410,7 +411,7 @@ def sums_of_equal_trees(c: Counting) -> list[bytes]:
     gradients = c.gradients().ciphertexts
     replies = []
     for tree in range(3):
-        c.host.answer(Gradients(tree=tree, start=0, ciphertexts=gradients))
+        c.host.answer(Gradients(tree=tree, start=0, rows=b"", ciphertexts=gradients))
         c.host.state.order = np.arange(c.n_candidates)
         replies.append(c.root(tree))
     assert len({str(c.read(reply, 1)) for reply in replies}) == 1

@@ -1,0 +1,202 @@
+"""Joint boosting, guest side: how one tree grows, level by level.
+
+SecureBoost (Cheng et al. 2021) alg. 2: hosts send encrypted sums, the guest finds the best cut of every node over all
+parties, the owner of the cut parts the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from federation.ciphers.interface import SecretCipher
+from federation.ciphers.packing import PairPacking
+from federation.errors import PartyId, RemoteProtocolError
+from federation.expect import expect
+from federation.script import Script
+from federation.vertical.bits import pack_bits, unpack_bits
+from federation.vertical.boosting.messages import Choose, Chosen, Grow, Ready, Sums
+from federation.vertical.boosting.offers import HostOffers, NodeTotals, Offer, OwnFeatures
+from models.derivatives import Derivatives
+from models.parameters import BoostingParameters
+from models.sampling import draw_columns
+from models.splits import Mask, best_of, gains, leaf_value
+from models.trees import Node, Tree
+
+Pairs = tuple[tuple[int, int], ...]
+
+
+class Terms(Protocol):
+    """What a tree needs to know of the run it belongs to.
+
+    Attributes:
+        n_handles: how many cuts each host has made so far; kept up to date here.
+    """
+
+    party: PartyId
+    hosts: Sequence[PartyId]
+    cipher: SecretCipher
+    packing: PairPacking
+    parameters: BoostingParameters
+    own: OwnFeatures
+    terms: dict[PartyId, Ready]
+    n_handles: dict[PartyId, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """The best cut of a node: its owner, the owner's candidates that tie for it, and what each sums to on the left."""
+
+    owner: PartyId
+    tied: tuple[int, ...]
+    gain: float
+    sums: frozenset[tuple[int, int]]
+
+
+@dataclass(slots=True)
+class TreeGrowth:
+    """Tree number ``t`` of a run, from the derivatives that hosts were told."""
+
+    t: int
+    told: Derivatives
+    run: Terms
+    tree: Tree = field(init=False)
+    at: NDArray[np.intp] = field(init=False)
+    counted: Mask = field(init=False)
+    offered: Mask = field(init=False)
+
+    def __post_init__(self) -> None:
+        n_rows = self.run.own.codes.shape[1]
+        self.tree = [Node(n_rows=len(self.told.rows))]
+        self.at = np.zeros(n_rows, dtype=np.intp)
+        self.counted = np.zeros(n_rows, dtype=bool)
+        self.counted[self.told.rows] = True
+        own, p = self.run.own, self.run.parameters
+        columns = draw_columns(len(own.bins), p.feature_fraction, p.random_state, self.t, self.run.party)
+        self.offered = own.candidates.of(columns)
+
+    def grow(self) -> Script[tuple[Tree, NDArray[np.intp]]]:
+        """The tree, leaves not yet weighed, and the leaf each row of the run ends in."""
+        run = self.run
+        readers = {host: HostOffers(host, run.terms[host].n_candidates, run.packing, run.cipher) for host in run.hosts}
+        pairs: Pairs = ((0, -1),)
+        for _ in range(run.parameters.max_depth):
+            replies = yield dict.fromkeys(run.hosts, self._request(pairs))
+            nodes = [node for pair in pairs for node in pair if node >= 0]
+            rows = {node: np.flatnonzero(self.counted & (self.at == node)) for node in nodes}
+            totals = {node: NodeTotals.of(self.told.g[r], self.told.h[r]) for node, r in rows.items()}
+            parents = {child: k for k, n in enumerate(self.tree) if n.owner for child in (n.left, n.right)}
+            offers: dict[PartyId, dict[int, Offer]] = {
+                run.party: {node: self._own_offer(r) for node, r in rows.items()},
+                **{
+                    host: reader.read(expect(replies, host, Sums), pairs, parents, totals)
+                    for host, reader in readers.items()
+                },
+            }
+            best = {node: self._best(totals[node], {party: offers[party][node] for party in offers}) for node in nodes}
+            chosen = {node: choice for node, choice in best.items() if choice}
+            yield from self._cut(chosen)
+            pairs = self._next_pairs(list(chosen))
+            if not pairs:
+                break
+        return self.tree, self.at
+
+    def _request(self, pairs: Pairs) -> Grow:
+        """Only cuts whose children need sums are told: a host does not learn the row sets of other leaves."""
+        wanted = {node for pair in pairs for node in pair}
+        made = [(k, n.left, n.right) for k, n in enumerate(self.tree) if n.owner and n.left in wanted]
+        cuts = tuple(sorted(made, key=lambda cut: cut[1]))
+        lefts = [left for _, left, _ in cuts]
+        return Grow(tree=self.t, cuts=cuts, left=pack_bits(np.isin(self.at, lefts)) if cuts else b"", pairs=pairs)
+
+    def _own_offer(self, rows: NDArray[np.intp]) -> Offer:
+        offer = self.run.own.offer(rows, self.told.g, self.told.h)
+        return Offer(offer.g_left, offer.h_left, offer.usable & self.offered)
+
+    def _best(self, totals: NodeTotals, offers: Mapping[PartyId, Offer]) -> _Choice | None:
+        units, rules = (self.told.g_unit, self.told.h_unit), self.run.parameters.rules
+        gain = [
+            np.where(o.usable, gains(o.g_left, o.h_left, totals.g, totals.h, units, rules), -np.inf)
+            for o in offers.values()
+        ]
+        party, tied = best_of(gain)
+        if party < 0:
+            return None
+        owner = list(offers)[party]
+        sums = frozenset((int(offers[owner].g_left[j]), int(offers[owner].h_left[j])) for j in tied)
+        return _Choice(owner, tied, float(gain[party][tied[0]]), sums)
+
+    def _cut(self, chosen: Mapping[int, _Choice]) -> Script[None]:
+        """Make the chosen cuts at their owners and part the rows."""
+        asked: dict[PartyId, list[int]] = {}
+        lefts: dict[int, Mask] = {}
+        handles: dict[int, int] = {}
+        for node, choice in chosen.items():
+            if choice.owner == self.run.party:
+                handles[node], lefts[node] = self.run.own.cut(choice.tied, self.at == node, self.counted)
+            else:
+                asked.setdefault(choice.owner, []).append(node)
+        if asked:
+            replies = yield {
+                host: Choose(tree=self.t, choices=tuple((node, chosen[node].tied) for node in nodes))
+                for host, nodes in asked.items()
+            }
+            for host, nodes in asked.items():
+                reply = expect(replies, host, Chosen)
+                left = self._left_of(host, reply, len(nodes))
+                handles.update(zip(nodes, reply.handles, strict=True))
+                for node in nodes:
+                    lefts[node] = left & (self.at == node)
+                    self._check_rows(chosen[node], lefts[node])
+        for node, choice in chosen.items():
+            here, left = self.at == node, lefts[node]
+            k = len(self.tree)
+            n_left, n_all = (int((rows & self.counted).sum()) for rows in (left, here))
+            self.tree += [Node(n_rows=n_left), Node(n_rows=n_all - n_left)]
+            self.tree[node] = Node(choice.owner, handles[node], left=k, right=k + 1, gain=choice.gain, n_rows=n_all)
+            self.at[here] = np.where(left[here], k, k + 1)
+
+    def _check_rows(self, choice: _Choice, left: Mask) -> None:
+        """A host must part the rows it summed."""
+        rows = np.flatnonzero(left & self.counted)
+        if (int(self.told.g[rows].sum()), int(self.told.h[rows].sum())) not in choice.sums:
+            raise RemoteProtocolError(
+                choice.owner, "bad_value", "parted other rows than it had summed.", "切分的行与其求和的行不一致。"
+            )
+
+    def _left_of(self, host: PartyId, reply: Chosen, n_cuts: int) -> Mask:
+        first = self.run.n_handles.get(host, 0)
+        try:
+            left = unpack_bits(reply.left, len(self.at))
+        except ValueError:
+            left = None
+        if left is None or reply.handles != tuple(range(first, first + n_cuts)):
+            raise RemoteProtocolError(host, "bad_value", "answered with rows that do not fit.", "返回的行不符。")
+        self.run.n_handles[host] = first + n_cuts
+        return left
+
+    def _next_pairs(self, cut: Sequence[int]) -> Pairs:
+        """Siblings of which at least one may be cut again, the smaller first: only that one is summed."""
+        least = 2 * max(1, self.run.parameters.min_child_samples)
+        pairs = []
+        for node in cut:
+            children = sorted((self.tree[node].left, self.tree[node].right), key=lambda k: self.tree[k].n_rows)
+            if self.tree[children[1]].n_rows >= least:
+                pairs.append((children[0], children[1]))
+        return tuple(pairs)
+
+
+def weigh(tree: Tree, leaf: NDArray[np.intp], exact: Derivatives, p: BoostingParameters) -> None:
+    """Leaf weights (Chen & Guestrin 2016, eq. 5), known to the guest alone.
+
+    Args:
+        leaf: node each row to fit ends in.
+    """
+    for k, node in enumerate(tree):
+        if not node.owner:
+            g, h = exact.sums(np.flatnonzero(leaf == k))
+            node.value = leaf_value(g, h, p.reg_lambda, p.learning_rate)
