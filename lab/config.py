@@ -98,22 +98,26 @@ class Party(Section):
         data: CSV or Parquet file with one row per applicant.
         id: column of identifiers.
         label: guest only: column with 1 = default, 0 = not.
+        weight: guest only: column with the weight of each row, above 0; all rows weigh 1 by default.
         columns: features to use; all others by default.
         drop: columns that are not features.
         min_rows_per_bin: host: fewest rows behind any sum it shows.
         min_rows: host: fewest applicants of a run.
         insecure_allow_plaintext: host: take part in a run that does not encrypt.
+        insecure_allow_label_hints: guest: sample rows by gradient (goss), from which hosts can guess labels.
     """
 
     party: str = Field(pattern=r"^[a-z][a-z0-9]*(:[a-z0-9][a-z0-9_-]*)?$", max_length=64)
     data: Path
     id: str = "id"
     label: str | None = None
+    weight: str | None = None
     columns: tuple[str, ...] | None = None
     drop: tuple[str, ...] = ()
     min_rows_per_bin: int = Field(default=10, ge=0)
     min_rows: int = Field(default=100, ge=1)
     insecure_allow_plaintext: bool = False
+    insecure_allow_label_hints: bool = False
 
     @property
     def policy(self) -> HostPolicy:
@@ -148,8 +152,8 @@ class Config(Section):
             raise ValueError("party names must differ / 各方名称不得重复")
         if self.guest.label is None:
             raise ValueError("guest.label is missing: the column with the outcome / 缺少 guest.label（标签列）")
-        if any(host.label is not None for host in self.hosts):
-            raise ValueError("a host has no label / 数据方不应设置 label")
+        if any(host.label is not None or host.weight is not None for host in self.hosts):
+            raise ValueError("a host has no label and no weight / 数据方不应设置 label 与 weight")
         return self
 
 
@@ -187,6 +191,22 @@ def parse_config(data: dict[str, Any], base: Path) -> Config:
         raise _wrong([("boosting: a value has a wrong type", "boosting：取值类型有误")]) from None
     except LianmoError as error:
         raise ConfigError("bad_parameter", f"[boosting] {error.english}", f"[boosting] {error.chinese}") from None
+    if config.parameters.goss and not config.guest.insecure_allow_label_hints:
+        raise ConfigError(
+            "label_hints",
+            "goss tells hosts which rows have large gradients: on real data a host guessed labels from that with an AUC "
+            "of 0.84 (experiment 0003). Use bagging_fraction, or set guest.insecure_allow_label_hints = true.",
+            "goss 会让数据方知道哪些行梯度较大：实测数据方据此推断标签的 AUC 达 0.84（实验 0003）。"
+            "请改用 bagging_fraction，或设置 guest.insecure_allow_label_hints = true。",
+        )
+    if config.parameters.objective != "binary":
+        raise ConfigError(
+            "objective_not_binary",
+            "[boosting] objective: a run's split, report and scores are those of a 0/1 outcome; other objectives are "
+            "for programs that call federation.vertical.guest.train.",
+            "[boosting] objective：运行的样本划分、报告与评分均针对 0/1 标签；其他目标仅供直接调用 "
+            "federation.vertical.guest.train 的程序使用。",
+        )
     if config.cipher.name == "paillier" and config.cipher.key_bits < MINIMUM_KEY_BITS:
         raise KeyTooShort(config.cipher.key_bits, MINIMUM_KEY_BITS)
     guest, *hosts = (p.model_copy(update={"data": (base / p.data).resolve()}) for p in config.parties)

@@ -130,7 +130,7 @@ def lead(job: GuestJob, wire: Wire) -> dict[str, Any]:
     started = time.perf_counter()
     report = file_reporter(job.directory / "progress.jsonl")
     report(Event(stage="waiting"))
-    table, label, when = read_labelled(job.party, job.split.time_column)
+    table, label, when, weight = read_labelled(job.party, job.split.time_column)
     parameters = BoostingParameters(**job.boosting)
     transcript = Transcript(job.party.party)
     tree_ends: list[float] = []
@@ -141,6 +141,7 @@ def lead(job: GuestJob, wire: Wire) -> dict[str, Any]:
         outcome["forecast"] = {
             "seconds_per_tree": expected.seconds_per_tree,
             "bytes_per_tree": expected.bytes_per_tree,
+            "memory_mb": dict(expected.memory_mb),
         }
         public = boosting.cipher.public
         outcome["key_bits"] = public.key_bits if isinstance(public, PaillierPublic) else 0
@@ -172,6 +173,7 @@ def lead(job: GuestJob, wire: Wire) -> dict[str, Any]:
             arrange=lambda rows: arrange(rows, table.ids, label, job.split, parameters.random_state, when),
             watch=watch,
             opened=opened,
+            weight=weight,
         )
     )
     report(Event(stage="alignment"))
@@ -197,7 +199,7 @@ def lead(job: GuestJob, wire: Wire) -> dict[str, Any]:
         "valid_loss": list(trained.fitted.valid_loss),
         "bytes": transcript.traffic(),
         "disclosures": transcript.disclosures(),
-        **_tested(job, trained, table, label, parameters),
+        **_tested(job, trained, table, label, weight, parameters),
         "seconds": time.perf_counter() - started,
         "peak_rss_mb": peak_rss_mb(),
     }
@@ -207,13 +209,19 @@ def lead(job: GuestJob, wire: Wire) -> dict[str, Any]:
 
 
 def _tested(
-    job: GuestJob, trained: Trained, table: Table, label: Floats, parameters: BoostingParameters
+    job: GuestJob,
+    trained: Trained,
+    table: Table,
+    label: Floats,
+    weight: Floats | None,
+    parameters: BoostingParameters,
 ) -> dict[str, Any]:
     """Metrics on held-out rows; the scores themselves go to a file in the bank's own folder."""
     a = trained.arrangement
     n_seen = a.n_fit + a.n_valid
     fit, held_out = a.rows[: a.n_fit], a.rows[n_seen:]
-    alone = fit_baseline(table.take(fit), label[fit], parameters).margin(table.take(a.rows))
+    fit_weight = None if weight is None else weight[fit]
+    alone = fit_baseline(table.take(fit), label[fit], parameters, fit_weight).margin(table.take(a.rows))
     joint = trained.fitted.margin
     part = np.repeat(["fit", "valid", "holdout"], [a.n_fit, a.n_valid, len(held_out)])
     scores = pd.DataFrame(

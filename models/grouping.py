@@ -18,7 +18,11 @@ from numpy.typing import NDArray
 
 from models.binning import Codes
 
-Labels = NDArray[np.intp]
+#: Cells of rows; a row number fits, so a cell does.
+Labels = NDArray[np.int32]
+Cells = NDArray[np.int64]
+#: (group, left part, cells → its cells, how many, right part, cells → its cells, how many)
+Step = tuple[int, int, Cells, int, int, Cells, int]
 
 #: Rows looked at when deciding which features belong together.
 SAMPLE: Final = 20_000
@@ -58,15 +62,14 @@ class Part:
     Attributes:
         labels: cell of each row, shape ``(n_rows,)``.
         n_cells: number of cells.
-        steps: (group, left part, cells → its cells, n, right part, cells → its cells, n), outermost first; a group
-            without a step is a feature, its cells are bins.
+        steps: outermost first; a group without a step is a feature, its cells are bins.
         top: the group that ``labels`` belong to.
     """
 
     top: int
     labels: Labels
     n_cells: int
-    steps: tuple[tuple[int, int, Labels, int, int, Labels, int], ...]
+    steps: tuple[Step, ...]
 
     @property
     def n_additions(self) -> int:
@@ -81,7 +84,7 @@ def group_features(codes: Codes, n_bins: tuple[int, ...]) -> Grouping:
     Args:
         codes: shape ``(n_features, n_rows)``; ``codes[f] < n_bins[f]``.
     """
-    sample = codes[:, :SAMPLE].astype(np.intp)
+    sample = codes[:, :SAMPLE].astype(np.int32)
     labels = {f: (sample[f], n_bins[f]) for f in range(len(n_bins))}
     sizes = {(a, b): _n_combined(labels[a], labels[b]) for a in labels for b in labels if a < b}
     merges: list[tuple[int, int]] = []
@@ -99,40 +102,37 @@ def group_features(codes: Codes, n_bins: tuple[int, ...]) -> Grouping:
 def parts_of(grouping: Grouping, codes: Codes, rows: NDArray[np.intp]) -> list[Part]:
     """The work for a node with these rows: as much of the merge tree as saves additions for them."""
     cells: dict[int, tuple[Labels, int]] = {
-        f: (codes[f][rows].astype(np.intp), n) for f, n in enumerate(grouping.n_bins) if n
+        f: (codes[f][rows].astype(np.int32), n) for f, n in enumerate(grouping.n_bins) if n
     }
-    steps: dict[int, tuple[int, int, Labels, int, int, Labels, int]] = {}
-    tops = set(cells)
+    steps: dict[int, Step] = {}
     for k, (a, b) in enumerate(grouping.merges, start=len(grouping.n_bins)):
-        if a not in tops or b not in tops:
+        if a not in cells or b not in cells:
             continue
         combined, n_right, inverse = _combine(cells[a], cells[b])
         if len(combined) < len(rows):
-            cells[k] = (inverse, len(combined))
             steps[k] = (k, a, combined // n_right, cells[a][1], b, combined % n_right, n_right)
-            tops = tops - {a, b} | {k}
-    return [Part(top, *cells[top], tuple(_below(top, steps))) for top in sorted(tops)]
+            del cells[a], cells[b]
+            cells[k] = (inverse, len(combined))
+    return [Part(top, *cells[top], tuple(_below(top, steps))) for top in sorted(cells)]
 
 
-def _below(
-    group: int, steps: dict[int, tuple[int, int, Labels, int, int, Labels, int]]
-) -> list[tuple[int, int, Labels, int, int, Labels, int]]:
+def _below(group: int, steps: dict[int, Step]) -> list[Step]:
     if group not in steps:
         return []
     step = steps[group]
     return [step, *_below(step[1], steps), *_below(step[4], steps)]
 
 
-def _combine(left: tuple[Labels, int], right: tuple[Labels, int]) -> tuple[Labels, int, Labels]:
+def _combine(left: tuple[Labels, int], right: tuple[Labels, int]) -> tuple[Cells, int, Labels]:
     """Non-empty combinations as ``left * n_right + right``, ``n_right``, and the combination of each row."""
     (a, n_left), (b, n_right) = left, right
-    joint = a * n_right + b
+    joint = a.astype(np.int64) * n_right + b
     if n_left * n_right > 8 * len(joint) + 1024:
         combined, inverse = np.unique(joint, return_inverse=True)
-        return combined.astype(np.intp), n_right, inverse.astype(np.intp)
+        return combined, n_right, inverse.astype(np.int32)
     present = np.zeros(n_left * n_right, dtype=bool)
     present[joint] = True
-    place = np.cumsum(present) - 1
+    place = np.cumsum(present, dtype=np.int32) - np.int32(1)
     return np.flatnonzero(present), n_right, place[joint]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,14 +72,12 @@ def bootstrap_gain(
     return Interval(metric(label, score) - metric(label, reference), float(low), float(high))
 
 
-def _resamples(label: Floats, seed: int, n_resamples: int) -> list[Integers]:
+def _resamples(label: Floats, seed: int, n_resamples: int) -> Iterator[Integers]:
     _need_both_classes(label)
     rng = np.random.default_rng(seed)
     bad, good = np.flatnonzero(label == 1), np.flatnonzero(label == 0)
-    return [
-        np.concatenate([rng.choice(bad, len(bad)), rng.choice(good, len(good))]).astype(np.int64)
-        for _ in range(n_resamples)
-    ]
+    for _ in range(n_resamples):
+        yield np.concatenate([rng.choice(bad, len(bad)), rng.choice(good, len(good))]).astype(np.int64)
 
 
 def _need_both_classes(label: Floats) -> None:

@@ -40,6 +40,8 @@ from federation.transports.memory import MemoryWire
 from lab.config import parse_config
 from lab.runs import train_run
 
+#: What the page and the figure need.
+ENGINE_KEYS = ("cpu_seconds_per_tree", "primitives", "alignment", "scaling")
 CREDIT = {"max_depth": 5, "max_bin": 32, "learning_rate": 0.3, "random_state": 0}
 SYNTHETIC = {"max_depth": 4, "max_bin": 16, "learning_rate": 0.3, "random_state": 0}
 
@@ -106,7 +108,7 @@ def synthetic(rows: int, features: int, folder: Path) -> None:
     host.to_parquet(folder / "host.parquet")
 
 
-def one_tree(data: Path, trees: int, jobs: int) -> tuple[dict[str, Any], float]:
+def one_tree(data: Path, trees: int, jobs: int) -> dict[str, Any]:
     """Default-credit: what one more tree costs, from runs of ``trees`` and twice as many; phe is timed between them."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -118,6 +120,7 @@ def one_tree(data: Path, trees: int, jobs: int) -> tuple[dict[str, Any], float]:
     wall = float(np.median(long.result["tree_seconds"][1:]))
     n_bytes = (sum(long.result["bytes"]["bank"].values()) - sum(short.result["bytes"]["bank"].values())) / trees
     return {
+        "phe_encrypt_ms": phe_encrypt * 1e3,
         "cpu_seconds_per_tree": cpu,
         "wall_seconds_per_tree": wall,
         "wall_over_cpu": wall / cpu,
@@ -126,7 +129,8 @@ def one_tree(data: Path, trees: int, jobs: int) -> tuple[dict[str, Any], float]:
         "peak_rss_mb": long.peak,
         "n_jobs": jobs,
         "forecast_seconds_per_tree": long.result["forecast"]["seconds_per_tree"],
-    }, phe_encrypt
+        "forecast_memory_mb": long.result["forecast"]["memory_mb"],
+    }
 
 
 def seconds_of_phe_encryption() -> float:
@@ -191,8 +195,8 @@ def alignment(rows: int) -> dict[str, float]:
     }
 
 
-def scaling(sizes: list[tuple[int, int]], jobs: int) -> list[dict[str, Any]]:
-    """One tree on synthetic rows, with everything a run needs around it."""
+def scaling(sizes: list[tuple[int, int]], jobs: int) -> dict[str, Any]:
+    """One tree on synthetic rows, with everything a run needs around it, and the exponents of its growth."""
     found = []
     for rows, features in sizes:
         with tempfile.TemporaryDirectory() as name:
@@ -206,21 +210,28 @@ def scaling(sizes: list[tuple[int, int]], jobs: int) -> list[dict[str, Any]]:
                 "wall_seconds": done.wall,
                 "tree_seconds": done.result["tree_seconds"][0],
                 "peak_rss_mb": done.peak,
+                "forecast_memory_mb": done.result["forecast"]["memory_mb"],
+                "forecast_tree_seconds": done.result["forecast"]["seconds_per_tree"],
             }
         )
         print(found[-1], flush=True)
-    return found
+    exponents = {
+        "tree_seconds ~ rows": exponent(found, "rows", "features", "tree_seconds"),
+        "cpu_seconds ~ rows": exponent(found, "rows", "features", "cpu_seconds"),
+        "tree_seconds ~ features": exponent(found, "features", "rows", "tree_seconds"),
+    }
+    return {"scaling": found, "exponents": exponents}
 
 
 def exponent(found: list[dict[str, Any]], along: str, fixed: str, value: str) -> float | None:
-    """Slope of log(value) against log(along), at the largest common value of ``fixed``."""
+    """Slope of log(value) against log(along), at the value of ``fixed`` with most points, the larger of equals."""
     groups: dict[int, list[dict[str, Any]]] = {}
     for point in found:
         groups.setdefault(point[fixed], []).append(point)
     wide = [group for group in groups.values() if len(group) > 1]
     if not wide:
         return None
-    points = max(wide, key=len)
+    points = max(wide, key=lambda group: (len(group), group[0][fixed]))
     return float(np.polyfit(np.log([p[along] for p in points]), np.log([p[value] for p in points]), 1)[0])
 
 
@@ -264,6 +275,7 @@ def put_tables(page: Path, engine: dict[str, Any]) -> None:
             ("wall / CPU", f"{engine['wall_over_cpu']:.2f}"),
             ("MB", f"{engine['bytes_per_tree'] / 1e6:.1f}"),
             ("forecast, seconds", f"{engine['forecast_seconds_per_tree']:.2f}"),
+            ("forecast, memory, MB", ", ".join(f"{k} {v:.0f}" for k, v in engine["forecast_memory_mb"].items())),
             ("peak memory, MB", ", ".join(f"{k} {v:.0f}" for k, v in engine["peak_rss_mb"].items())),
         )
     ]
@@ -275,14 +287,17 @@ def put_tables(page: Path, engine: dict[str, Any]) -> None:
         f"| {a['rows']:,} | {a['cpu_seconds']:.1f} | {a['wall_seconds']:.1f} | {a['bytes'] / 1e6:.1f} |"
         for a in engine["alignment"]
     ]
-    lines += ["", "| rows | features | CPU s, whole run | s per tree | peak MB |", "|---|---|---|---|---|"]
+    lines += ["", "| rows | features | CPU s, whole run | s per tree (forecast) | peak MB, bank and host (forecast) |"]
+    lines += ["|---|---|---|---|---|"]
     lines += [
-        f"| {s['rows']:,} | {s['features']} | {s['cpu_seconds']:.0f} | {s['tree_seconds']:.1f} | "
-        + ", ".join(f"{v:.0f}" for v in s["peak_rss_mb"].values())
+        f"| {s['rows']:,} | {s['features']} | {s['cpu_seconds']:.0f} "
+        f"| {s['tree_seconds']:.1f} ({s['forecast_tree_seconds']:.1f}) | "
+        + ", ".join(f"{v:.0f} ({s['forecast_memory_mb'][party]:.0f})" for party, v in s["peak_rss_mb"].items())
         + " |"
         for s in engine["scaling"]
     ]
-    lines += ["", f"Fitted exponents of seconds per tree: {engine['exponents']}."]
+    exponents = ", ".join(f"{name} {value:.2f}" for name, value in engine["exponents"].items() if value is not None)
+    lines += ["", f"Fitted exponents: {exponents}."]
     lines += ["", f"Made on {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}."]
     before, _, rest = page.read_text(encoding="utf-8").partition("<!-- table -->\n")
     _, _, after = rest.partition("<!-- /table -->")
@@ -295,31 +310,32 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/bench"))
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--full", action="store_true")
+    parser.add_argument("--only", choices=("tree", "primitives", "alignment", "scaling"), help="renew one part")
     arguments = parser.parse_args()
-    sizes = [(2_000, 4)] if arguments.quick else [(30_000, 10), (30_000, 30), (100_000, 10), (100_000, 30)]
-    if arguments.full:
-        sizes += [(30_000, 100), (100_000, 100), (300_000, 100), (1_000_000, 100)]
-    tree, phe_encrypt = one_tree(arguments.data, 2 if arguments.quick else 10, 2)
-    print(tree, flush=True)
-    engine: dict[str, Any] = {
-        "phe_encrypt_ms": phe_encrypt * 1e3,
-        **tree,
-        "primitives": primitives(),
-        "alignment": [
-            alignment(n) for n in ([1_000] if arguments.quick else [10_000, 100_000] + [700_000] * arguments.full)
-        ],
-        "scaling": scaling(sizes, 2),
+    quick, full = arguments.quick, arguments.full
+    sizes = [(2_000, 4)] if quick else [(30_000, 10), (30_000, 30), (100_000, 10), (100_000, 30)]
+    if full:
+        sizes += [(30_000, 100), (100_000, 100), (300_000, 10), (300_000, 100), (1_000_000, 10), (1_000_000, 100)]
+    aligned = [1_000] if quick else [10_000, 100_000, *([700_000] if full else [])]
+    parts: dict[str, Callable[[], dict[str, Any]]] = {
+        "tree": lambda: one_tree(arguments.data, 2 if quick else 10, 2),
+        "primitives": lambda: {"primitives": primitives()},
+        "alignment": lambda: {"alignment": [alignment(n) for n in aligned]},
+        "scaling": lambda: scaling(sizes, 2),
     }
-    engine["exponents"] = {
-        "rows": exponent(engine["scaling"], "rows", "features", "tree_seconds"),
-        "features": exponent(engine["scaling"], "features", "rows", "tree_seconds"),
-    }
-    if arguments.quick:
+    file = arguments.out / "engine.json"
+    engine: dict[str, Any] = json.loads(file.read_text()) if arguments.only and file.exists() else {}
+    for name in [arguments.only] if arguments.only else parts:
+        found = parts[name]()
+        print(found, flush=True)
+        engine |= found
+    if quick:
         return
     arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "engine.json").write_text(json.dumps(engine, indent=1))
-    draw(engine, arguments.out / "engine.png")
-    put_tables(Path(__file__).parent / "RESULT.md", engine)
+    file.write_text(json.dumps(engine, indent=1))
+    if set(ENGINE_KEYS) <= set(engine):
+        draw(engine, arguments.out / "engine.png")
+        put_tables(Path(__file__).parent / "RESULT.md", engine)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from federation.ciphers.integers import Integer
 from federation.errors import PlaintextOverflow
 
+Labels = NDArray[np.int32] | NDArray[np.int64]
+
 
 class PublicCipher(ABC):
     """Adding without reading."""
@@ -55,7 +57,7 @@ class PublicCipher(ABC):
         ciphertext it sent, can tell which of them were added up."""
 
     def cell_sums(
-        self, data: NDArray[np.uint8], rows: NDArray[np.intp], labels: NDArray[np.intp], n_cells: int
+        self, data: NDArray[np.uint8], rows: NDArray[np.intp], labels: Labels, n_cells: int
     ) -> list[Integer | None]:
         """Sums over the rows of each cell; ``None`` for an empty one.
 
@@ -69,7 +71,7 @@ class PublicCipher(ABC):
         return self.sums((read(view[row * size : (row + 1) * size]) for row in rows.tolist()), labels, n_cells)
 
     def sums(
-        self, ciphertexts: Iterable[Integer | None], labels: NDArray[np.intp], n_cells: int
+        self, ciphertexts: Iterable[Integer | None], labels: Labels, n_cells: int
     ) -> list[Integer | None]:
         """Sums of the ciphertexts (``None``: of nothing) with the same label, each below ``n_cells``."""
         sums: list[Integer | None] = [None] * n_cells

@@ -34,6 +34,9 @@ def test_plaintext_has_to_be_allowed_by_name(write_config: Write) -> None:
         ('transport = "memory"', 'transport = "carrier-pigeon"', "run.transport"),
         ("party_seconds", "party_second", "did you mean party_seconds?"),
         ('label = "bad"', "", "guest.label"),
+        ("max_bin = 8", 'objective = "poisson"', "0/1 outcome"),
+        ("max_bin = 8", 'objective = "gamma"', "must be one of"),
+        ('party = "host:court"', 'weight = "w"\nparty = "host:court"', "no weight"),
         ('party = "host:court"', 'party = "host:tax"', "must differ"),
         ("[guest]", "[guests]", "guest is missing"),
         ("[run]", "[run", "not TOML"),
@@ -58,3 +61,13 @@ def test_a_short_key_is_refused_before_anything_starts(write_config: Write) -> N
     path.write_text(path.read_text().replace('name = "paillier"', 'name = "paillier"\nkey_bits = 1024'))
     with pytest.raises(KeyTooShort, match="1024 bits"):
         load_config(path)
+
+
+def test_sampling_by_gradient_has_to_be_allowed_by_name(write_config: Write) -> None:
+    path = write_config(boosting='data_sample_strategy = "goss"')
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert caught.value.code == "label_hints"
+    allowed = 'label = "bad"\ninsecure_allow_label_hints = true'
+    path.write_text(path.read_text(encoding="utf-8").replace('label = "bad"', allowed), encoding="utf-8")
+    assert load_config(path).parameters.goss

@@ -42,6 +42,20 @@ def test_marginals_of_joint_cells_are_the_direct_sums(
         assert found[f].tolist() == direct.tolist()
 
 
+@given(st.integers(1, 6), st.integers(0, 2**32 - 1))
+def test_without_some_features_the_others_are_summed_as_before(n_features: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n_bins = tuple(rng.integers(1, 9, n_features).tolist())
+    codes = np.stack([rng.integers(0, n, 80) for n in n_bins]).astype(np.uint8)
+    rows, values = np.arange(80), rng.integers(-1000, 1000, 80).astype(float)
+    kept = np.flatnonzero(rng.random(n_features) < 0.6).tolist()
+    parts = parts_of(group_features(codes, n_bins).only(kept), codes, rows)
+    found = {f: sums for part in parts for f, sums in marginals(part, values).items()}
+    assert sorted(found) == kept
+    for f in kept:
+        assert found[f].tolist() == np.bincount(codes[f], weights=values, minlength=n_bins[f]).tolist()
+
+
 def test_features_that_repeat_each_other_cost_as_one() -> None:
     rng = np.random.default_rng(0)
     one = rng.integers(0, 8, 1000).astype(np.uint8)

@@ -103,6 +103,13 @@ def refused(host: BoostingHost, request: Message) -> str:
         ({"max_bin": 1}, "bad_value"),
         ({"max_bin": 254}, "bad_value"),
         ({"min_child_samples": -1}, "bad_value"),
+        ({"value_bits": 0}, "bad_value"),
+        ({"value_bits": 33}, "bad_value"),
+        ({"value_bits": 31}, "bad_value"),
+        ({"feature_fraction": 0.0}, "bad_value"),
+        ({"feature_fraction": 1.5}, "bad_value"),
+        ({"feature_fraction": float("nan")}, "bad_value"),
+        ({"random_state": -1}, "bad_value"),
         ({"cipher": "rsa"}, "unknown_cipher"),
         ({"cipher": "paillier", "key": b""}, "key_too_short"),
         ({"cipher": "paillier", "key": b"\xff" * 128}, "key_too_short"),
@@ -138,11 +145,22 @@ def replaced(message: Gradients, **changes: object) -> Gradients:
         ({"ciphertexts": b"\1" * 255}, "bad_value"),
         ({"ciphertexts": b"\1" * 257}, "bad_ciphertext"),
         ({"ciphertexts": b"\1" * 256 * (N - 19)}, "bad_value"),
+        ({"rows": b"\xff"}, "bad_value"),
+        ({"rows": bytes(-(-(N - 20) // 8))}, "too_few_rows"),
+        ({"rows": b"\x80" + bytes(-(-(N - 20) // 8) - 1)}, "bad_value"),
     ],
 )
 def test_gradients_that_do_not_fit_are_refused(changes: dict[str, object], code: str) -> None:
     c = driven("open")
     assert refused(c.host, replaced(c.gradients(), **changes)) == code
+
+
+def test_a_sample_under_the_least_number_of_rows_is_refused() -> None:
+    c = driven("open")
+    c.host.policy = HostPolicy(3, min_rows=9, cipher=PLAIN)
+    eight, nine = (np.packbits(np.arange(c.n_fit) < n).tobytes() for n in (8, 9))
+    assert refused(c.host, replaced(c.gradients(count=8), rows=eight)) == "too_few_rows"
+    assert c.host.answer(replaced(c.gradients(count=9), rows=nine)).n_rows == 9
 
 
 def test_gradients_come_in_order_and_whole() -> None:
