@@ -1,4 +1,4 @@
-"""A whole training session, host side: alignment first, then boosting over the rows that were chosen."""
+"""A whole training session, host side: alignment first, then boosting or a scorecard over the rows that were chosen."""
 
 from __future__ import annotations
 
@@ -12,62 +12,99 @@ from federation.alignment.host import AlignmentHost, AlignmentState
 from federation.errors import LocalProtocolError, PartyId
 from federation.messages import Message
 from federation.policy import HostPolicy
+from federation.vertical.binning.prebinning import Prebinning
 from federation.vertical.boosting.host import TRANSITIONS as BOOSTING
 from federation.vertical.boosting.host import BoostingHost
 from federation.vertical.boosting.state import BoostingState
+from federation.vertical.scorecard.host import KINDS as SCORECARD_KINDS
+from federation.vertical.scorecard.host import ScorecardHost
 from models.bundle import Half
+from models.scorecard import ScorecardHalf
 from models.table import Table
 
 _ALIGNMENT_KINDS: Final = frozenset(kind for _, kind in ALIGNMENT)
+_BOOSTING_KINDS: Final = frozenset(kind for _, kind in BOOSTING)
 #: Every message a training session accepts.
-ALLOWED: Final[tuple[type[Message], ...]] = tuple({kind for _, kind in (*ALIGNMENT, *BOOSTING)})
+ALLOWED: Final[tuple[type[Message], ...]] = tuple(_ALIGNMENT_KINDS | _BOOSTING_KINDS | SCORECARD_KINDS)
 
 
 @dataclass(slots=True)
 class TrainingHost:
-    """Answers a training session over its own ``table``; all it remembers can be dumped between two messages."""
+    """Answers a training session over its own ``table``; all it remembers can be dumped between two messages.
+
+    Attributes:
+        earlier: this party's half of a model that the session may add trees to.
+    """
 
     party: PartyId
     table: Table
     policy: HostPolicy
+    prebinning: Prebinning = field(default_factory=Prebinning)
+    earlier: Half | None = None
     alignment: AlignmentHost = field(init=False)
     boosting: BoostingHost | None = field(init=False, default=None)
+    scorecard: ScorecardHost | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.alignment = AlignmentHost(self.table.ids, self.policy)
 
     def answer(self, request: Message) -> Message:
-        if type(request) in _ALIGNMENT_KINDS:
-            reply = self.alignment.answer(request)
-            if self.alignment.state.phase == "chosen":
-                self._begin_boosting()
+        kind = type(request)
+        if kind in _ALIGNMENT_KINDS:
+            if self._part:
+                raise _out_of_turn(request)
+            return self.alignment.answer(request)
+        if self.alignment.state.phase != "chosen":
+            raise _out_of_turn(request)
+        if kind in _BOOSTING_KINDS and self.scorecard is None:
+            boosting = self.boosting or self._new_boosting()
+            reply = boosting.answer(request)
+            self.boosting = boosting  # only now: a request that was refused changes nothing
             return reply
-        if self.boosting is None:
-            raise LocalProtocolError(
-                "out_of_turn",
-                f"A {request.kind} message is not accepted before rows are chosen.",
-                f"选定数据行之前不接受 {request.kind} 消息。",
-            )
-        return self.boosting.answer(request)
+        if kind in SCORECARD_KINDS and self.boosting is None:
+            scorecard = self.scorecard or self._new_scorecard()
+            reply = scorecard.answer(request)
+            self.scorecard = scorecard
+            return reply
+        raise _out_of_turn(request)
 
     @property
-    def half(self) -> Half | None:
+    def half(self) -> Half | ScorecardHalf | None:
         """This party's half of the model, once sealed."""
-        return self.boosting.half if self.boosting else None
+        return self._part.half if self._part else None
 
     def dump(self) -> bytes:
         """Everything remembered, for this party's own disk only."""
         boosting = self.boosting.state.dump() if self.boosting else b""
-        return bytes(msgpack.packb([self.alignment.state.dump(), boosting]))
+        scorecard = self.scorecard.dump() if self.scorecard else b""
+        return bytes(msgpack.packb([self.alignment.state.dump(), boosting, scorecard]))
 
     def load(self, data: bytes) -> None:
         """Take up what ``dump`` wrote, over the same table and policy."""
-        alignment, boosting = msgpack.unpackb(data)
+        alignment, boosting, scorecard = msgpack.unpackb(data)
         self.alignment.state = AlignmentState.load(alignment)
         if boosting:
-            self._begin_boosting()
-            assert self.boosting is not None
+            self.boosting = self._new_boosting()
             self.boosting.state = BoostingState.load(boosting)
+        if scorecard:
+            self.scorecard = self._new_scorecard()
+            self.scorecard.load(scorecard)
 
-    def _begin_boosting(self) -> None:
-        self.boosting = BoostingHost(self.party, self.table.take(self.alignment.state.rows), self.policy)
+    @property
+    def _part(self) -> BoostingHost | ScorecardHost | None:
+        return self.boosting or self.scorecard
+
+    def _new_boosting(self) -> BoostingHost:
+        rows = self.table.take(self.alignment.state.rows)
+        return BoostingHost(self.party, rows, self.policy, earlier=self.earlier)
+
+    def _new_scorecard(self) -> ScorecardHost:
+        return ScorecardHost(self.party, self.table.take(self.alignment.state.rows), self.policy, self.prebinning)
+
+
+def _out_of_turn(request: Message) -> LocalProtocolError:
+    return LocalProtocolError(
+        "out_of_turn",
+        f"A {request.kind} message is not accepted before rows are chosen, nor alignment afterwards.",
+        f"选定数据行之前不接受 {request.kind} 消息，之后不再接受对齐消息。",
+    )
