@@ -88,8 +88,8 @@ def single_auc(table: BinningTable) -> float:
 
 
 def _reason(feature: FittedWoe, single: float, rules: SelectionRules) -> Reason:
-    if feature.table.flags:
-        return "flagged" if "separates" not in feature.table.flags else "leak"
-    if single > rules.max_single_auc:
+    if set(feature.table.flags) - {"separates"}:
+        return "flagged"
+    if single > rules.max_single_auc:  # "separates" too: its AUC is 1
         return "leak"
     return "weak" if feature.table.information_value < rules.min_information_value else ""

@@ -26,10 +26,13 @@ from federation.messages import Goodbye, Message
 from federation.policy import HostPolicy
 from federation.script import run
 from federation.transports.memory import AmnesiacWire, FaultyWire, MemoryWire
+from federation.vertical.binning.host import TRANSITIONS as BINNING
 from federation.vertical.boosting.host import TRANSITIONS as BOOSTING
 from federation.vertical.boosting.messages import Chosen, Grow, Ready, Sealed, Stored, Sums
 from federation.vertical.guest import Arrangement, Trained, TrainingJob, train
 from federation.vertical.host import ALLOWED, TrainingHost
+from federation.vertical.logistic.host import TRANSITIONS as LOGISTIC
+from federation.vertical.scorecard.messages import Selected
 from models.errors import DataError
 from models.metrics import auc
 from models.parameters import BoostingParameters
@@ -216,7 +219,7 @@ def test_a_training_host_refuses_out_of_turn_and_changes_nothing(problem: Proble
 
 
 def test_the_door_opens_for_the_messages_of_the_tables_only() -> None:
-    assert set(ALLOWED) == {kind for _, kind in (*ALIGNMENT, *BOOSTING)}
+    assert set(ALLOWED) == {kind for _, kind in (*ALIGNMENT, *BOOSTING, *BINNING, *LOGISTIC)} | {Selected}
 
 
 @dataclass

@@ -1,0 +1,68 @@
+"""Masks that hosts add to their margins, which cancel in the sum over hosts.
+
+Every two hosts agree on a key (X25519, RFC 7748; HKDF-SHA-256, RFC 5869) and stretch it to one number per row
+(ChaCha20, RFC 8439); one of them adds the numbers, the other subtracts them, modulo 2**64: Bonawitz et al. 2017,
+"Practical secure aggregation for privacy-preserving machine learning", §4, without the part for parties that drop out:
+here a lost party ends the run. The public keys pass through the guest, which must not exchange them for its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from numpy.typing import NDArray
+
+Masks = NDArray[np.uint64]
+
+KEY_BYTES: Final = 32
+_PURPOSE: Final = b"lianmo logistic margins v1"
+
+
+def generate_key() -> bytes:
+    """A fresh private key."""
+    return X25519PrivateKey.generate().private_bytes_raw()
+
+
+def public_key(private: bytes) -> bytes:
+    """Its public key, 32 bytes."""
+    return X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
+
+
+def agree(private: bytes, others: Sequence[bytes]) -> tuple[bytes, ...]:
+    """The key shared with each of ``others``, given by their public keys.
+
+    Raises:
+        ValueError: one of them is no public key.
+    """
+    own = X25519PrivateKey.from_private_bytes(private)
+    mine = public_key(private)
+    return tuple(
+        HKDF(SHA256(), KEY_BYTES, salt=None, info=_PURPOSE + b"".join(sorted((mine, other)))).derive(
+            own.exchange(X25519PublicKey.from_public_bytes(other))
+        )
+        for other in others
+    )
+
+
+def masks(shared: Sequence[bytes], adds: Sequence[bool], turn: int, n_rows: int) -> Masks:
+    """What a host adds to its margins, shape ``(n_rows,)``, modulo 2**64.
+
+    Args:
+        shared: keys shared with the other hosts.
+        adds: whether this host adds the numbers of a key; the other one then subtracts them.
+        turn: a number used once in a run.
+    """
+    total: Masks = np.zeros(n_rows, dtype=np.uint64)
+    for key, plus in zip(shared, adds, strict=True):
+        nonce = bytes(4) + turn.to_bytes(12, "little")  # the block counter begins at 0
+        stream = Cipher(ChaCha20(key, nonce), mode=None).encryptor().update(bytes(8 * n_rows))
+        numbers = np.frombuffer(stream, dtype="<u8")
+        total = total + numbers if plus else total - numbers
+    return total

@@ -1,0 +1,174 @@
+"""Messages of the joint scorecard. Direction, meaning and what each reveals stand in each docstring.
+
+Margins travel as int64, little-endian, in units of 2**-40, modulo 2**64.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from federation.messages import Message
+
+#: Most partial margins a host shows of its fitted rows unless its operator says otherwise.
+MAX_MARGINS: Final = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Open(Message, kind="logistic.open"):
+    """Guest → host. The run's terms: key, row counts, and how many numbers a row's derivatives are.
+
+    The first ``n_fit`` of ``n_rows`` rows are fitted. ``n_values``: one and the number of the guest's features.
+    ``max_margins``: most rounds after the first.
+
+    Reveals to host: the public key, how many rows are used for fitting, how many features the guest uses, and how many
+    rounds there may be.
+    向数据方透露：公钥、用于拟合的行数、银行使用的特征数量，以及轮数上限。
+    """
+
+    model_id: str
+    cipher: str
+    key: bytes
+    n_rows: int
+    n_fit: int
+    n_values: int
+    max_margins: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready(Message, kind="logistic.ready"):
+    """Host → guest. ``mask_key``: the host's X25519 public key, made for this run.
+
+    Reveals to guest: how many features the host uses; no name, no bin.
+    向银行透露：数据方使用的特征数量；不透露名称与分箱。
+    """
+
+    n_features: int
+    mask_key: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Introduce(Message, kind="logistic.introduce"):
+    """Guest → host. ``mask_keys``: the X25519 public keys of all hosts of the run, its own among them.
+
+    Reveals to host: how many hosts take part.
+    向数据方透露：参与的数据方数量。
+    """
+
+    mask_keys: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Introduced(Message, kind="logistic.introduced"):
+    """Host → guest. The host shares a secret with every other host.
+
+    Reveals to guest: nothing.
+    向银行透露：无。
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Derivatives(Message, kind="logistic.derivatives"):
+    """Guest → host. Rows from ``start`` on, encrypted: first for all of them residual, and residual weight times each
+    guest feature, packed into as many ciphertexts as they need (kind after kind); then for all of them the weight.
+
+    Reveals to host: nothing (semantic security of the cipher).
+    向数据方透露：无（密码的语义安全性）。
+    """
+
+    round: int
+    start: int
+    ciphertexts: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored(Message, kind="logistic.stored"):
+    """Host → guest. How many rows of this round's derivatives have arrived.
+
+    Reveals to guest: nothing.
+    向银行透露：无。
+    """
+
+    n_rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collect(Message, kind="logistic.collect"):
+    """Guest → host. All rows of the round are there; add them up. ``ciphertexts``: minus the sum over all rows of each
+    kind of ciphertext, so that the host can multiply by negative numbers.
+
+    Reveals to host: nothing (semantic security of the cipher).
+    向数据方透露：无（密码的语义安全性）。
+    """
+
+    round: int
+    ciphertexts: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocks(Message, kind="logistic.blocks"):
+    """Host → guest. The host's part of gradient and hessian: per feature the packed derivatives times its WOE, summed
+    over all fitted rows; then, several to a ciphertext, the weight times WOE per feature and times the product of WOE
+    per pair of features. Re-randomised.
+
+    Reveals to guest: one number per unnamed feature of the host (gradient), and its products with each guest feature
+    and with each other feature of this host, all summed over all fitted rows (hessian); nothing per bin or per row.
+    向银行透露：数据方每个未命名特征的梯度，以及其与银行各特征、与本数据方其他特征的二阶矩，均为全部拟合行之和；
+    不透露任何单个分箱或单行的数值。
+    """
+
+    ciphertexts: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weigh(Message, kind="logistic.weigh"):
+    """Guest → host. Coefficients of the host's features to go on with.
+
+    Reveals to host: the coefficients of its own features, step by step; nothing of anyone else's.
+    向数据方透露：其自身特征的系数（逐步）；不透露任何其他方的系数。
+    """
+
+    round: int
+    coefficients: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Margins(Message, kind="logistic.margins"):
+    """Host → guest. Its WOE times these coefficients, per fitted row, under masks that cancel in the sum over hosts.
+
+    Reveals to guest: per fitted row, the sum over all hosts of their part of the margin under coefficients the guest
+    knows; with one host, that host's part. After as many rounds as the hosts have features together, that is enough to
+    solve for the WOE of every row.
+    向银行透露：每个拟合行上各数据方对数几率部分之和（系数为银行所知）；仅有一个数据方时即为该方的部分。
+    若轮数达到各数据方特征总数，银行可据此解出每行的 WOE。
+    """
+
+    values: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seal(Message, kind="logistic.seal"):
+    """Guest → host. The fit is over: final coefficients of the host's features, and how they become points.
+
+    Reveals to host: the coefficients of its own features, points per doubling of the odds, and whether its points are
+    rounded.
+    向数据方透露：其自身特征的最终系数、使好坏比翻倍的分数，以及分数是否取整。
+    """
+
+    coefficients: tuple[float, ...]
+    points_to_double: float
+    rounding: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed(Message, kind="logistic.sealed"):
+    """Host → guest. ``digest``: salted SHA-256 of the host's half, which ties the halves together; ``values``: margins
+    of the rows that were not fitted, as in ``logistic.margins``.
+
+    Reveals to guest: nothing about the half's content; per row that was not fitted, the sum over all hosts of their
+    part of the margin.
+    向银行透露：不透露该部分模型的内容；对未参与拟合的每行，透露各数据方对数几率部分之和。
+    """
+
+    digest: str
+    values: bytes

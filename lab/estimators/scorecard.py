@@ -1,0 +1,116 @@
+"""The joint scorecard as a scikit-learn classifier, with parties in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from federation.script import run
+from federation.vertical.scorecard.guest import Developed, ScorecardJob, develop
+from lab.estimators.joint import GUEST, JointClassifier, everything
+from models.logistic import LogisticRules
+from models.losses import Floats
+from models.scorecard import PointsTable, ScorecardHalf, ScorecardRules
+from models.selection import SelectionRules
+from models.table import Table
+from models.woe import Method, WoeRules
+from models.woe_table import BinningTable
+
+
+class JointScorecard(JointClassifier):
+    """WOE binning, selection by information value, and logistic regression over the features of all parties.
+
+    Args:
+        hosts, cipher, key_bits, min_rows_per_bin: see ``JointClassifier``.
+        method, max_bins: how bins are made (``models.woe.WoeRules``).
+        min_information_value, max_single_auc: which features are used (``models.selection.SelectionRules``).
+        l1, l2: penalties; nonpositive: forbid coefficients against the direction of WOE.
+        rounding: points are whole numbers.
+
+    Attributes:
+        developed_: bins, verdicts and coefficients (``federation.vertical.scorecard.guest.Developed``).
+        halves_: host → its half.
+        points_tables_: party → its points.
+        binning_tables_: party → binning tables; features of hosts are named by number.
+    """
+
+    def __init__(
+        self,
+        hosts: Mapping[str, Any] | None = None,
+        *,
+        method: Method = "auto",
+        max_bins: int = 8,
+        min_information_value: float = 0.02,
+        max_single_auc: float = 1.0,
+        l1: float = 0.0,
+        l2: float = 1e-6,
+        nonpositive: bool = False,
+        rounding: bool = True,
+        cipher: Literal["paillier", "plain"] = "paillier",
+        key_bits: int = 2048,
+        min_rows_per_bin: int = 10,
+    ) -> None:
+        self.hosts = hosts
+        self.method = method
+        self.max_bins = max_bins
+        self.min_information_value = min_information_value
+        self.max_single_auc = max_single_auc
+        self.l1 = l1
+        self.l2 = l2
+        self.nonpositive = nonpositive
+        self.rounding = rounding
+        self.cipher = cipher
+        self.key_bits = key_bits
+        self.min_rows_per_bin = min_rows_per_bin
+
+    def _run(self, table: Table, label: Floats) -> Developed:
+        parties = self._parties()
+        job = ScorecardJob(
+            model_id="notebook",
+            party=GUEST,
+            table=table,
+            label=label,
+            hosts=tuple(parties),
+            new_cipher=self._new_cipher,
+            arrange=everything,
+            binning=WoeRules(method=self.method, max_bins=self.max_bins),
+            selection=SelectionRules(
+                min_information_value=self.min_information_value, max_single_auc=self.max_single_auc
+            ),
+            fitting=LogisticRules(l1=self.l1, l2=self.l2, nonpositive=self.nonpositive),
+            points=ScorecardRules(rounding=self.rounding),
+        )
+        self.developed_ = run(develop(job), self._wire(parties))
+        self.halves_ = {party: _sealed(host.half) for party, host in parties.items()}
+        return self.developed_
+
+    def points(self, X: Any) -> Floats:  # noqa: N803
+        """Score of each applicant: points of all parties added up, higher is safer."""
+        return self._total(self._table(X, reset=False), "points")
+
+    @property
+    def points_tables_(self) -> dict[str, PointsTable]:
+        own = self.developed_.fitted.model.half
+        return {GUEST: own.table, **{party: half.table for party, half in self.halves_.items()}}
+
+    @property
+    def binning_tables_(self) -> dict[str, tuple[BinningTable, ...]]:
+        binned = self.developed_.binned
+        return {party: tuple(f.table for f in fs) for party, fs in {GUEST: binned.own, **binned.hosts}.items()}
+
+    def _margin(self, table: Table) -> Floats:
+        return self._total(table, "margin")
+
+    def _total(self, table: Table, of: Literal["margin", "points"]) -> Floats:
+        own = self.developed_.fitted.model.half
+        parts = [getattr(own, of)(table)]
+        parts += [getattr(half, of)(self._host_rows(party, table.ids)) for party, half in self.halves_.items()]
+        total: Floats = np.sum(parts, axis=0)
+        return own.rules.score(total) if of == "points" else total
+
+
+def _sealed(half: object) -> ScorecardHalf:
+    assert isinstance(half, ScorecardHalf)
+    return half
