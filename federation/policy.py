@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from federation.ciphers.suite import CipherRules
@@ -15,12 +16,15 @@ class HostPolicy:
     min_rows: fewest applicants of a run.
     max_blinded_ids: most identifiers evaluated in one training session or one scoring message, against guessing.
     cipher: which keys are accepted.
+    monotone_constraints: own feature → 1: predictions must rise with it, -1: fall. The guest learns of each cut shown
+        which way it must lie, and no name.
     """
 
     min_rows_per_bin: int = 10
     min_rows: int = 100
     max_blinded_ids: int = 2_000_000
     cipher: CipherRules = field(default_factory=CipherRules)
+    monotone_constraints: Mapping[str, int] = field(default_factory=dict)
 
     def check_rows(self, n_rows: int) -> None:
         """Raises ``LocalProtocolError`` (``too_few_rows``) for fewer applicants than ``min_rows``, or none."""

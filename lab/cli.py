@@ -64,20 +64,22 @@ def train(
     record: Annotated[bool, typer.Option(help="Record the run in MLflow beside it. 记录到 MLflow。")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Train one joint model as a file says. 按配置文件训练联合模型。"""
+    """Train one joint model, trees or a scorecard, as a file says. 按配置文件训练联合模型（树模型或评分卡）。"""
     from lab.config import load_config
     from lab.finish import record_run, report_run
     from lab.runs import train_run
+    from lab.scorecard_views import scorecard_result
 
     console = _console(as_json)
     run = load_config(config)
     if transport:
         run = run.model_copy(update={"run": run.run.model_copy(update={"transport": _transport(transport)})})
-    result = train_run(run, console, finish=(report_run, record_run) if record else (report_run,))
+    steps = () if run.scorecard else (report_run, record_run) if record else (report_run,)
+    result = train_run(run, console, finish=steps)
     if as_json:
         print(json.dumps(result, ensure_ascii=False))
         return
-    views.run_result(console, result)
+    (scorecard_result if run.scorecard else views.run_result)(console, result)
     views.files(console, run.run.directory)
 
 
@@ -155,6 +157,62 @@ def report(
     console = Console()
     views.run_result(console, result)
     views.files(console, run)
+
+
+@app.command()
+def validate(
+    run: Annotated[Path, typer.Argument(help="Directory of a finished run. 运行目录。")],
+    group: Annotated[
+        str | None, typer.Option(help="Column of the bank's file to look at fairness by. 公平性分组列。")
+    ] = None,
+    approval_rate: Annotated[float, typer.Option(help="Share of applicants approved. 批准率。")] = 0.7,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a finished run anew, with its model document. 重新验证运行结果并更新模型文档。"""
+    from lab.reports import write_report
+    from lab.validation.sample import ValidationRules
+    from lab.validation.stored import pack_of_run
+    from lab.validation.tables import show_pack
+    from models.bundle import load, save
+
+    result = load(run / "result.json")
+    rules = ValidationRules(approval_rate=approval_rate)
+    result["validation"] = pack_of_run(run, result, group, rules).to_json()
+    save(run / "result.json", result)
+    write_report(run, result)
+    if as_json:
+        print(json.dumps(result["validation"], ensure_ascii=False))
+        return
+    console = Console()
+    show_pack(console, result["validation"])
+    views.files(console, run)
+
+
+@app.command()
+def value(
+    config: Annotated[Path, typer.Argument(help="The run's TOML file. 运行配置文件。")],
+    approval_rate: Annotated[float, typer.Option(help="Share of applicants approved. 批准率。")] = 0.7,
+    amount: Annotated[float, typer.Option(help="Exposure at default of one loan. 每笔违约敞口。")] = 10_000.0,
+    loss_given_default: Annotated[float, typer.Option("--lgd", help="Share of it that is lost. 违约损失率。")] = 0.45,
+    as_json: AsJson = False,
+) -> None:
+    """What each data node is worth: trains every coalition. 各数据方的价值：逐一训练所有组合。"""
+    from lab.coalitions import keep_value, value_of_run
+    from lab.config import load_config
+    from lab.party_value import MoneyTerms
+    from lab.validation.tables import show_value
+
+    console = _console(as_json)
+    run = load_config(config)
+    money = MoneyTerms(approval_rate=approval_rate, amount=amount, loss_given_default=loss_given_default)
+    values = value_of_run(run, console, money).to_json()
+    kept = keep_value(run, values)
+    if as_json:
+        print(json.dumps(values, ensure_ascii=False))
+        return
+    show_value(console, values)
+    if kept:
+        views.files(console, run.run.directory)
 
 
 @app.command()

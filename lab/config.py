@@ -16,9 +16,14 @@ from federation.ciphers.paillier import MINIMUM_KEY_BITS
 from federation.ciphers.suite import CipherRules
 from federation.errors import KeyTooShort
 from federation.policy import HostPolicy
+from federation.vertical.binning.prebinning import Prebinning
 from lab.errors import ConfigError
 from models.errors import LianmoError
+from models.logistic import LogisticRules
 from models.parameters import BoostingParameters
+from models.scorecard import ScorecardRules
+from models.selection import SelectionRules
+from models.woe import WoeRules
 
 Transport = Literal["memory", "relay", "flower"]
 Workers = Literal["loky", "ray", "dask"]
@@ -32,6 +37,7 @@ class Section(BaseModel):
 
 class RunSection(Section):
     """Attributes:
+    purpose: what the model is for, in the bank's words; stands in the model document.
     directory: where the run is written, whole or not at all.
     party_seconds: how long a party may take to come.
     answer_seconds: how long a party may take to answer one message.
@@ -40,6 +46,7 @@ class RunSection(Section):
     """
 
     name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    purpose: str = Field(default="", max_length=2000)
     directory: Path = Path("runs/run")
     transport: Transport = "relay"
     party_seconds: float = Field(default=60.0, gt=0)
@@ -90,6 +97,57 @@ class SplitSection(Section):
         return self
 
 
+class ScorecardSection(Section):
+    """A joint scorecard instead of trees: how bins are merged, which features are used, how they are fitted, points.
+
+    Attributes:
+        method, max_bins, min_bin_share: ``models.woe.WoeRules``.
+        min_information_value, max_single_auc, max_features: ``models.selection.SelectionRules``.
+        l1, l2, nonpositive: ``models.logistic.LogisticRules``.
+        base_points, base_odds, points_to_double, rounding: ``models.scorecard.ScorecardRules``.
+    """
+
+    method: Literal["as_is", "tree", "ascending", "descending", "auto", "peak", "valley"] = "auto"
+    max_bins: int = Field(default=8, ge=1, le=253)
+    min_bin_share: float = Field(default=0.05, ge=0, le=0.5)
+    min_information_value: float = Field(default=0.02, ge=0)
+    max_single_auc: float = Field(default=0.9, ge=0.5, le=1)
+    max_features: int = Field(default=1000, ge=1, le=1000)
+    l1: float = Field(default=0.0, ge=0)
+    l2: float = Field(default=0.0, ge=0)
+    nonpositive: bool = False
+    base_points: float = 600.0
+    base_odds: float = Field(default=20.0, gt=0)
+    points_to_double: float = Field(default=20.0, gt=0)
+    rounding: bool = True
+    random_state: int = Field(default=0, ge=0)
+
+    @property
+    def binning(self) -> WoeRules:
+        return WoeRules(method=self.method, max_bins=self.max_bins, min_bin_share=self.min_bin_share)
+
+    @property
+    def selection(self) -> SelectionRules:
+        return SelectionRules(
+            min_information_value=self.min_information_value,
+            max_single_auc=self.max_single_auc,
+            max_features=self.max_features,
+        )
+
+    @property
+    def fitting(self) -> LogisticRules:
+        return LogisticRules(l1=self.l1, l2=self.l2, nonpositive=self.nonpositive)
+
+    @property
+    def points(self) -> ScorecardRules:
+        return ScorecardRules(
+            base_points=self.base_points,
+            base_odds=self.base_odds,
+            points_to_double=self.points_to_double,
+            rounding=self.rounding,
+        )
+
+
 class Party(Section):
     """One party's own data and rules.
 
@@ -103,6 +161,9 @@ class Party(Section):
         drop: columns that are not features.
         min_rows_per_bin: host: fewest rows behind any sum it shows.
         min_rows: host: fewest applicants of a run.
+        monotone_constraints: host: feature → 1: predictions must rise with it, -1: fall; the guest's stand in
+            ``[boosting]``.
+        cut_points, special_codes, trends: scorecards: column → cut points by hand; values kept apart; how to merge it.
         insecure_allow_plaintext: host: take part in a run that does not encrypt.
         insecure_allow_label_hints: guest: sample rows by gradient (goss), from which hosts can guess labels.
     """
@@ -116,21 +177,36 @@ class Party(Section):
     drop: tuple[str, ...] = ()
     min_rows_per_bin: int = Field(default=10, ge=0)
     min_rows: int = Field(default=100, ge=1)
+    monotone_constraints: dict[str, Literal[-1, 0, 1]] = Field(default_factory=dict)
+    cut_points: dict[str, tuple[float, ...]] = Field(default_factory=dict)
+    special_codes: dict[str, tuple[float, ...]] = Field(default_factory=dict)
+    trends: dict[str, str] = Field(default_factory=dict)
     insecure_allow_plaintext: bool = False
     insecure_allow_label_hints: bool = False
+
+    @property
+    def prebinning(self) -> Prebinning:
+        """How this party cuts its own features for a scorecard."""
+        return Prebinning(cut_points=self.cut_points, special_codes=self.special_codes, trends=self.trends)
 
     @property
     def policy(self) -> HostPolicy:
         """What this party allows as a host."""
         rules = CipherRules(MINIMUM_KEY_BITS, self.insecure_allow_plaintext)
-        return HostPolicy(min_rows_per_bin=self.min_rows_per_bin, min_rows=self.min_rows, cipher=rules)
+        return HostPolicy(
+            min_rows_per_bin=self.min_rows_per_bin,
+            min_rows=self.min_rows,
+            cipher=rules,
+            monotone_constraints=self.monotone_constraints,
+        )
 
 
 class Config(Section):
-    """A whole run."""
+    """A whole run: of boosted trees, or of a scorecard if there is a section for it."""
 
     run: RunSection = RunSection()
     boosting: dict[str, Any] = Field(default_factory=dict)
+    scorecard: ScorecardSection | None = None
     cipher: CipherSection = CipherSection()
     split: SplitSection = SplitSection()
     guest: Party
@@ -152,6 +228,8 @@ class Config(Section):
             raise ValueError("party names must differ / 各方名称不得重复")
         if self.guest.label is None:
             raise ValueError("guest.label is missing: the column with the outcome / 缺少 guest.label（标签列）")
+        if self.guest.monotone_constraints:
+            raise ValueError("the guest's monotone_constraints belong into [boosting] / 银行方的应写在 [boosting] 中")
         if any(host.label is not None or host.weight is not None for host in self.hosts):
             raise ValueError("a host has no label and no weight / 数据方不应设置 label 与 weight")
         return self
@@ -194,8 +272,8 @@ def parse_config(data: dict[str, Any], base: Path) -> Config:
     if config.parameters.goss and not config.guest.insecure_allow_label_hints:
         raise ConfigError(
             "label_hints",
-            "goss tells hosts which rows have large gradients: on real data a host guessed labels from that with an AUC "
-            "of 0.84 (experiment 0003). Use bagging_fraction, or set guest.insecure_allow_label_hints = true.",
+            "goss tells hosts which rows have large gradients: on real data a host guessed labels from that with an "
+            "AUC of 0.84 (experiment 0003). Use bagging_fraction, or set guest.insecure_allow_label_hints = true.",
             "goss 会让数据方知道哪些行梯度较大：实测数据方据此推断标签的 AUC 达 0.84（实验 0003）。"
             "请改用 bagging_fraction，或设置 guest.insecure_allow_label_hints = true。",
         )
@@ -234,6 +312,7 @@ def _keys_beside(where: tuple[str, ...]) -> list[str]:
         "run": RunSection,
         "cipher": CipherSection,
         "split": SplitSection,
+        "scorecard": ScorecardSection,
         "guest": Party,
         "hosts": Party,
     }

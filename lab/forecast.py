@@ -15,7 +15,7 @@ from federation.errors import PartyId
 from federation.vertical.boosting.guest import JointBoosting
 
 #: A party's program before it has read anything, with all that it imports.
-_PROGRAM_MB: Final = 330.0
+_PROGRAM_MB: Final = 360.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +75,14 @@ def forecast(boosting: JointBoosting) -> Forecast:
 def _memory(boosting: JointBoosting) -> dict[PartyId, float]:
     """Megabytes: what this process holds now and its sums of a level; for hosts, a program that has read its table.
 
-    A host holds a table twice, codes and cells (22 bytes a value), and a tree's ciphertexts.
+    A host holds a table twice, codes and cells (22 bytes a value), and a tree's ciphertexts, nearly half of them once
+    more on their way in and to its workers.
     """
     n_fit, n_rows = boosting.rows.n_fit, len(boosting.rows.table)
     own = psutil.Process().memory_info().rss + 24 * n_fit * len(boosting.own.bins)
     per_row = boosting.cipher.public.ciphertext_bytes
     hosts = {
-        host: _PROGRAM_MB + (n_fit * per_row + 22 * n_rows * terms.n_features) / 1e6
+        host: _PROGRAM_MB + (1.45 * n_fit * per_row + 22 * n_rows * terms.n_features) / 1e6
         for host, terms in boosting.terms.items()
     }
     return {boosting.party: own / 1e6, **hosts}

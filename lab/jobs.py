@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from lab.config import CipherSection, Config, Party, Section, SplitSection, Workers
+from lab.config import CipherSection, Config, Party, ScorecardSection, Section, SplitSection, Workers
 from models.bundle import load, save
 
 
@@ -51,6 +51,7 @@ class GuestJob(Job):
     role: Literal["guest"] = "guest"
     hosts: tuple[str, ...]
     boosting: dict[str, Any]
+    scorecard: ScorecardSection | None = None
     cipher: CipherSection
     split: SplitSection
 
@@ -77,6 +78,7 @@ def jobs_of(
         **common(config.guest),
         hosts=tuple(host.party for host in config.hosts),
         boosting=config.boosting,
+        scorecard=config.scorecard,
         cipher=config.cipher,
         split=config.split,
     )

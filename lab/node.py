@@ -6,7 +6,6 @@ it failed.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import re
@@ -34,14 +33,17 @@ from federation.transports.link import Link
 from federation.vertical.boosting.guest import JointBoosting, Progress
 from federation.vertical.guest import Trained, TrainingJob, train
 from federation.vertical.host import ALLOWED, TrainingHost
-from lab.data.sources import read_labelled, read_table
+from lab.data.sources import file_digest, read_labelled, read_table
 from lab.evaluation import arrange, gain, quality
 from lab.forecast import forecast
 from lab.jobs import GuestJob, HostJob, Job, load_job, node_directory
 from lab.progress import Event, file_reporter
+from lab.scorecards import lead_scorecard
+from lab.validation.features import feature_shifts
+from lab.validation.stored import pack_of_scores
 from lab.workers import party_workers
 from models.baselines import fit_baseline
-from models.bundle import save
+from models.bundle import Half, save
 from models.errors import LianmoError
 from models.losses import Floats
 from models.parameters import BoostingParameters
@@ -103,7 +105,7 @@ def _follow(job: HostJob, link: Link) -> dict[str, Any]:
 
 def open_host(job: HostJob) -> TrainingHost:
     """The responder over this party's file. Raises ``DataError``."""
-    return TrainingHost(job.party.party, read_table(job.party), job.party.policy)
+    return TrainingHost(job.party.party, read_table(job.party), job.party.policy, job.party.prebinning)
 
 
 def keep_half(job: HostJob, host: TrainingHost) -> dict[str, Any]:
@@ -111,21 +113,38 @@ def keep_half(job: HostJob, host: TrainingHost) -> dict[str, Any]:
     half = host.half
     if half:
         save(job.directory / "half.json", half.to_json())
+    if isinstance(half, Half):
+        save(job.directory / "stability.json", {"features": _own_shifts(host, half)})
+    if host.scorecard and host.scorecard.kept:
+        save(job.directory / "bins.json", host.scorecard.kept.to_json())
     outcome = {
         "data_digest": file_digest(job.party.data),
         "n_rows": len(host.table),
         "n_features": len(host.table.columns),
-        "n_cuts": len(half.splits) if half else 0,
+        "n_cuts": len(half.splits) if isinstance(half, Half) else 0,
         "peak_rss_mb": peak_rss_mb(),
     }
     save(job.directory / "outcome.json", outcome)
     return outcome
 
 
+def _own_shifts(host: TrainingHost, half: Half) -> list[dict[str, Any]]:
+    """Rows that fitted the model against the others of the run; stays in the host's own folder."""
+    assert host.boosting
+    table, n_fit = host.boosting.table, host.boosting.state.n_fit
+    rows = np.arange(len(table))
+    return [asdict(shift) for shift in feature_shifts(table, half.bins, rows[:n_fit], rows[n_fit:])]
+
+
 # -- guest ---------------------------------------------------------------------------------------------------------
 
 
 def lead(job: GuestJob, wire: Wire) -> dict[str, Any]:
+    """The bank's part: a scorecard if the job has a section for it, else boosted trees."""
+    return lead_scorecard(job, wire) if job.scorecard else lead_boosting(job, wire)
+
+
+def lead_boosting(job: GuestJob, wire: Wire) -> dict[str, Any]:
     """Train, test beside a model of the bank alone on the held-out rows, and store all in the bank's own folder."""
     started = time.perf_counter()
     report = file_reporter(job.directory / "progress.jsonl")
@@ -199,7 +218,7 @@ def lead(job: GuestJob, wire: Wire) -> dict[str, Any]:
         "valid_loss": list(trained.fitted.valid_loss),
         "bytes": transcript.traffic(),
         "disclosures": transcript.disclosures(),
-        **_tested(job, trained, table, label, weight, parameters),
+        **_tested(job, trained, table, label, weight, when, parameters),
         "seconds": time.perf_counter() - started,
         "peak_rss_mb": peak_rss_mb(),
     }
@@ -214,6 +233,7 @@ def _tested(
     table: Table,
     label: Floats,
     weight: Floats | None,
+    when: Floats | None,
     parameters: BoostingParameters,
 ) -> dict[str, Any]:
     """Metrics on held-out rows; the scores themselves go to a file in the bank's own folder."""
@@ -233,7 +253,10 @@ def _tested(
             "joint": joint,
         }
     )
+    if when is not None:
+        scores["period"] = when[a.rows]
     scores.to_csv(job.directory / "scores.csv", index=False)
+    shifts = feature_shifts(table, trained.fitted.model.own.bins, fit, held_out)
     seed, y = parameters.random_state, label[held_out]
     qualities = {"bank_only": quality(y, alone[n_seen:], seed), "joint": quality(y, joint[n_seen:], seed)}
     better = gain(y, joint[n_seen:], alone[n_seen:], seed)
@@ -249,6 +272,7 @@ def _tested(
         "auc": {name: q.auc.as_dict() for name, q in qualities.items()},
         "ks": {name: q.ks.as_dict() for name, q in qualities.items()},
         "gain": {"auc": better.auc.as_dict(), "ks": better.ks.as_dict()},
+        "validation": pack_of_scores(scores, seed, shifts).to_json(),
     }
 
 
@@ -258,12 +282,6 @@ def peak_rss_mb() -> float:
     if status.exists():
         return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 1024  # type: ignore[index]
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # -- entry points --------------------------------------------------------------------------------------------------

@@ -23,7 +23,8 @@ def pooled_margin(
     guest: Party, hosts: Sequence[Party], scores: pd.DataFrame, parameters: BoostingParameters, time_column: str | None
 ) -> Floats:
     """Log-odds of default for the rows of ``scores`` (columns ``id``, ``part``), fitted on its ``fit`` rows."""
-    tables = [read_labelled(guest, time_column)[0], *(read_table(host) for host in hosts)]
+    own, _, _, weight = read_labelled(guest, time_column)
+    tables = [own, *(read_table(host) for host in hosts)]
     ids = tuple(scores["id"])
     columns: dict[str, Column] = {}
     for party, table in zip((guest, *hosts), tables, strict=True):
@@ -33,4 +34,7 @@ def pooled_margin(
     joined = Table(ids, columns)
     fit = np.flatnonzero(scores["part"] == "fit")
     label = scores["label"].to_numpy(dtype=np.float64)
-    return fit_baseline(joined.take(fit), label[fit], parameters).margin(joined)
+    if weight is not None:
+        row_of = {identifier: row for row, identifier in enumerate(own.ids)}
+        weight = weight[[row_of[ids[k]] for k in fit]]
+    return fit_baseline(joined.take(fit), label[fit], parameters, weight).margin(joined)

@@ -1,4 +1,4 @@
-"""Pictures and a page of a finished run, for people: curves, metrics with intervals, what each party learnt."""
+"""The model document of a finished run: one page, offline, in English and Chinese, made from what the run left."""
 
 from __future__ import annotations
 
@@ -8,76 +8,39 @@ from typing import Any, Final
 
 import jinja2
 import markupsafe
-import numpy as np
 import pandas as pd
 
-from lab.jobs import node_directory
-from models import metrics
-from models.losses import Floats
+from lab.jobs import load_job, node_directory
+from lab.validation.drawing import Picture, p_text, p_value, percent
+from lab.validation.measures import period_text
+from lab.validation.pictures import pictures_of
+from lab.validation.readings import READINGS
+from lab.validation.score_figures import CURVES, draw_separation
+from lab.validation.stored import pack_of_scores
+from models.bundle import JointModel, load
+from models.scale import points
 
-#: Curve → (English name, colour); colour-blind safe (Okabe & Ito 2008).
-CURVES: Final = {
-    "bank_only": ("bank alone", "#999999"),
-    "joint": ("joint", "#0072B2"),
-    "pooled": ("pooled (comparison only)", "#E69F00"),
-}
 NAMES_ZH: Final = {"bank_only": "仅银行", "joint": "联合", "pooled": "合并数据（仅供对比）"}
-
-
-def draw_curves(scores: pd.DataFrame, path: Path) -> None:
-    """ROC of every model and the KS curves of the joint one, on held-out rows, as PNG or SVG.
-
-    Args:
-        scores: columns ``part``, ``label`` and one margin column per model named in ``CURVES``.
-    """
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
-    held_out = scores[scores["part"] == "holdout"]
-    label = held_out["label"].to_numpy(dtype=np.float64)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.6), layout="constrained")
-    for column, (name, colour) in CURVES.items():
-        if column in held_out:
-            margin = held_out[column].to_numpy(dtype=np.float64)
-            x, y = metrics.roc_curve(label, margin)
-            dash = "--" if column == "pooled" else "-"
-            left.plot(x, y, dash, color=colour, label=f"{name}: AUC {metrics.auc(label, margin):.3f}")
-    left.plot([0, 1], [0, 1], ":", color="black", linewidth=0.8)
-    left.set(xlabel="share of good applicants rejected", ylabel="share of defaults caught", title="ROC, held-out rows")
-    left.legend(loc="lower right", frameon=False)
-    _draw_ks(right, label, held_out["joint"].to_numpy(dtype=np.float64))
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
-
-
-def _draw_ks(axes: Any, label: Floats, margin: Floats) -> None:
-    """Shares of defaults and of the rest reached, from the riskiest applicant on, and where they are furthest apart."""
-    x, y = metrics.roc_curve(label, margin)
-    rejected = x * (1 - label.mean()) + y * label.mean()
-    widest = int(np.argmax(np.abs(y - x)))
-    axes.plot(rejected, y, color="#D55E00", label="defaults")
-    axes.plot(rejected, x, color="#009E73", label="non-defaults")
-    axes.vlines(rejected[widest], x[widest], y[widest], color="black", linewidth=1)
-    axes.annotate(
-        f"KS {y[widest] - x[widest]:.3f}",
-        (rejected[widest], (x[widest] + y[widest]) / 2),
-        (6, 0),
-        textcoords="offset points",
-    )
-    axes.set(
-        xlabel="share of applicants, riskiest first",
-        ylabel="share reached",
-        title="KS of the joint model, held-out rows",
-    )
-    axes.legend(loc="lower right", frameon=False)
+#: Section → English and Chinese heading, in the order of the page.
+SECTIONS: Final = {
+    "purpose": ("Purpose", "用途"),
+    "data": ("Data and parties", "数据与参与方"),
+    "model": ("Model", "模型"),
+    "validation": ("How well it separates", "区分度"),
+    "calibration": ("How true its probabilities are", "概率校准"),
+    "grades": ("Grades", "评级"),
+    "stability": ("Stability", "稳定性"),
+    "decisions": ("What it would decide otherwise", "决策变化"),
+    "groups": ("Fairness", "公平性"),
+    "value": ("What each party's data are worth", "各方数据价值"),
+    "disclosures": ("What each party learnt", "各方获知的信息"),
+    "limits": ("Limits", "局限"),
+    "approvals": ("Approvals", "审批"),
+}
 
 
 def curves_of(run: Path, guest: str) -> pd.DataFrame:
-    """Held-out scores of a run, with the pooled comparison if the run has one."""
+    """Scores of a run, with the pooled comparison if the run has one."""
     scores = pd.read_csv(node_directory(run, guest) / "scores.csv", dtype={"id": str})
     pooled = run / "pooled.csv"
     if pooled.exists():
@@ -86,26 +49,107 @@ def curves_of(run: Path, guest: str) -> pd.DataFrame:
 
 
 def write_report(run: Path, result: dict[str, Any]) -> tuple[Path, Path]:
-    """``curves.png`` and ``report.html`` (one file, no outside assets) into the run's directory; returns both paths."""
+    """``curves.png`` and ``report.html`` (one file, no outside assets) into the run's directory; returns both paths.
+
+    Raises:
+        ModelError: the run's model or job cannot be read.
+    """
     scores = curves_of(run, result["guest"])
-    figure, drawing, page = run / "curves.png", run / "curves.svg", run / "report.html"
-    draw_curves(scores, figure)
-    draw_curves(scores, drawing)
-    svg = drawing.read_text(encoding="utf-8")
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("lab"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters["interval"] = interval_text
-    html = environment.get_template("report.html").render(
-        r=result,
-        svg=markupsafe.Markup(svg[svg.index("<svg") :]),  # noqa: S704 - our own drawing
-        curves={name: english for name, (english, _) in CURVES.items()},
-        names_zh=NAMES_ZH,
+    figure, page = run / "curves.png", run / "report.html"
+    draw_separation(scores).savefig(figure, dpi=150)
+    pack = result.get("validation") or pack_of_scores(scores, 0).to_json()
+    value = load(run / "value.json") if (run / "value.json").exists() else None
+    bank = node_directory(run, result["guest"])
+    shown = {"groups": bool(pack["groups"]), "value": bool(value), "grades": bool(pack["grades"])}
+    html = (
+        _environment()
+        .get_template("report.html")
+        .render(
+            r=result,
+            v=pack,
+            value=value,
+            pictures=pictures_of(pack, scores, value),
+            sections=[name for name in SECTIONS if shown.get(name, True)],
+            titles=SECTIONS,
+            parts=_parts(scores),
+            shares=model_shares(JointModel.from_json(load(bank / "model.json"))),
+            split=load_job(bank / "job.json").model_dump().get("split", {}),
+            curves={name: english for name, (english, _, _) in CURVES.items()},
+            names_zh=NAMES_ZH,
+            readings=READINGS,
+        )
     )
     page.write_text(html, encoding="utf-8")
     return figure, page
 
 
+def model_shares(model: JointModel) -> dict[str, Any]:
+    """Where the model's cuts lie: ``parties`` (all) and ``features`` (the bank's own), cuts and share of gain each."""
+    parties = {party: [0, 0.0] for party in (model.own.party, *model.host_digests)}
+    features = {b.name: [0, 0.0] for b in model.own.bins}
+    for node in (node for tree in model.trees for node in tree if node.owner):
+        owners = [parties[node.owner]]
+        if node.owner == model.own.party:
+            owners.append(features[model.own.bins[model.own.splits[node.handle].feature].name])
+        for owner in owners:
+            owner[0] += 1
+            owner[1] += node.gain
+    total = sum(gain for _, gain in parties.values()) or 1.0
+
+    def told(counts: Mapping[str, list[float]]) -> list[dict[str, Any]]:
+        return [{"name": name, "cuts": int(n), "gain": gain / total} for name, (n, gain) in counts.items()]
+
+    kinds = {b.name: (b.category, b.n_bins) for b in model.own.bins}
+    own = [row | {"category": kinds[row["name"]][0], "bins": kinds[row["name"]][1]} for row in told(features)]
+    return {"parties": told(parties), "features": own}
+
+
 def interval_text(interval: Mapping[str, float]) -> str:
     """A point estimate with its interval, three decimals."""
     return f"{interval['value']:.3f} ({interval['low']:.3f} – {interval['high']:.3f})"
+
+
+def percent_text(interval: Mapping[str, float]) -> str:
+    """The same of a share, in percent."""
+    return f"{percent(interval['value'])} ({interval['low'] * 100:.1f} – {interval['high'] * 100:.1f})"
+
+
+def money_text(interval: Mapping[str, float]) -> str:
+    """The same of an amount."""
+    return f"{interval['value']:,.1f} ({interval['low']:,.1f} – {interval['high']:,.1f})"
+
+
+def _parts(scores: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows, defaults and periods of each part that has rows."""
+    parts = []
+    for name in ("fit", "valid", "holdout"):
+        own = scores[scores["part"] == name]
+        if len(own):
+            ends = [period_text(p) for p in (own["period"].min(), own["period"].max())] if "period" in own else None
+            parts.append({"name": name, "n_rows": len(own), "n_defaults": int(own["label"].sum()), "periods": ends})
+    return parts
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("lab"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+    def svg(picture: Picture) -> markupsafe.Markup:
+        return markupsafe.Markup(picture.svg)  # noqa: S704 - our own drawing
+
+    environment.filters |= {
+        "interval": interval_text,
+        "percent": percent,
+        "percents": percent_text,
+        "moneys": money_text,
+        "points": points,
+        "p_text": p_text,
+        "p_value": p_value,
+        "svg": svg,
+    }
+    return environment

@@ -182,18 +182,18 @@ def _result(config: Config, staging: Path) -> dict[str, Any]:
     """What all parties said of the run, put together."""
     guest = _outcome(staging, config.guest.party)
     hosts = {host.party: _outcome(staging, host.party) for host in config.hosts}
-    seconds = guest.pop("tree_seconds")
-    return {
+    result = {
         "name": config.run.name,
+        "purpose": config.run.purpose,
         "transport": config.run.transport,
         "guest": config.guest.party,
         "hosts": hosts,
-        "parameters": config.boosting,
-        "seconds_per_tree": sum(seconds) / len(seconds),
         "seconds_total": guest.pop("seconds"),
-        "tree_seconds": seconds,
-        **guest,
     }
+    if config.scorecard:
+        return {**result, "parameters": config.scorecard.model_dump(), **guest}
+    seconds = guest["tree_seconds"]
+    return {**result, "parameters": config.boosting, "seconds_per_tree": sum(seconds) / len(seconds), **guest}
 
 
 def _outcome(staging: Path, party: str) -> dict[str, Any]:

@@ -115,7 +115,29 @@ def _metrics(result: dict[str, Any]) -> list[tuple[str, float, int]]:
             series += [(f"{metric}_{who}_high", interval["high"], 0)]
         series.append((f"gain_{metric}", result["gain"][metric]["value"], 0))
     series += [(f"rows_{part}", float(n), 0) for part, n in result["rows"].items()]
+    series += [(name, value, 0) for name, value in _validation_metrics(result["validation"])]
     return [*series, ("seconds_total", float(result["seconds_total"]), 0), ("trees", float(result["trees"]), 0)]
+
+
+def _validation_metrics(pack: dict[str, Any]) -> list[tuple[str, float]]:
+    """The figures of a pack that two models are compared by; what could not be measured is left out."""
+    grades, stability, compared = pack["grades"], pack["stability"], pack["comparison"]
+    calibration = pack["calibration"]
+    chosen = next(m for m in calibration["methods"] if m["method"] == calibration["method"])
+    numbers = {
+        "gini": 2.0 * pack["holdout"]["auc_bootstrap"]["value"] - 1.0,
+        "lift_at_tenth": pack["holdout"]["lift"],
+        "brier": chosen["brier"],
+        "log_loss": chosen["log_loss"],
+        "calibration_slope": chosen["cox"] and chosen["cox"]["slope"]["value"],
+        "calibration_in_the_large": chosen["cox"] and chosen["cox"]["in_the_large"]["value"],
+        "hosmer_lemeshow_p": calibration["hosmer_lemeshow"] and calibration["hosmer_lemeshow"]["p_value"],
+        "grades_red": grades and float(sum(row["light"] == "red" for row in grades["rows"])),
+        "stability_index": stability and stability["index"],
+        "approval_gain": compared and compared["approval"]["gain"]["value"],
+        "bad_rate": pack["bad_rate"],
+    }
+    return [(name, float(value)) for name, value in numbers.items() if value is not None]
 
 
 def _signature(model: JointModel) -> Any:

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
-from lab.reports import CURVES, NAMES_ZH, interval_text
+from lab.reports import NAMES_ZH, interval_text
+from lab.validation.score_figures import CURVES
 from models.errors import LianmoError
 
 if TYPE_CHECKING:
@@ -23,45 +24,47 @@ def title(console: Console, text: str, detail: str) -> None:
     console.print(f"\n[bold]{text}[/bold]  [dim]{detail}[/dim]", highlight=False)
 
 
-def _table(*columns: tuple[str, bool]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+def table(*columns: tuple[str, bool]) -> Table:
+    """A grid of ``(heading, is_number)`` columns."""
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name, is_number in columns:
-        table.add_column(name, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
-    return table
+        grid.add_column(name, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
+    return grid
 
 
 def run_result(console: Console, result: dict[str, Any]) -> None:
-    """Metrics, cost per party, and what each party learnt."""
+    """Metrics, cost per party, and what each party learnt of a run of trees."""
     rows = result["rows"]
     title(
         console, "Model 模型", f"{rows['fit']:,} fit 拟合, {rows['holdout']:,} held out 留出; 95 % bootstrap 自助法区间"
     )
-    table = _table(("", False), ("AUC", True), ("KS", True))
+    grid = table(("", False), ("AUC", True), ("KS", True))
     for who in result["auc"]:
-        table.add_row(
+        grid.add_row(
             f"{CURVES[who][0]} {NAMES_ZH[who]}", interval_text(result["auc"][who]), interval_text(result["ks"][who])
         )
-    table.add_row("gain 提升", interval_text(result["gain"]["auc"]), interval_text(result["gain"]["ks"]))
-    console.print(table)
+    grid.add_row("gain 提升", interval_text(result["gain"]["auc"]), interval_text(result["gain"]["ks"]))
+    console.print(grid)
 
-    title(
-        console,
-        "Cost 成本",
-        f"{result['trees']} trees 棵树, {result['seconds_per_tree']:.2f} s/tree 秒/棵, {result['seconds_total']:.0f} s",
-    )
-    table = _table(("party 参与方", False), ("sent 发送 MB", True), ("received 接收 MB", True))
+    cost(console, result, f"{result['trees']} trees 棵树, {result['seconds_per_tree']:.2f} s/tree 秒/棵")
+
+
+def cost(console: Console, result: dict[str, Any], detail: str) -> None:
+    """Time and traffic per party, and what each party learnt."""
+    title(console, "Cost 成本", f"{detail}, {result['seconds_total']:.0f} s")
+    grid = table(("party 参与方", False), ("sent 发送 MB", True), ("received 接收 MB", True))
     for party, traffic in result["bytes"].items():
-        table.add_row(party, f"{traffic['sent'] / 1e6:,.2f}", f"{traffic['received'] / 1e6:,.2f}")
-    console.print(table)
+        grid.add_row(party, f"{traffic['sent'] / 1e6:,.2f}", f"{traffic['received'] / 1e6:,.2f}")
+    console.print(grid)
 
     title(console, "What each party learnt 各方获知的信息", "from the messages that passed 由实际消息生成")
-    table = _table(("learnt by 获知方", False), ("times 次数", True), ("what 内容", False))
+    grid = table(("learnt by 获知方", False), ("times 次数", True), ("what 内容", False))
     for receivers, disclosures in _by_receivers(result["disclosures"]).items():
         shown = "\n".join(receivers)
         for d in disclosures:
-            table.add_row(shown, "\n".join(f"{n:,}" for n in d["counts"]), f"{d['reveals']}\n{d['reveals_zh']}")
+            grid.add_row(shown, "\n".join(f"{n:,}" for n in d["counts"]), f"{d['reveals']}\n{d['reveals_zh']}")
             shown = ""
-    console.print(table)
+    console.print(grid)
 
 
 def _by_receivers(disclosures: Sequence[dict[str, Any]]) -> dict[tuple[str, ...], list[dict[str, Any]]]:
@@ -86,8 +89,8 @@ def _by_receivers(disclosures: Sequence[dict[str, Any]]) -> dict[tuple[str, ...]
 def score_answer(console: Console, answer: dict[str, Any]) -> None:
     """One answer of the scoring endpoint."""
     title(console, "Score 评分", f"application {answer['application_id']}, {answer['latency_ms']:.1f} ms")
-    table = _table(("", False), ("", False))
-    table.show_header = False
+    grid = table(("", False), ("", False))
+    grid.show_header = False
     model = answer["model"]
     for name, value in (
         ("default_probability 违约概率", f"{answer['default_probability']:.4f}"),
@@ -96,24 +99,24 @@ def score_answer(console: Console, answer: dict[str, Any]) -> None:
         ("model 模型", f"{model['name']} version {model['version']}"),
         ("parties used 参与方", ", ".join(answer["parties_used"])),
     ):
-        table.add_row(name, value)
-    console.print(table)
+        grid.add_row(name, value)
+    console.print(grid)
 
 
 def files(console: Console, run: Path) -> None:
     """Where to look."""
-    for name in ("result.json", "report.html", "curves.png"):
+    for name in ("result.json", "report.html", "curves.png", "value.json"):
         if (run / name).exists():
             console.print(f"  {run / name}", style="dim", highlight=False)
 
 
 def findings(console: Console, found: Sequence[Finding]) -> None:
     """What ``doctor`` saw."""
-    table = _table(("", False), ("check 检查项", False), ("found 结果", False), ("what to do 建议", False))
+    grid = table(("", False), ("check 检查项", False), ("found 结果", False), ("what to do 建议", False))
     for f in found:
         advice = "" if f.good else f"{f.advice}\n{f.advice_zh}"
-        table.add_row("[green]✓[/green]" if f.good else "[red]✗[/red]", f.name, f.found, advice)
-    console.print(table)
+        grid.add_row("[green]✓[/green]" if f.good else "[red]✗[/red]", f.name, f.found, advice)
+    console.print(grid)
 
 
 def error(console: Console, raised: LianmoError) -> None:

@@ -21,36 +21,44 @@ class Baseline:
     levels: dict[str, list[str]]
 
     def margin(self, table: Table) -> Floats:
-        """Log-odds of default, shape ``(n_rows,)``."""
+        """Margin, shape ``(n_rows,)``: log-odds of default if the objective is binary."""
         return np.asarray(self.booster.predict(_frame(table, self.levels), raw_score=True), dtype=np.float64)
 
 
-def fit_baseline(table: Table, label: Floats, parameters: BoostingParameters) -> Baseline:
-    """LightGBM with the same parameters as the joint model, one thread, deterministic."""
+def fit_baseline(table: Table, label: Floats, parameters: BoostingParameters, weight: Floats | None = None) -> Baseline:
+    """LightGBM with the same parameters as the joint model, one thread, deterministic.
+
+    Args:
+        weight: of every row, above 0; none: all weigh 1.
+    """
     levels = {
         name: sorted({str(v) for v in column if v is not None})
         for name, column in table.columns.items()
         if is_category(column)
     }
     p = parameters
+    directions = [p.monotone_constraints.get(name, 0) for name in table.columns]
     booster = lightgbm.train(
         {
-            "objective": "binary",
+            "objective": p.objective,
+            "scale_pos_weight": p.scale_pos_weight,
+            "tweedie_variance_power": p.tweedie_variance_power,
             "learning_rate": p.learning_rate,
             "max_depth": p.max_depth,
-            "num_leaves": 2**p.max_depth,
+            "num_leaves": p.num_leaves or 2**p.max_depth,
             "max_bin": p.max_bin,
             "min_data_in_leaf": p.min_child_samples,
             "min_sum_hessian_in_leaf": p.min_child_weight,
             "lambda_l2": p.reg_lambda,
             "min_gain_to_split": p.min_split_gain,
             "max_cat_to_onehot": p.max_bin,
+            "monotone_constraints": directions if any(directions) else None,
             "seed": p.random_state,
             "deterministic": True,
             "num_threads": 1,
             "verbose": -1,
         },
-        lightgbm.Dataset(_frame(table, levels), label),
+        lightgbm.Dataset(_frame(table, levels), label, weight=weight),
         p.n_estimators,
     )
     return Baseline(booster, levels)

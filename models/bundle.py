@@ -7,17 +7,19 @@ about it. The guest's half records the digests of all other halves; a host answe
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from models.binning import FeatureBins
-from models.errors import ModelError
+from models.binning import Codes, FeatureBins, encode
+from models.errors import DataError, ModelError
+from models.losses import LINKS, Floats
 from models.splits import Mask, Split, goes_left
 from models.table import Table
 from models.trees import Node, Owner, Tree
@@ -42,17 +44,53 @@ class Half:
             ModelError: ``missing_columns`` if the table lacks a column the cuts need.
         """
         used = sorted({s.feature for s in self.splits})
-        absent = [self.bins[f].name for f in used if self.bins[f].name not in table.columns]
+        self._need_columns(table, used)
+        codes = {f: self.bins[f].encode(table.columns[self.bins[f].name]) for f in used}
+        if not self.splits:
+            return np.empty((0, len(table)), dtype=bool)
+        return np.stack([goes_left(s, self.bins[s.feature], codes[s.feature]) for s in self.splits])
+
+    def codes(self, table: Table, n_fit: int) -> Codes:
+        """Codes of all features, shape ``(n_features, n_rows)``, to fit more trees on the first ``n_fit`` rows.
+
+        Raises:
+            ModelError: ``missing_columns`` as in ``routes``.
+            DataError: ``bins_do_not_fit`` if rows to fit have missing values or levels that the bins have no room for.
+        """
+        self._need_columns(table, range(len(self.bins)))
+        codes = encode(table, self.bins)
+        names = [b.name for b, c in zip(self.bins, codes[:, :n_fit], strict=True) if (c >= b.n_bins).any()]
+        if names:
+            raise DataError(
+                "bins_do_not_fit",
+                f"Columns {', '.join(names)} have missing values or levels that the earlier model never saw. "
+                "Leave such rows out, or train anew.",
+                f"列 {'、'.join(names)} 存在原模型未见过的缺失值或类别。请剔除这些行，或重新训练。",
+            )
+        return codes
+
+    def numbers(self) -> tuple[int, ...]:
+        """For every cut the number of its feature among those with a cut, in an order that only the salt tells.
+
+        Cuts of one feature have one number; a number tells no name, and nothing across models.
+        """
+        used = {s.feature for s in self.splits}
+        hidden = sorted(used, key=lambda f: hmac.digest(self.salt.encode(), f"feature {f}".encode(), "sha256"))
+        number_of = {f: number for number, f in enumerate(hidden)}
+        return tuple(number_of[s.feature] for s in self.splits)
+
+    def names_of_numbers(self) -> dict[int, str]:
+        """Number → feature, for this party alone."""
+        return {number: self.bins[s.feature].name for number, s in zip(self.numbers(), self.splits, strict=True)}
+
+    def _need_columns(self, table: Table, features: Iterable[int]) -> None:
+        absent = [self.bins[f].name for f in features if self.bins[f].name not in table.columns]
         if absent:
             raise ModelError(
                 "missing_columns",
                 f"The model needs columns that are not given: {', '.join(absent)}.",
                 f"缺少模型所需的列：{'、'.join(absent)}。",
             )
-        codes = {f: self.bins[f].encode(table.columns[self.bins[f].name]) for f in used}
-        if not self.splits:
-            return np.empty((0, len(table)), dtype=bool)
-        return np.stack([goes_left(s, self.bins[s.feature], codes[s.feature]) for s in self.splits])
 
     def to_json(self) -> dict[str, Any]:
         return {"format": FORMAT, **asdict(self)}
@@ -80,9 +118,11 @@ class JointModel:
     """The guest's half: all trees with their leaves, its own cuts, and the digest of every host's half.
 
     Attributes:
-        base_margin: log-odds where boosting started.
+        base_margin: margin where boosting started; of a binary model log-odds of default.
         host_digests: host → digest of its half.
         details: parameters and provenance, JSON-compatible; no row, no id.
+        objective: what was minimised, which says how a margin becomes a prediction; written unless it is binary.
+        host_features: host → number of the unnamed feature of each of its cuts (``Half.numbers``); written if known.
     """
 
     own: Half
@@ -90,6 +130,8 @@ class JointModel:
     base_margin: float
     host_digests: Mapping[Owner, str]
     details: Mapping[str, Any] = field(default_factory=dict)
+    objective: str = "binary"
+    host_features: Mapping[Owner, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def model_id(self) -> str:
@@ -104,7 +146,14 @@ class JointModel:
         """Hosts whose cuts the trees use: a host without any is not asked when scoring."""
         return [host for host in self.host_digests if self.n_splits(host)]
 
+    def predict(self, margin: Floats) -> Floats:
+        """Prediction from margins: default probability, or the expected label of another objective."""
+        return LINKS[self.objective](margin)
+
     def to_json(self) -> dict[str, Any]:
+        rest: dict[str, Any] = {} if self.objective == "binary" else {"objective": self.objective}
+        if self.host_features:
+            rest["host_features"] = {host: list(numbers) for host, numbers in self.host_features.items()}
         return {
             "format": FORMAT,
             "own": self.own.to_json(),
@@ -112,6 +161,7 @@ class JointModel:
             "base_margin": self.base_margin,
             "host_digests": dict(self.host_digests),
             "details": dict(self.details),
+            **rest,
         }
 
     @classmethod
@@ -120,8 +170,18 @@ class JointModel:
         try:
             _need_mappings(data["own"], data["host_digests"], data["details"])
             trees = tuple([Node(**node) for node in tree] for tree in data["trees"])
+            objective = data.get("objective", "binary")
+            LINKS[objective]
+            features = data.get("host_features", {})
+            _need_mappings(features)
             return cls(
-                Half.from_json(data["own"]), trees, float(data["base_margin"]), data["host_digests"], data["details"]
+                Half.from_json(data["own"]),
+                trees,
+                float(data["base_margin"]),
+                data["host_digests"],
+                data["details"],
+                objective,
+                {host: tuple(map(int, numbers)) for host, numbers in features.items()},
             )
         except (KeyError, TypeError, ValueError) as error:
             raise _unreadable() from error

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.errors import ModelError
 from models.losses import Floats, Integers
 
 Rows = NDArray[np.intp]
@@ -37,16 +38,19 @@ class Derivatives:
     rows: Rows
 
     @classmethod
-    def exact(cls, g: Floats, h: Floats, rows: Rows, limit: float) -> Derivatives:
+    def exact(cls, g: Floats, h: Floats, rows: Rows, limit: float | None) -> Derivatives:
         """To 32 bits; the second derivative is at least one unit, so no row weighs nothing.
 
         Args:
             g, h: shape ``(n_fit,)``.
-            limit: bound on the magnitude of both.
+            limit: bound on the magnitude of both; ``None``: what each reaches in these rows.
+
+        Raises:
+            ModelError: ``diverged`` if a derivative is not finite.
         """
-        unit = math.ldexp(1.0, math.ceil(math.log2(limit)) - DERIVATIVE_BITS)
-        whole = np.rint(g / unit), np.maximum(np.rint(h / unit), 1.0)
-        return cls(_only(rows, whole[0]), _only(rows, whole[1]), unit, unit, rows)
+        g_unit, h_unit = (_unit(float(np.abs(v[rows]).max()) if limit is None else limit) for v in (g, h))
+        whole = np.rint(g / g_unit), np.maximum(np.rint(h / h_unit), 1.0)
+        return cls(_only(rows, whole[0]), _only(rows, whole[1]), g_unit, h_unit, rows)
 
     @classmethod
     def quantised(cls, g: Floats, h: Floats, rows: Rows, levels: int, rng: np.random.Generator) -> Derivatives:
@@ -61,6 +65,17 @@ class Derivatives:
     def sums(self, rows: Rows) -> tuple[float, float]:
         """Both derivatives, in real numbers, summed over ``rows``."""
         return int(self.g[rows].sum()) * self.g_unit, int(self.h[rows].sum()) * self.h_unit
+
+
+def _unit(limit: float) -> float:
+    """A power of two, so that dividing by it changes no digit."""
+    if not math.isfinite(limit):
+        raise ModelError(
+            "diverged",
+            "A gradient is no longer finite: margins ran away. Use a smaller learning_rate or scale the label.",
+            "梯度不再有限：边际值发散。请减小 learning_rate 或缩放标签。",
+        )
+    return math.ldexp(1.0, math.ceil(math.log2(limit or 1.0)) - DERIVATIVE_BITS)
 
 
 def bits_of(levels: int) -> int:

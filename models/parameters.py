@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
 
 from models.binning import MAX_BINS
 from models.derivatives import DERIVATIVE_BITS, bits_of
 from models.errors import ModelError
+from models.losses import LINKS, Objective, ObjectiveName
 from models.splits import SplitRules
+
+#: What ``num_leaves`` may be; 0: no bound but ``max_depth``.
+LEAVES: Final = frozenset((0, *range(2, 4097)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +24,8 @@ class BoostingParameters:
         n_estimators: most trees, 1 to 10,000.
         learning_rate: shrinkage of every leaf, in (0, 1].
         max_depth: levels of cuts, 1 to 12 (LightGBM: unbounded).
+        num_leaves: most leaves of a tree, 2 to 4,096: nodes are then cut best first, within ``max_depth``; 0: no bound
+            (LightGBM: 31).
         max_bin: most regular bins of a feature, 2 to 253 (LightGBM: 255); missing values have one more.
         min_child_samples: fewest rows on either side of a cut.
         min_child_weight: least sum of hessians on either side of a cut.
@@ -33,6 +40,13 @@ class BoostingParameters:
         use_quantized_grad: look for cuts with gradients of few levels; leaf values stay exact (LightGBM's
             ``quant_train_renew_leaf``).
         num_grad_quant_bins: how many levels, 2 to 256.
+        objective: ``"binary"``, ``"regression"`` (squared error), ``"poisson"`` or ``"tweedie"``.
+        scale_pos_weight: binary only: weight of a default beside a non-default.
+        tweedie_variance_power: tweedie only, between 1 (Poisson) and 2 (gamma), both excluded.
+        monotone_constraints: the guest's feature → 1: predictions must rise with it, -1: fall (LightGBM's method
+            "basic"; a list there). Hosts state their own.
+        first_trees_guest_only: so many trees at the beginning use the guest's features alone, and hosts hear nothing
+            of them; below ``n_estimators``.
 
     Raises:
         ModelError: ``bad_parameter`` naming the parameter and its range.
@@ -41,6 +55,7 @@ class BoostingParameters:
     n_estimators: int = 100
     learning_rate: float = 0.1
     max_depth: int = 5
+    num_leaves: int = 0
     max_bin: int = 32
     min_child_samples: int = 20
     min_child_weight: float = 1e-3
@@ -55,6 +70,11 @@ class BoostingParameters:
     other_rate: float = 0.1
     use_quantized_grad: bool = False
     num_grad_quant_bins: int = 4
+    objective: ObjectiveName = "binary"
+    scale_pos_weight: float = 1.0
+    tweedie_variance_power: float = 1.5
+    monotone_constraints: Mapping[str, int] = field(default_factory=dict)
+    first_trees_guest_only: int = 0
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -73,6 +93,9 @@ class BoostingParameters:
             ("top_rate", 1e-3, 1.0),
             ("other_rate", 1e-3, 1.0),
             ("num_grad_quant_bins", 2, 256),
+            ("scale_pos_weight", 1e-6, 1e6),
+            ("tweedie_variance_power", 1.001, 1.999),
+            ("first_trees_guest_only", 0, self.n_estimators - 1),
         ):
             value = getattr(self, name)
             if not low <= value <= high:
@@ -81,6 +104,14 @@ class BoostingParameters:
                 )
         if self.data_sample_strategy not in ("bagging", "goss"):
             raise _bad("data_sample_strategy", "must be bagging or goss", "须为 bagging 或 goss")
+        if not all(d in (-1, 0, 1) for d in self.monotone_constraints.values()):
+            raise _bad("monotone_constraints", "must map features to -1, 0 or 1", "须将特征映射为 -1、0 或 1")
+        if self.num_leaves not in LEAVES:
+            raise _bad("num_leaves", "must lie between 2 and 4096, or be 0", "应在 2 到 4096 之间，或为 0")
+        if self.objective not in LINKS:
+            raise _bad("objective", f"must be one of {', '.join(LINKS)}", f"须为 {'、'.join(LINKS)} 之一")
+        if self.scale_pos_weight != 1.0 and self.objective != "binary":
+            raise _bad("scale_pos_weight", "goes with objective binary only", "仅用于目标 binary")
         if not isinstance(self.use_quantized_grad, bool):
             raise _bad("use_quantized_grad", "must be true or false", "须为 true 或 false")
         if self.goss and (self.bagging_fraction < 1.0 or self.top_rate + self.other_rate > 1.0):
@@ -89,6 +120,11 @@ class BoostingParameters:
                 "goss goes without bagging_fraction, and top_rate + other_rate must not exceed 1",
                 "为 goss 时不能再设置 bagging_fraction，且 top_rate 与 other_rate 之和不得超过 1",
             )
+
+    @property
+    def loss(self) -> Objective:
+        """What the run minimises."""
+        return Objective(self.objective, self.scale_pos_weight, self.tweedie_variance_power)
 
     @property
     def goss(self) -> bool:

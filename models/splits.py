@@ -7,13 +7,16 @@ candidates of a party stand in one list, ordered by feature, threshold, directio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.binning import Codes, FeatureBins
+from models.errors import DataError
 from models.losses import Floats, Integers
 
 Mask = NDArray[np.bool_]
@@ -128,8 +131,22 @@ class SplitRules:
     min_child_weight: float
 
 
+#: Least and greatest value of a node, before shrinking.
+Bounds = tuple[float, float]
+FREE: Final[Bounds] = (-math.inf, math.inf)
+#: Per candidate: 1 if the right side must not lie below the left, -1 if not above it, 0 if either may be.
+Directions = NDArray[np.int8]
+
+
 def gains(
-    g_left: Integers, h_left: Integers, g_all: int, h_all: int, units: tuple[float, float], rules: SplitRules
+    g_left: Integers,
+    h_left: Integers,
+    g_all: int,
+    h_all: int,
+    units: tuple[float, float],
+    rules: SplitRules,
+    directions: Directions | None = None,
+    bounds: Bounds = FREE,
 ) -> Floats:
     """Gain of each cut: Chen & Guestrin (2016), eq. 7, without the factor 1/2; -inf where ``rules`` forbid it.
 
@@ -137,6 +154,9 @@ def gains(
         g_left, h_left: fixed-point sums of the left sides.
         g_all, h_all: the same of the whole node.
         units: what one unit of g and of h stands for.
+        directions: a cut whose sides lie the other way is forbidden.
+        bounds: of the node's values; a cut gains less where they hold a side back (LightGBM's monotone constraints,
+            method "basic").
     """
     g_unit, h_unit = units
     gl, hl = g_left * g_unit, h_left * h_unit
@@ -145,13 +165,52 @@ def gains(
     lam = rules.reg_lambda
     with np.errstate(divide="ignore", invalid="ignore"):
         gain: Floats = gl * gl / (hl + lam) + gr * gr / (hr + lam) - g * g / (h + lam)
+        if bounds != FREE or (directions is not None and directions.any()):
+            values = np.stack([-gl / (hl + lam), -gr / (hr + lam)])
+            left, right = kept = np.clip(values, *bounds)
+            given = -(2 * gl * left + (hl + lam) * left**2) - (2 * gr * right + (hr + lam) * right**2)
+            gain = np.where((kept == values).all(axis=0), gain, given - g * g / (h + lam))
+            if directions is not None:
+                gain = np.where(directions * (left - right) > 0, -np.inf, gain)
     allowed = (np.minimum(hl, hr) >= rules.min_child_weight) & (np.minimum(hl, hr) > 0) & (gain > rules.min_split_gain)
     return np.where(allowed, gain, -np.inf)
 
 
-def leaf_value(g_all: float, h_all: float, reg_lambda: float, learning_rate: float) -> float:
+def leaf_value(g_all: float, h_all: float, reg_lambda: float, learning_rate: float, bounds: Bounds = FREE) -> float:
     """Newton step of a leaf: Chen & Guestrin (2016), eq. 5, shrunken. ``g_all``, ``h_all``: sums in real numbers."""
-    return -learning_rate * g_all / (h_all + reg_lambda)
+    if bounds == FREE:
+        return -learning_rate * g_all / (h_all + reg_lambda)
+    return learning_rate * min(max(-g_all / (h_all + reg_lambda), bounds[0]), bounds[1])
+
+
+def bounds_below(left: float, right: float, direction: int, bounds: Bounds) -> tuple[Bounds, Bounds]:
+    """Bounds of both children of a cut: where it has a direction, neither may pass the middle of their values."""
+    if not direction:
+        return bounds, bounds
+    middle = (left + right) / 2
+    low, high = (bounds[0], min(bounds[1], middle)), (max(bounds[0], middle), bounds[1])
+    return (low, high) if direction > 0 else (high, low)
+
+
+def directions_of(candidates: Candidates, wanted: Mapping[str, int]) -> Directions:
+    """Direction of every candidate.
+
+    Args:
+        wanted: feature → 1 if predictions must rise with it, -1 if they must fall.
+
+    Raises:
+        DataError: ``monotone_constraints`` for a name that is no feature, or a category.
+    """
+    by_name = {b.name: b for b in candidates.bins}
+    wrong = [name for name in wanted if name not in by_name or by_name[name].category]
+    if wrong:
+        raise DataError(
+            "monotone_constraints",
+            f"monotone_constraints names what is no numeric feature of this party: {', '.join(wrong)}.",
+            f"monotone_constraints 中有并非本方数值特征的名称：{'、'.join(wrong)}。",
+        )
+    of_feature = [wanted.get(b.name, 0) for b in candidates.bins]
+    return np.array([of_feature[s.feature] for s in candidates.splits], dtype=np.int8)
 
 
 def best_of(candidate_gains: Sequence[Floats]) -> tuple[int, tuple[int, ...]]:

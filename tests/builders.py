@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,14 +159,26 @@ def fit_aligned(
     floor: int = 1,
     cipher: SecretCipher | None = None,
     n_valid: int = 0,
+    weight: Floats | None = None,
+    constraints: Mapping[str, int] | None = None,
 ) -> Fitted:
-    """Boosting alone over rows that already stand in one order: the bank's table first, then one per host."""
-    policy = HostPolicy(min_rows_per_bin=floor, min_rows=1, cipher=PLAIN)
-    hosts = {f"host:{k}": BoostingHost(f"host:{k}", table, policy) for k, table in enumerate(tables[1:])}
+    """Boosting alone over rows that already stand in one order: the bank's table first, then one per host.
+
+    ``constraints``: monotone ones on anybody's features; every party is given its own.
+    """
+
+    def own(table: Table) -> dict[str, int]:
+        return {name: d for name, d in (constraints or {}).items() if name in table.columns}
+
+    def policy(table: Table) -> HostPolicy:
+        return HostPolicy(min_rows_per_bin=floor, min_rows=1, cipher=PLAIN, monotone_constraints=own(table))
+
+    parameters = replace(parameters, monotone_constraints=own(tables[0])) if constraints else parameters
+    hosts = {f"host:{k}": BoostingHost(f"host:{k}", table, policy(table)) for k, table in enumerate(tables[1:])}
     boosting = JointBoosting(
         "m-1",
         BANK,
-        TrainingRows(tables[0], label, n_fit, n_valid),
+        TrainingRows(tables[0], label, n_fit, n_valid, weight),
         tuple(hosts),
         cipher or PlainSecret(),
         parameters,

@@ -70,9 +70,7 @@ class PublicCipher(ABC):
         view = np.ascontiguousarray(data).reshape(-1).data
         return self.sums((read(view[row * size : (row + 1) * size]) for row in rows.tolist()), labels, n_cells)
 
-    def sums(
-        self, ciphertexts: Iterable[Integer | None], labels: Labels, n_cells: int
-    ) -> list[Integer | None]:
+    def sums(self, ciphertexts: Iterable[Integer | None], labels: Labels, n_cells: int) -> list[Integer | None]:
         """Sums of the ciphertexts (``None``: of nothing) with the same label, each below ``n_cells``."""
         sums: list[Integer | None] = [None] * n_cells
         add = self.add

@@ -13,7 +13,8 @@ from federation.ciphers.interface import SecretCipher
 from federation.errors import PartyId
 from federation.messages import Goodbye
 from federation.script import Script
-from federation.vertical.boosting.guest import Fitted, JointBoosting, Progress, TrainingRows
+from federation.vertical.boosting.guest import Fitted, JointBoosting, Progress, TrainingRows, first_joint_tree
+from models.bundle import JointModel
 from models.losses import Floats
 from models.parameters import BoostingParameters
 from models.table import Table
@@ -41,11 +42,13 @@ class TrainingJob:
     """What the guest brings.
 
     Attributes:
-        label: 0/1 per row of ``table``, 1 = default.
+        label: per row of ``table``, what the objective learns: 1 = default, 0 = not.
         new_cipher: number of encryptions to come → a fresh key.
         arrange: indices of the common rows → their use.
         watch: told after each tree.
         opened: told once all hosts have agreed to the terms, before the first tree.
+        weight: of every row of ``table``, above 0; none: all weigh 1.
+        start: model to add trees to, of the same parties, up to ``n_estimators`` in all; its bins are kept.
     """
 
     model_id: str
@@ -58,6 +61,8 @@ class TrainingJob:
     arrange: Callable[[NDArray[np.intp]], Arrangement]
     watch: Callable[[Progress], None] = lambda _: None
     opened: Callable[[JointBoosting], None] = lambda _: None
+    weight: Floats | None = None
+    start: JointModel | None = None
 
 
 def train(job: TrainingJob) -> Script[Trained]:
@@ -70,12 +75,19 @@ def train(job: TrainingJob) -> Script[Trained]:
     boosting = JointBoosting(
         job.model_id,
         job.party,
-        TrainingRows(job.table.take(rows), job.label[rows], arrangement.n_fit, arrangement.n_valid),
+        TrainingRows(
+            job.table.take(rows),
+            job.label[rows],
+            arrangement.n_fit,
+            arrangement.n_valid,
+            None if job.weight is None else job.weight[rows],
+        ),
         job.hosts,
-        job.new_cipher(arrangement.n_fit * job.parameters.n_estimators),
+        job.new_cipher(arrangement.n_fit * (job.parameters.n_estimators - first_joint_tree(job.parameters, job.start))),
         job.parameters,
         job.watch,
         job.opened,
+        job.start,
     )
     fitted = yield from boosting.fit()
     yield {host: Goodbye(code="") for host in job.hosts}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,15 +27,18 @@ def read_table(party: Party) -> Table:
     return _table(party, _read(party))
 
 
-def read_labelled(party: Party, time_column: str | None = None) -> tuple[Table, Floats, Floats | None]:
-    """The guest's features, its labels (1 = default), and the values of ``time_column`` if one is named.
+def read_labelled(party: Party, time_column: str | None = None) -> tuple[Table, Floats, Floats | None, Floats | None]:
+    """The guest's features, its labels (1 = default), the values of ``time_column`` and the weights of the rows, where
+    such columns are named.
 
     Raises:
-        DataError: as ``read_table``, and: label absent, not 0/1, missing somewhere, or of one class.
+        DataError: as ``read_table``, and: label absent, not 0/1, missing somewhere, or of one class; a weight that is
+            not finite and above 0.
     """
     frame = _read(party)
     assert party.label is not None
-    _need_columns(party, frame, [party.label, *([time_column] if time_column else [])])
+    left_out = [name for name in (party.label, time_column, party.weight) if name]
+    _need_columns(party, frame, left_out)
     label = pd.to_numeric(frame[party.label], errors="coerce").to_numpy(dtype=np.float64)
     if not np.isin(label, (0.0, 1.0)).all():
         n_wrong = int((~np.isin(label, (0.0, 1.0))).sum())
@@ -61,8 +65,18 @@ def read_labelled(party: Party, time_column: str | None = None) -> tuple[Table, 
                 f"time column '{time_column}' has rows without a number",
                 f"时间列“{time_column}”存在非数值行",
             )
-    left_out = [party.label, *([time_column] if time_column else [])]
-    return _table(party, frame.drop(columns=left_out)), label, time
+    weight = None
+    if party.weight:
+        weight = pd.to_numeric(frame[party.weight], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        n_wrong = int((~(np.isfinite(weight) & (weight > 0))).sum())
+        if n_wrong:
+            raise _error(
+                party,
+                "bad_weight",
+                f"weight column '{party.weight}' must hold finite numbers above 0; {n_wrong} rows do not",
+                f"权重列“{party.weight}”须为大于 0 的有限数值，有 {n_wrong} 行不符",
+            )
+    return _table(party, frame.drop(columns=left_out)), label, time, weight
 
 
 def applicants_table(frame: pd.DataFrame, id_column: str, bins: Sequence[FeatureBins]) -> Table:
@@ -201,3 +215,9 @@ def _empty(party: Party) -> DataError:
 
 def _error(party: Party, code: str, english: str, chinese: str) -> DataError:
     return DataError(code, f"{party.party}: {english}.", f"{party.party}：{chinese}。")
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

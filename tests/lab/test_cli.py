@@ -49,6 +49,30 @@ def test_train_score_and_report(write_config: Write, files: Path) -> None:
     ).replace("https://matplotlib.org", "")
 
 
+def test_validate_shows_the_pack_and_puts_it_into_the_run(trained: Path) -> None:
+    run = trained.parent
+    shown = lianmo("validate", run, "--group", "sector")
+    assert shown.returncode == 0, shown.stderr
+    for heading in ("Separation 区分度", "Calibration 校准", "Stability 稳定性", "Decisions 决策", "Fairness 公平性"):
+        assert heading in shown.stdout
+    assert len(load(run / "result.json")["validation"]["groups"]) == 3
+    printed = lianmo("validate", run, "--approval-rate", "0.5", "--json")
+    assert json.loads(printed.stdout) == load(run / "result.json")["validation"]
+    assert json.loads(printed.stdout)["rules"]["approval_rate"] == 0.5
+    failed = lianmo("validate", run, "--group", "sex")
+    assert failed.returncode == 2
+    assert is_bilingual(failed.stderr)
+
+
+def test_value_is_told_and_kept_with_its_run(trained: Path, files: Path) -> None:
+    done = lianmo("value", files / "run.toml", "--amount", "500", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert set(told["shapley"]) == {"host:tax", "host:court"}
+    assert told["money"]["amount"] == 500
+    assert load(trained.parent / "value.json") == told
+
+
 def test_errors_have_two_languages_and_an_exit_code(write_config: Write, files: Path) -> None:
     config = write_config(tax="none.csv")
     for arguments, code in (

@@ -36,6 +36,10 @@ def test_plaintext_has_to_be_allowed_by_name(write_config: Write) -> None:
         ('label = "bad"', "", "guest.label"),
         ("max_bin = 8", 'objective = "poisson"', "0/1 outcome"),
         ("max_bin = 8", 'objective = "gamma"', "must be one of"),
+        ('label = "bad"', 'label = "bad"\nmonotone_constraints = { x = 1 }', "belong into [boosting]"),
+        ('party = "host:court"', 'party = "host:court"\nmonotone_constraints = { x = 2 }', "monotone_constraints.x"),
+        ("max_bin = 8", "monotone_constraints = { x = 7 }", "-1, 0 or 1"),
+        ("max_bin = 8", "num_leaves = 1", "num_leaves"),
         ('party = "host:court"', 'weight = "w"\nparty = "host:court"', "no weight"),
         ('party = "host:court"', 'party = "host:tax"', "must differ"),
         ("[guest]", "[guests]", "guest is missing"),
@@ -49,6 +53,17 @@ def test_what_is_wrong_is_named_in_both_languages(write_config: Write, old: str,
         load_config(path)
     assert said in raised.value.english
     assert any("\u4e00" <= character <= "\u9fff" for character in raised.value.chinese)
+
+
+def test_each_party_states_its_own_constraints(write_config: Write) -> None:
+    path = write_config()
+    text = path.read_text(encoding="utf-8")
+    text = text.replace("max_bin = 8", "max_bin = 8\nmonotone_constraints = { income = -1 }")
+    text = text.replace('party = "host:court"', 'party = "host:court"\nmonotone_constraints = { arrears = 1 }')
+    path.write_text(text, encoding="utf-8")
+    config = load_config(path)
+    assert config.parameters.monotone_constraints == {"income": -1}
+    assert [dict(host.policy.monotone_constraints) for host in config.hosts] == [{}, {"arrears": 1}]
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

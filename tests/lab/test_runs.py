@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
@@ -32,6 +33,21 @@ def test_memory_and_relay_give_the_same_model(write_config: Write, files: Path) 
     assert trees(files / "runs" / "small") == first
     for part in ("auc", "ks", "gain", "rows"):
         assert over_relay[part] == in_memory[part]
+
+
+def test_weights_leaves_and_constraints_reach_the_model(write_config: Write, files: Path) -> None:
+    bank = pd.read_csv(files / "bank.csv", dtype={"id": str})
+    bank.assign(w=np.where(bank["bad"] == 1, 3.0, 1.0)).to_csv(files / "bank.csv", index=False)
+    path = write_config(boosting="num_leaves = 4\nfirst_trees_guest_only = 1\nmonotone_constraints = { amount = 1 }")
+    text = path.read_text(encoding="utf-8").replace('label = "bad"', 'label = "bad"\nweight = "w"')
+    path.write_text(text.replace('party = "host:tax"', 'party = "host:tax"\nmonotone_constraints = { late = 1 }'))
+    result = run(path)
+    model = JointModel.from_json(load(files / "runs" / "small" / "nodes" / "bank" / "model.json"))
+    rate = result["bad_rate"]["fit"]
+    assert model.base_margin == pytest.approx(np.log(3 * rate / (1 - rate)))
+    assert "w" not in {b.name for b in model.own.bins}
+    assert max(sum(not n.owner for n in tree) for tree in model.trees) <= 4
+    assert {n.owner for n in model.trees[0]} == {"bank", ""}
 
 
 @pytest.mark.slow

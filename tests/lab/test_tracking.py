@@ -32,6 +32,10 @@ def test_a_run_is_recorded_registered_and_scores_through_mlflow(write_config: Wr
     store = MlflowClient(uri)
     parent = store.get_run(result["mlflow"]["run_id"])
     assert parent.data.metrics["auc_joint"] == result["auc"]["joint"]["value"]
+    assert parent.data.metrics["stability_index"] == result["validation"]["stability"]["index"]
+    assert parent.data.metrics["gini"] == pytest.approx(2 * parent.data.metrics["auc_joint"] - 1)
+    assert parent.data.metrics["approval_gain"] == result["validation"]["comparison"]["approval"]["gain"]["value"]
+    assert {a.path for a in store.list_artifacts(parent.info.run_id)} >= {"curves.png", "report.html"}
     assert parent.data.tags["data_digest"] == result["data_digest"]
     children = store.search_runs([parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
     assert {run.data.tags["party"] for run in children} == {"bank", "host:tax", "host:court"}

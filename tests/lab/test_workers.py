@@ -42,10 +42,17 @@ def places(n_pieces: int = 4) -> set[int]:
     return {pid for pid, _ in found}
 
 
+ANEW = {"model_id", "salt", "host_digests", "host_features", "data_digest"}
+
+
 def bare(data: Any) -> Any:
     """Without what is drawn anew for every model: its id, the salts, and hence the digests."""
     if isinstance(data, dict):
-        return {k: bare(v) for k, v in data.items() if k not in ("model_id", "salt", "host_digests", "data_digest")}
+        return {
+            k: bare(v)
+            for k, v in data.items()
+            if k not in ("model_id", "salt", "host_digests", "host_features", "data_digest")
+        }
     return [bare(v) for v in data] if isinstance(data, list | tuple) else data
 
 

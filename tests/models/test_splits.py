@@ -8,7 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.binning import FeatureBins
-from models.splits import Candidates, Split, SplitRules, best_of, default_side, gains, goes_left, leaf_value
+from models.errors import DataError
+from models.splits import (
+    FREE,
+    Candidates,
+    Split,
+    SplitRules,
+    best_of,
+    bounds_below,
+    default_side,
+    directions_of,
+    gains,
+    goes_left,
+    leaf_value,
+)
 from tests.strategies import features
 
 SCALE = 2.0**32
@@ -117,3 +130,56 @@ def test_best_takes_the_earlier_party_and_all_its_ties() -> None:
     assert best_of([np.array([1.0]), np.array([2.0, 0.0])]) == (1, (0,))
     assert best_of([none, np.array([])]) == (-1, ())
     assert best_of([]) == (-1, ())
+
+
+sums_of_sides = st.lists(st.tuples(st.integers(-(2**36), 2**36), st.integers(2**30, 2**38)), min_size=2, max_size=8)
+
+
+@given(sums_of_sides, st.floats(0, 10), st.floats(-2, 0), st.floats(0, 2))
+def test_bounds_hold_values_back_and_cost_gain(
+    sums: list[tuple[int, int]], lam: float, low: float, high: float
+) -> None:
+    """Gain is what the loss falls by when each side takes the value it may take, in place of the node's own."""
+    g, h = np.array(sums, dtype=np.int64).T
+    total_g, total_h = int(g.sum()), int(h.sum())
+    rules = SplitRules(lam, min_split_gain=-np.inf, min_child_weight=0.0)
+    free = gains(g, h, total_g, total_h, UNITS, rules)
+    bounded = gains(g, h, total_g, total_h, UNITS, rules, bounds=(low, high))
+
+    def falls(a: float, b: float, value: float) -> float:
+        return -(2 * a * value + (b + lam) * value**2)
+
+    for k, (gl, hl) in enumerate(zip(g / SCALE, h / SCALE, strict=True)):
+        gr, hr = total_g / SCALE - gl, total_h / SCALE - hl
+        left, right = (min(max(-a / (b + lam), low), high) for a, b in ((gl, hl), (gr, hr)))
+        whole = (total_g / SCALE) ** 2 / (total_h / SCALE + lam)
+        expected = falls(gl, hl, left) + falls(gr, hr, right) - whole
+        assert bounded[k] == pytest.approx(expected, rel=1e-9, abs=1e-6)
+        assert bounded[k] <= free[k] + 1e-6
+    assert gains(g, h, total_g, total_h, UNITS, rules, bounds=FREE).tobytes() == free.tobytes()
+
+
+@given(sums_of_sides)
+def test_of_a_cut_and_its_mirror_a_direction_allows_one(sums: list[tuple[int, int]]) -> None:
+    g, h = np.array(sums, dtype=np.int64).T
+    total_g, total_h = int(g.sum()), int(h.sum())
+    rules = SplitRules(1.0, min_split_gain=-np.inf, min_child_weight=0.0)
+    up, down = (gains(g, h, total_g, total_h, UNITS, rules, np.full(len(g), d, dtype=np.int8)) for d in (1, -1))
+    left, right = -g / (h + SCALE), -(total_g - g) / (total_h - h + SCALE)
+    assert np.isfinite(up).tolist() == (left <= right).tolist()
+    assert np.isfinite(down).tolist() == (left >= right).tolist()
+
+
+def test_children_may_not_pass_the_middle() -> None:
+    assert bounds_below(-1.0, 3.0, 1, FREE) == ((-np.inf, 1.0), (1.0, np.inf))
+    assert bounds_below(3.0, -1.0, -1, (-2.0, 4.0)) == ((1.0, 4.0), (-2.0, 1.0))
+    assert bounds_below(3.0, -1.0, 0, (-2.0, 4.0)) == ((-2.0, 4.0),) * 2
+    assert leaf_value(-8.0, 1.0, 1.0, 0.1, (-2.0, 3.0)) == pytest.approx(0.3)
+
+
+def test_directions_belong_to_numeric_features() -> None:
+    bins = (FeatureBins("x", category=False, edges=(0.0, 1.0)), FeatureBins("c", category=True, levels=("a", "b")))
+    assert directions_of(Candidates(bins), {"x": -1}).tolist() == [-1, -1, 0, 0]
+    for wrong in ("c", "y"):
+        with pytest.raises(DataError, match=wrong):
+            directions_of(Candidates(bins), {wrong: 1})

@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 
+import federation.vertical.binning.messages as binning
 import federation.vertical.boosting.messages as boosting
+import federation.vertical.logistic.messages as logistic
+import federation.vertical.scorecard.messages as scorecard
 import federation.vertical.scoring.messages as scoring
 from federation.alignment.messages import (
     BlindedIds,
@@ -53,20 +56,53 @@ MESSAGES: tuple[Message, ...] = (
         max_depth=5,
         feature_fraction=0.5,
         random_state=7,
+        num_leaves=31,
+        first_tree=2,
+        continues="ef" * 32,
     ),
-    boosting.Ready(n_features=2, n_bins=9, n_candidates=7, n_additions=40),
+    boosting.Ready(n_features=2, n_bins=9, n_candidates=7, n_additions=40, left=b"\xa0"),
     boosting.Gradients(tree=1, start=4096, rows=b"\xa0", ciphertexts=b"\xff" * 4),
     boosting.Stored(n_rows=4100),
     boosting.Grow(tree=1, cuts=((0, 1, 2),), left=b"\xa0", pairs=((1, 2),)),
-    boosting.Sums(flags=b"\xf0", ciphertexts=b"\x00\x01"),
+    boosting.Sums(flags=b"\xf0", ciphertexts=b"\x00\x01", directions=b"\xc0"),
     boosting.Choose(tree=1, choices=((1, (0, 3)), (2, (5,)))),
     boosting.Chosen(handles=(0, 1), left=b"\x80"),
     boosting.Seal(n_handles=2),
-    boosting.Sealed(digest="ab" * 32),
+    boosting.Sealed(digest="ab" * 32, features=(1, 0, 1)),
+    binning.Open(cipher="paillier", key=b"\x01\x02", slot=15, per_ciphertext=136, n_rows=9, n_fit=7),
+    binning.Ready(n_features=2, n_prebins=5),
+    binning.Labels(start=4096, ciphertexts=b"\xff" * 4),
+    binning.Stored(n_rows=4100),
+    binning.SumsWanted(),
+    binning.PrebinSums(
+        n_regular=(2, 1),
+        ordered=(True, False),
+        trends=("", "peak"),
+        counts=((3, 3, 1), (7, 0)),
+        ciphertexts=b"\x00\x01",
+    ),
+    binning.FinalBins(bin_of=((0, 1, 1), (0, 0)), woe=((0.5, -0.25), (0.0,)), unseen_woe=0.0),
+    binning.Kept(n_features=2),
+    scorecard.Selected(numbers=(1, 4)),
+    scorecard.Accepted(n_features=2),
     scoring.BlindedApplicants(points=bytes(32)),
     scoring.EvaluatedApplicants(points=bytes(32)),
     scoring.RoutesWanted(model_id="m", digest="cd" * 32, tokens=bytes(16)),
     scoring.Routes(known=b"\x80", left=b"\x40"),
+    logistic.Open(
+        model_id="模型-1", cipher="paillier", key=b"\x01\x02", n_rows=9, n_fit=7, n_values=14, max_margins=12
+    ),
+    logistic.Ready(n_features=2, mask_key=bytes(range(32))),
+    logistic.Introduce(mask_keys=(bytes(range(32)), bytes(32))),
+    logistic.Introduced(),
+    logistic.Derivatives(round=1, start=4096, ciphertexts=b"\xff" * 4),
+    logistic.Stored(n_rows=4100),
+    logistic.Collect(round=1, ciphertexts=b"\x00\x01"),
+    logistic.Blocks(ciphertexts=b"\x00\x01"),
+    logistic.Weigh(round=2, coefficients=(-0.5, 0.0)),
+    logistic.Margins(values=bytes(range(8))),
+    logistic.Seal(coefficients=(-0.5, 0.0), points_to_double=20.0, rounding=True),
+    logistic.Sealed(digest="ab" * 32, values=bytes(range(8))),
 )
 
 

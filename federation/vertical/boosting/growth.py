@@ -1,13 +1,15 @@
-"""Joint boosting, guest side: how one tree grows, level by level.
+"""Joint boosting, guest side: how one tree grows, level by level or best leaf first.
 
 SecureBoost (Cheng et al. 2021) alg. 2: hosts send encrypted sums, the guest finds the best cut of every node over all
-parties, the owner of the cut parts the rows.
+parties, the owner of the cut parts the rows. Best first (Shi 2007, "Best-first decision tree learning", §2.3;
+LightGBM's ``num_leaves``) does not need an exchange per cut: a node is cut at once if it will be cut whatever the
+others turn out to gain.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -24,7 +26,7 @@ from federation.vertical.boosting.offers import HostOffers, NodeTotals, Offer, O
 from models.derivatives import Derivatives
 from models.parameters import BoostingParameters
 from models.sampling import draw_columns
-from models.splits import Mask, best_of, gains, leaf_value
+from models.splits import FREE, Bounds, Mask, best_of, bounds_below, gains, leaf_value
 from models.trees import Node, Tree
 
 Pairs = tuple[tuple[int, int], ...]
@@ -38,7 +40,6 @@ class Terms(Protocol):
     """
 
     party: PartyId
-    hosts: Sequence[PartyId]
     cipher: SecretCipher
     packing: PairPacking
     parameters: BoostingParameters
@@ -49,29 +50,35 @@ class Terms(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """The best cut of a node: its owner, the owner's candidates that tie for it, and what each sums to on the left."""
+    """The best cut of a node: its owner, the owner's candidates that tie for it, what each sums to on the left, and
+    which way its sides must lie."""
 
     owner: PartyId
     tied: tuple[int, ...]
     gain: float
     sums: frozenset[tuple[int, int]]
+    direction: int
 
 
 @dataclass(slots=True)
 class TreeGrowth:
-    """Tree number ``t`` of a run, from the derivatives that hosts were told."""
+    """Tree number ``t`` of a run, from the derivatives that ``hosts``, those that take part in it, were told."""
 
     t: int
     told: Derivatives
     run: Terms
+    hosts: Sequence[PartyId]
     tree: Tree = field(init=False)
     at: NDArray[np.intp] = field(init=False)
+    depth: list[int] = field(init=False)
+    bounds: list[Bounds] = field(init=False)
     counted: Mask = field(init=False)
     offered: Mask = field(init=False)
 
     def __post_init__(self) -> None:
         n_rows = self.run.own.codes.shape[1]
         self.tree = [Node(n_rows=len(self.told.rows))]
+        self.depth, self.bounds = [0], [FREE]
         self.at = np.zeros(n_rows, dtype=np.intp)
         self.counted = np.zeros(n_rows, dtype=bool)
         self.counted[self.told.rows] = True
@@ -82,28 +89,65 @@ class TreeGrowth:
     def grow(self) -> Script[tuple[Tree, NDArray[np.intp]]]:
         """The tree, leaves not yet weighed, and the leaf each row of the run ends in."""
         run = self.run
-        readers = {host: HostOffers(host, run.terms[host].n_candidates, run.packing, run.cipher) for host in run.hosts}
+        readers = {host: HostOffers(host, run.terms[host].n_candidates, run.packing, run.cipher) for host in self.hosts}
         pairs: Pairs = ((0, -1),)
-        for _ in range(run.parameters.max_depth):
-            replies = yield dict.fromkeys(run.hosts, self._request(pairs))
-            nodes = [node for pair in pairs for node in pair if node >= 0]
-            rows = {node: np.flatnonzero(self.counted & (self.at == node)) for node in nodes}
-            totals = {node: NodeTotals.of(self.told.g[r], self.told.h[r]) for node, r in rows.items()}
-            parents = {child: k for k, n in enumerate(self.tree) if n.owner for child in (n.left, n.right)}
-            offers: dict[PartyId, dict[int, Offer]] = {
-                run.party: {node: self._own_offer(r) for node, r in rows.items()},
-                **{
-                    host: reader.read(expect(replies, host, Sums), pairs, parents, totals)
-                    for host, reader in readers.items()
-                },
-            }
-            best = {node: self._best(totals[node], {party: offers[party][node] for party in offers}) for node in nodes}
-            chosen = {node: choice for node, choice in best.items() if choice}
-            yield from self._cut(chosen)
-            pairs = self._next_pairs(list(chosen))
-            if not pairs:
+        waiting: dict[int, _Choice] = {}
+        while True:
+            if pairs:
+                waiting |= yield from self._look(pairs, readers)
+            due = self._due(waiting)
+            if not due:
+                return self.tree, self.at
+            yield from self._cut({node: waiting.pop(node) for node in due})
+            pairs = self._next_pairs(due)
+
+    def _look(self, pairs: Pairs, readers: Mapping[PartyId, HostOffers]) -> Script[dict[int, _Choice]]:
+        """The best cut of each of these nodes, if there is any."""
+        run = self.run
+        replies = yield dict.fromkeys(self.hosts, self._request(pairs))
+        nodes = [node for pair in pairs for node in pair if node >= 0]
+        rows = {node: np.flatnonzero(self.counted & (self.at == node)) for node in nodes}
+        totals = {node: NodeTotals.of(self.told.g[r], self.told.h[r]) for node, r in rows.items()}
+        parents = {child: k for k, n in enumerate(self.tree) if n.owner for child in (n.left, n.right)}
+        offers: dict[PartyId, dict[int, Offer]] = {
+            run.party: {node: self._own_offer(r) for node, r in rows.items()},
+            **{
+                host: reader.read(expect(replies, host, Sums), pairs, parents, totals)
+                for host, reader in readers.items()
+            },
+        }
+        best = {
+            node: self._best(node, totals[node], {party: offers[party][node] for party in offers}) for node in nodes
+        }
+        return {node: choice for node, choice in best.items() if choice}
+
+    def _due(self, waiting: Mapping[int, _Choice]) -> list[int]:
+        """Nodes to cut now: all, or those that best first will cut before the leaves run out, best first.
+
+        Before a node come nodes that gain more, and what they may be cut into: it is due if there is room for all.
+        """
+        if not self.run.parameters.num_leaves:
+            return list(waiting)
+        due: list[int] = []
+        before = 0
+        for node in sorted(waiting, key=lambda k: (-waiting[k].gain, k)):
+            if before >= self._cuts_left:
                 break
-        return self.tree, self.at
+            due.append(node)
+            before += self._most_cuts(node)
+        return due
+
+    @property
+    def _cuts_left(self) -> int:
+        """Only where ``num_leaves`` is set."""
+        return self.run.parameters.num_leaves - (len(self.tree) + 1) // 2
+
+    def _most_cuts(self, node: int) -> int:
+        """Of this node and everything below it."""
+        p = self.run.parameters
+        by_depth = 1 << (p.max_depth - self.depth[node])
+        by_rows = self.tree[node].n_rows // max(1, p.min_child_samples)
+        return max(1, min(by_depth, by_rows) - 1)
 
     def _request(self, pairs: Pairs) -> Grow:
         """Only cuts whose children need sums are told: a host does not learn the row sets of other leaves."""
@@ -115,20 +159,28 @@ class TreeGrowth:
 
     def _own_offer(self, rows: NDArray[np.intp]) -> Offer:
         offer = self.run.own.offer(rows, self.told.g, self.told.h)
-        return Offer(offer.g_left, offer.h_left, offer.usable & self.offered)
+        return replace(offer, usable=offer.usable & self.offered)
 
-    def _best(self, totals: NodeTotals, offers: Mapping[PartyId, Offer]) -> _Choice | None:
+    def _best(self, node: int, totals: NodeTotals, offers: Mapping[PartyId, Offer]) -> _Choice | None:
         units, rules = (self.told.g_unit, self.told.h_unit), self.run.parameters.rules
         gain = [
-            np.where(o.usable, gains(o.g_left, o.h_left, totals.g, totals.h, units, rules), -np.inf)
+            np.where(
+                o.usable,
+                gains(o.g_left, o.h_left, totals.g, totals.h, units, rules, o.directions, self.bounds[node]),
+                -np.inf,
+            )
             for o in offers.values()
         ]
         party, tied = best_of(gain)
         if party < 0:
             return None
         owner = list(offers)[party]
-        sums = frozenset((int(offers[owner].g_left[j]), int(offers[owner].h_left[j])) for j in tied)
-        return _Choice(owner, tied, float(gain[party][tied[0]]), sums)
+        best = offers[owner]
+        # The guest must know the direction of the cut that its owner will settle on.
+        direction = max((int(best.directions[j]) for j in tied), key=lambda d: (abs(d), d))
+        tied = tuple(j for j in tied if best.directions[j] == direction)
+        sums = frozenset((int(best.g_left[j]), int(best.h_left[j])) for j in tied)
+        return _Choice(owner, tied, float(gain[party][tied[0]]), sums, direction)
 
     def _cut(self, chosen: Mapping[int, _Choice]) -> Script[None]:
         """Make the chosen cuts at their owners and part the rows."""
@@ -157,8 +209,20 @@ class TreeGrowth:
             k = len(self.tree)
             n_left, n_all = (int((rows & self.counted).sum()) for rows in (left, here))
             self.tree += [Node(n_rows=n_left), Node(n_rows=n_all - n_left)]
+            self.depth += [self.depth[node] + 1] * 2
+            self.bounds += self._bounds_below(node, choice.direction, left, here & ~left)
             self.tree[node] = Node(choice.owner, handles[node], left=k, right=k + 1, gain=choice.gain, n_rows=n_all)
             self.at[here] = np.where(left[here], k, k + 1)
+
+    def _bounds_below(self, node: int, direction: int, left: Mask, right: Mask) -> tuple[Bounds, Bounds]:
+        bounds, p = self.bounds[node], self.run.parameters
+        if not direction:
+            return bounds, bounds
+        left_value, right_value = (
+            leaf_value(*self.told.sums(np.flatnonzero(side & self.counted)), p.reg_lambda, 1.0, bounds)
+            for side in (left, right)
+        )
+        return bounds_below(left_value, right_value, direction, bounds)
 
     def _check_rows(self, choice: _Choice, left: Mask) -> None:
         """A host must part the rows it summed."""
@@ -181,22 +245,30 @@ class TreeGrowth:
 
     def _next_pairs(self, cut: Sequence[int]) -> Pairs:
         """Siblings of which at least one may be cut again, the smaller first: only that one is summed."""
-        least = 2 * max(1, self.run.parameters.min_child_samples)
-        pairs = []
+        p = self.run.parameters
+        least = 2 * max(1, p.min_child_samples)
+        pairs: list[tuple[int, int]] = []
+        if p.num_leaves and not self._cuts_left:
+            return ()
         for node in cut:
+            if self.depth[node] + 1 == p.max_depth:
+                continue
             children = sorted((self.tree[node].left, self.tree[node].right), key=lambda k: self.tree[k].n_rows)
             if self.tree[children[1]].n_rows >= least:
                 pairs.append((children[0], children[1]))
         return tuple(pairs)
 
 
-def weigh(tree: Tree, leaf: NDArray[np.intp], exact: Derivatives, p: BoostingParameters) -> None:
+def weigh(
+    tree: Tree, leaf: NDArray[np.intp], exact: Derivatives, p: BoostingParameters, bounds: Sequence[Bounds]
+) -> None:
     """Leaf weights (Chen & Guestrin 2016, eq. 5), known to the guest alone.
 
     Args:
         leaf: node each row to fit ends in.
+        bounds: of every node.
     """
     for k, node in enumerate(tree):
         if not node.owner:
             g, h = exact.sums(np.flatnonzero(leaf == k))
-            node.value = leaf_value(g, h, p.reg_lambda, p.learning_rate)
+            node.value = leaf_value(g, h, p.reg_lambda, p.learning_rate, bounds[k])

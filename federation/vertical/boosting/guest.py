@@ -8,7 +8,7 @@ guest finds splits by alg. 2). What each party learns: docs/protocols/boosting.m
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -18,19 +18,20 @@ from federation.ciphers.packing import PairPacking
 from federation.errors import PartyId, RemoteProtocolError
 from federation.expect import expect
 from federation.script import Script
-from federation.vertical.bits import pack_bits
+from federation.vertical.bits import pack_bits, unpack_bits
 from federation.vertical.boosting.growth import TreeGrowth, weigh
 from federation.vertical.boosting.messages import Gradients, Open, Ready, Seal, Sealed, Stored
 from federation.vertical.boosting.offers import OwnFeatures
 from models.binning import encode, fit_bins
 from models.bundle import Half, JointModel
-from models.derivatives import Derivatives
-from models.errors import DataError
-from models.losses import Floats, base_margin, log_loss, logistic_derivatives
+from models.derivatives import Derivatives, Rows
+from models.errors import ModelError
+from models.losses import Floats, check_weight
 from models.parameters import BoostingParameters
 from models.sampling import bag, goss
+from models.splits import Mask
 from models.table import Table
-from models.trees import Tree
+from models.trees import Tree, leaves_of
 
 #: Rows of gradients per message: at 2,048 bits 8 MiB.
 BATCH: Final = 16384
@@ -44,15 +45,22 @@ class TrainingRows:
 
     Attributes:
         table: the guest's features, all rows of the run.
-        label: 0/1 per row, 1 = default; only the first ``n_fit + n_valid`` are looked at.
+        label: what the objective learns, such as 1 = default, 0 = not; only the first ``n_fit + n_valid`` are looked
+            at.
         n_fit: rows that carry gradients.
         n_valid: rows after them whose loss decides early stopping; 0 if unused.
+        weight: of every row, above 0, or none: all weigh 1; only the first ``n_fit + n_valid`` are looked at.
     """
 
     table: Table
     label: Floats
     n_fit: int
     n_valid: int = 0
+    weight: Floats | None = None
+
+    def seen(self, rows: slice) -> tuple[Floats, Floats | None]:
+        """Label and weight of some rows."""
+        return self.label[rows], None if self.weight is None else self.weight[rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +83,11 @@ class Progress:
 
 @dataclass(slots=True)
 class JointBoosting:
-    """Fits one model with ``hosts`` (none: an ordinary local run, the pooled twin of tests)."""
+    """Fits one model with ``hosts`` (none: an ordinary local run, the pooled twin of tests).
+
+    With a model to ``start`` from, its trees are walked instead of grown, and everything else goes as if they had been
+    grown now: 5 trees and then 10 from there are the 10 trees of one run, bit for bit.
+    """
 
     model_id: str
     party: PartyId
@@ -85,43 +97,47 @@ class JointBoosting:
     parameters: BoostingParameters
     watch: Callable[[Progress], None] = lambda _: None
     opened: Callable[[JointBoosting], None] = lambda _: None
+    start: JointModel | None = None
     packing: PairPacking = field(init=False)
     own: OwnFeatures = field(init=False)
     terms: dict[PartyId, Ready] = field(init=False, default_factory=dict)
     n_handles: dict[PartyId, int] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        if len(np.unique(self.rows.label[: self.rows.n_fit])) < 2:
-            raise DataError(
-                "one_class",
-                "The rows to fit have only one class: a model needs defaults and non-defaults.",
-                "用于拟合的行只有一个类别，建模需要同时有违约与未违约样本。",
-            )
+        label, weight = self.rows.seen(slice(self.rows.n_fit + self.rows.n_valid))
+        self.parameters.loss.check(label, self.rows.n_fit)
+        if weight is not None:
+            check_weight(weight)
+        p = self.parameters
+        if self.start:
+            _check_start(self.start, self.party, self.hosts, p)
+            self.n_handles = {host: self.start.n_splits(host) for host in self.hosts}
         room = self.cipher.public.plaintext_bits
         self.packing = PairPacking.for_rows(self.rows.n_fit, self.parameters.derivative_bits, room)
-        fit_rows = self.rows.table.take(np.arange(self.rows.n_fit))
-        bins = fit_bins(fit_rows, self.parameters.max_bin)
-        self.own = OwnFeatures(bins, encode(self.rows.table, bins), self.rows.n_fit, self.parameters.min_child_samples)
+        if self.start:
+            bins, codes = self.start.own.bins, self.start.own.codes(self.rows.table, self.rows.n_fit)
+        else:
+            bins = fit_bins(self.rows.table.take(np.arange(self.rows.n_fit)), p.max_bin)
+            codes = encode(self.rows.table, bins)
+        splits = list(self.start.own.splits) if self.start else []
+        self.own = OwnFeatures(bins, codes, self.rows.n_fit, p.min_child_samples, p.monotone_constraints, splits)
 
     def fit(self) -> Script[Fitted]:
         """The whole training. Raises ``RemoteProtocolError`` naming a host whose answers do not fit."""
         p, rows = self.parameters, self.rows
-        yield from self._open()
+        routes = yield from self._open()
         self.opened(self)
-        label = rows.label[: rows.n_fit]
-        base = base_margin(label)
+        base = self.start.base_margin if self.start else p.loss.base_margin(*rows.seen(slice(rows.n_fit)))
         margin = np.full(len(rows.table), base)
+        earlier = self.start.trees if self.start else ()
         trees: list[Tree] = []
         losses: list[float] = []
         best, best_margin = 0, margin
         for t in range(p.n_estimators):
-            g, h = logistic_derivatives(label, margin[: rows.n_fit])
-            told, exact = derive(g, h, t, p)
-            yield from self._send_gradients(t, told)
-            self.cipher.prepare(len(told.rows) if self.hosts and t + 1 < p.n_estimators else 0)
-            growth = TreeGrowth(t, told, self)
-            tree, leaf = yield from growth.grow()
-            weigh(tree, leaf[: rows.n_fit], exact, p)
+            if t < len(earlier):
+                tree, leaf = earlier[t], leaves_of(earlier[t], routes, len(rows.table))
+            else:
+                tree, leaf = yield from self._grow(t, margin[: rows.n_fit])
             trees.append(tree)
             margin = margin + np.array([node.value for node in tree])[leaf]
             losses += self._valid_loss(margin)
@@ -136,11 +152,27 @@ class JointBoosting:
         model = yield from self._seal(trees, base)
         return Fitted(model, margin, tuple(losses))
 
+    def _grow(self, t: int, margin: Floats) -> Script[tuple[Tree, Rows]]:
+        """Tree ``t`` and the leaf of every row of the run. ``margin``: of the rows to fit."""
+        p = self.parameters
+        label, weight = self.rows.seen(slice(self.rows.n_fit))
+        told, exact = derive(*p.loss.derivatives(label, margin, weight), t, p, p.loss.limit(weight))
+        hosts = self.hosts if t >= p.first_trees_guest_only else ()
+        yield from self._send_gradients(t, told, hosts)
+        more = self.hosts and p.first_trees_guest_only <= t + 1 < p.n_estimators
+        self.cipher.prepare(len(told.rows) if more else 0)
+        growth = TreeGrowth(t, told, self, hosts)
+        tree, leaf = yield from growth.grow()
+        weigh(tree, leaf[: self.rows.n_fit], exact, p, growth.bounds)
+        return tree, leaf
+
     def _valid_loss(self, margin: Floats) -> list[float]:
         watching = slice(self.rows.n_fit, self.rows.n_fit + self.rows.n_valid)
-        return [log_loss(self.rows.label[watching], margin[watching])] if self.rows.n_valid else []
+        label, weight = self.rows.seen(watching)
+        return [self.parameters.loss.loss(label, margin[watching], weight)] if self.rows.n_valid else []
 
-    def _open(self) -> Script[None]:
+    def _open(self) -> Script[dict[PartyId, Mask]]:
+        """Agree on the terms; returns which rows go left at the cuts of the model to start from."""
         public = self.cipher.public
         request = Open(
             model_id=self.model_id,
@@ -157,24 +189,35 @@ class JointBoosting:
             min_child_samples=self.parameters.min_child_samples,
             feature_fraction=self.parameters.feature_fraction,
             random_state=self.parameters.random_state,
+            num_leaves=self.parameters.num_leaves,
+            first_tree=first_joint_tree(self.parameters, self.start),
         )
-        replies = yield dict.fromkeys(self.hosts, request)
+        digests = self.start.host_digests if self.start else {}
+        replies = yield {host: replace(request, continues=digests.get(host, "")) for host in self.hosts}
         self.terms = {host: expect(replies, host, Ready) for host in self.hosts}
+        routes = {self.party: self.start.own.routes(self.rows.table)} if self.start else {}
         for host, terms in self.terms.items():
             if not 0 <= terms.n_candidates <= MAX_CANDIDATES:
                 raise RemoteProtocolError(host, "bad_value", "offers too many cuts.", "提供的切分过多。")
+            try:
+                routes[host] = unpack_bits(terms.left, self.n_handles.get(host, 0), len(self.rows.table))
+            except ValueError:
+                raise RemoteProtocolError(
+                    host, "bad_value", "answered for other rows or cuts.", "返回的行或切分不符。"
+                ) from None
+        return routes
 
-    def _send_gradients(self, t: int, told: Derivatives) -> Script[None]:
+    def _send_gradients(self, t: int, told: Derivatives, hosts: Sequence[PartyId]) -> Script[None]:
         """SecureBoost §4.2: (g, h) of every row that takes part, encrypted, batch by batch."""
-        if not self.hosts:
+        if not hosts:
             return
         g, h = told.g[told.rows], told.h[told.rows]
         for start in range(0, len(g), BATCH):
             numbers = self.packing.join(g[start : start + BATCH].tolist(), h[start : start + BATCH].tolist())
             rows = b"" if start or len(g) == len(told.g) else pack_bits(np.isin(np.arange(len(told.g)), told.rows))
             batch = Gradients(tree=t, start=start, rows=rows, ciphertexts=self.cipher.encrypt(numbers))
-            replies = yield dict.fromkeys(self.hosts, batch)
-            for host in self.hosts:
+            replies = yield dict.fromkeys(hosts, batch)
+            for host in hosts:
                 if expect(replies, host, Stored).n_rows != start + len(numbers):
                     raise RemoteProtocolError(host, "bad_value", "lost gradients.", "遗失了梯度。")
 
@@ -183,16 +226,46 @@ class JointBoosting:
             party: sum(node.owner == party for tree in trees for node in tree) for party in (self.party, *self.hosts)
         }
         replies = yield {host: Seal(n_handles=used[host]) for host in self.hosts}
-        digests = {host: expect(replies, host, Sealed).digest for host in self.hosts}
+        sealed = {host: expect(replies, host, Sealed) for host in self.hosts}
+        for host, reply in sealed.items():
+            if len(reply.features) != used[host] or min(reply.features, default=0) < 0:
+                raise RemoteProtocolError(host, "bad_value", "numbered other cuts.", "编号的切分不符。")
         own = Half(self.model_id, self.party, self.own.bins, tuple(self.own.splits[: used[self.party]]))
-        return JointModel(own, tuple(trees), base, digests)
+        return JointModel(
+            own,
+            tuple(trees),
+            base,
+            {host: reply.digest for host, reply in sealed.items()},
+            objective=self.parameters.objective,
+            host_features={host: reply.features for host, reply in sealed.items() if reply.features},
+        )
 
 
-def derive(g: Floats, h: Floats, t: int, p: BoostingParameters) -> tuple[Derivatives, Derivatives]:
+def first_joint_tree(p: BoostingParameters, start: JointModel | None) -> int:
+    """Number of the first tree that hosts take part in."""
+    return max(p.first_trees_guest_only, len(start.trees) if start else 0)
+
+
+def _check_start(start: JointModel, party: PartyId, hosts: Sequence[PartyId], p: BoostingParameters) -> None:
+    same = (start.own.party, set(start.host_digests), start.objective) == (party, set(hosts), p.objective)
+    if not same or len(start.trees) >= p.n_estimators:
+        raise ModelError(
+            "warm_start",
+            f"Trees cannot be added to this model: it must be of the same parties and objective, and n_estimators "
+            f"({p.n_estimators}) above the {len(start.trees)} trees it has.",
+            f"无法在该模型上续训：参与方与目标须相同，且 n_estimators（{p.n_estimators}）须大于其已有的"
+            f" {len(start.trees)} 棵树。",
+        )
+
+
+def derive(
+    g: Floats, h: Floats, t: int, p: BoostingParameters, limit: float | None = 1.0
+) -> tuple[Derivatives, Derivatives]:
     """What cuts of tree ``t`` are found with, and what its leaves are weighed with; the same unless quantised.
 
     Args:
-        g, h: derivatives of the rows to fit, magnitude at most 1.
+        g, h: derivatives of the rows to fit.
+        limit: bound on their magnitude; ``None``: what they reach.
     """
     rng = np.random.default_rng([p.random_state, t])
     rows, weight = np.arange(len(g)), np.ones(1)
@@ -201,6 +274,6 @@ def derive(g: Floats, h: Floats, t: int, p: BoostingParameters) -> tuple[Derivat
     elif p.bagging_fraction < 1.0:
         rows = bag(len(g), p.bagging_fraction, rng)
     g, h = g * weight, h * weight
-    exact = Derivatives.exact(g, h, rows, limit=float(weight.max()))
+    exact = Derivatives.exact(g, h, rows, None if limit is None else limit * float(weight.max()))
     told = Derivatives.quantised(g, h, rows, p.num_grad_quant_bins, rng) if p.use_quantized_grad else exact
     return told, exact

@@ -15,8 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from federation.ciphers.integers import Integer
-from federation.ciphers.interface import PublicCipher
-from federation.ciphers.packing import PairPacking
 from federation.ciphers.suite import public_cipher
 from federation.messages import Message
 from federation.policy import HostPolicy
@@ -36,13 +34,13 @@ from federation.vertical.boosting.messages import (
 )
 from federation.vertical.boosting.state import BoostingState
 from federation.vertical.boosting.sums import bin_counts, bin_sums, left_sums, sealed
-from models.binning import MAX_BINS, Codes, FeatureBins, encode, fit_bins
+from federation.vertical.boosting.work import Work, build, check_terms
 from models.bundle import Half
 from models.cells import shown
-from models.derivatives import DERIVATIVE_BITS
-from models.grouping import Grouping, group_features, parts_of
+from models.errors import ModelError
+from models.grouping import parts_of
 from models.sampling import draw_columns
-from models.splits import Candidates, Mask, Split, default_side, goes_left
+from models.splits import Mask, Split, default_side, goes_left
 from models.table import Table
 
 Rows = NDArray[np.intp]
@@ -60,27 +58,20 @@ TRANSITIONS: Final[Transitions] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """What follows from the state and the table, rebuilt whenever it is absent."""
-
-    cipher: PublicCipher
-    packing: PairPacking
-    bins: tuple[FeatureBins, ...]
-    codes: Codes
-    candidates: Candidates
-    grouping: Grouping
-
-
 @dataclass(slots=True)
 class BoostingHost:
-    """Answers joint boosting over ``table``, whose rows stand in run order."""
+    """Answers joint boosting over ``table``, whose rows stand in run order.
+
+    Attributes:
+        earlier: this party's half of a model that the run may add trees to.
+    """
 
     party: str
     table: Table
     policy: HostPolicy
     state: BoostingState = field(default_factory=BoostingState)
-    _work: _Work | None = None
+    earlier: Half | None = None
+    _work: Work | None = None
 
     def answer(self, request: Message) -> Message:
         phase = next_phase(TRANSITIONS, self.state.phase, request)
@@ -106,19 +97,8 @@ class BoostingHost:
     # -- opening -------------------------------------------------------------------------------------------------
 
     def _open(self, m: Open) -> Message:
-        if m.n_rows != len(self.table) or not 0 < m.n_fit <= m.n_rows:
-            raise bad_value("row counts", "行数")
-        self.policy.check_rows(m.n_fit)
-        cipher = public_cipher(m.cipher, m.key, self.policy.cipher)
-        if not 1 <= m.value_bits <= DERIVATIVE_BITS:
-            raise bad_value("bits of a derivative", "导数位数")
-        proven = PairPacking.for_rows(m.n_fit, m.value_bits, cipher.plaintext_bits)
-        if (m.slot, m.pairs) != (proven.slot, proven.pairs):
-            raise bad_value("layout of packed sums", "打包布局")
-        if not 2 <= m.max_bin <= MAX_BINS or min(m.min_child_samples, m.n_estimators - 1, m.max_depth - 1) < 0:
-            raise bad_value("parameters", "参数")
-        if not 0.0 < m.feature_fraction <= 1.0 or m.random_state < 0:
-            raise bad_value("parameters", "参数")
+        cipher = check_terms(m, len(self.table), self.policy)
+        earlier = self._earlier(m)
         state = BoostingState(
             model_id=m.model_id,
             cipher=m.cipher,
@@ -132,8 +112,12 @@ class BoostingHost:
             min_child_samples=m.min_child_samples,
             feature_fraction=m.feature_fraction,
             random_state=m.random_state,
+            num_leaves=m.num_leaves,
+            continues=earlier is not None,
+            tree=m.first_tree - 1,
+            splits=tuple((s.feature, s.code, s.missing_left) for s in earlier.splits) if earlier else (),
         )
-        work = self._build(state, cipher)
+        work = build(state, cipher, self.table, self.policy, earlier)
         self.state, self._work = state, work
         parts = parts_of(work.grouping, work.codes, np.arange(m.n_fit))
         return Ready(
@@ -141,19 +125,26 @@ class BoostingHost:
             n_bins=work.candidates.n_bins,
             n_candidates=len(work.candidates),
             n_additions=sum(part.n_additions for part in parts),
+            left=pack_bits(earlier.routes(self.table)) if earlier else b"",
         )
 
-    def _build(self, state: BoostingState, cipher: PublicCipher) -> _Work:
-        fit_rows = self.table.take(np.arange(state.n_fit))
-        bins = fit_bins(fit_rows, state.max_bin, self.policy.min_rows_per_bin)
-        codes = encode(self.table, bins)
-        candidates = Candidates(bins)
-        grouping = group_features(codes[:, : state.n_fit], tuple(b.n_bins for b in bins))
-        return _Work(cipher, PairPacking(state.slot, state.pairs), bins, codes, candidates, grouping)
+    def _earlier(self, m: Open) -> Half | None:
+        """The half that the run adds trees to, if it does."""
+        if not m.continues:
+            return None
+        if self.earlier is None or self.earlier.digest() != m.continues:
+            raise ModelError(
+                "unknown_model",
+                "The run adds trees to a model whose half is not the one held here. Give the half of that model.",
+                "本次运行要在某模型上续训，但本方持有的不是该模型的相应部分，请提供该部分。",
+            )
+        return self.earlier
 
-    def _ready(self) -> _Work:
+    def _ready(self) -> Work:
         if self._work is None:
-            self._work = self._build(self.state, public_cipher(self.state.cipher, self.state.key, self.policy.cipher))
+            state = self.state
+            cipher = public_cipher(state.cipher, state.key, self.policy.cipher)
+            self._work = build(state, cipher, self.table, self.policy, self.earlier if state.continues else None)
         return self._work
 
     # -- one tree ------------------------------------------------------------------------------------------------
@@ -170,7 +161,7 @@ class BoostingHost:
             raise bad_value("number of gradients", "梯度数量")
         work.cipher.load(m.ciphertexts)  # raises for anything outside the group
         if new_tree:
-            state.tree, state.level, state.last_node = m.tree, 0, 0
+            state.tree, state.level, state.last_node, state.n_shown = m.tree, 0, 0, 0
             state.carrying = carrying
             state.ciphertexts = np.empty((len(carrying), size), dtype=np.uint8)
             state.offered = ()
@@ -203,7 +194,7 @@ class BoostingHost:
 
     def _grow(self, m: Grow) -> Message:
         state, work = self.state, self._ready()
-        if m.tree != state.tree or state.n_stored != len(state.carrying) or state.level >= state.max_depth:
+        if m.tree != state.tree or state.n_stored != len(state.carrying) or not self._due(len(m.pairs)):
             raise bad_value("a level that is not due", "层次不符")
         node_of, masks = self._routed(m)
         node_of_sums = node_of[state.carrying]
@@ -229,8 +220,12 @@ class BoostingHost:
             flags.append(np.stack([mask, usable[0], usable[-1]])[:, state.order])
         state.node_of = node_of
         state.level += 1
-        state.offered = tuple(node for pair in m.pairs for node in pair if node >= 0)
-        state.last_node = max(state.last_node, *state.offered)
+        offered = tuple(node for pair in m.pairs for node in pair if node >= 0)
+        gone = {node for node, _, _ in m.cuts}
+        waiting = tuple(node for node in state.offered if node not in gone) if state.num_leaves else ()
+        state.offered = waiting + offered
+        state.n_shown += len(offered)
+        state.last_node = max(state.last_node, *offered)
         state.masks = tuple((node, pack_bits(mask)) for node, mask in masks.items())
         sums: list[Integer] = []
         grouping = work.grouping.only(self._columns())
@@ -238,7 +233,26 @@ class BoostingHost:
         for mask, of_node in zip(visible, per_bin, strict=True):
             left = left_sums(work.cipher, work.candidates, of_node, mask)
             sums += [left[j] for j in state.order.tolist() if mask[j]]
-        return Sums(flags=pack_bits(np.array(flags, dtype=bool)), ciphertexts=sealed(work.cipher, work.packing, sums))
+        return Sums(
+            flags=pack_bits(np.array(flags, dtype=bool)),
+            ciphertexts=sealed(work.cipher, work.packing, sums),
+            directions=self._directions(visible[0]) if state.level == 1 else b"",
+        )
+
+    def _directions(self, mask: Mask) -> bytes:
+        """Which shown cuts must rise and which must fall; nothing if this party has no such wish."""
+        directions = self._ready().directions
+        if not directions.any():
+            return b""
+        return pack_bits(np.stack([mask & (directions > 0), mask & (directions < 0)])[:, self.state.order])
+
+    def _due(self, n_pairs: int) -> bool:
+        """Whether so many pairs may be summed now: as many levels as agreed, or as many nodes as the leaves allow."""
+        state = self.state
+        if not state.num_leaves:
+            return state.level < state.max_depth
+        # The last cut needs no sums of its children; each cut before it shows two nodes.
+        return state.level == 0 or state.n_shown + 2 * n_pairs <= 2 * state.num_leaves - 3
 
     def _routed(self, m: Grow) -> tuple[NDArray[np.int64], dict[int, Mask]]:
         """Rows moved to the children, and for every live node what was shown for its parent."""
@@ -316,4 +330,4 @@ class BoostingHost:
         half = Half(state.model_id, self.party, work.bins, splits)
         state.half = json.dumps(half.to_json()).encode()
         state.ciphertexts = np.empty((0, 0), dtype=np.uint8)
-        return Sealed(digest=half.digest())
+        return Sealed(digest=half.digest(), features=half.numbers())

@@ -17,7 +17,9 @@ class Open(Message, kind="boosting.open"):
     The first ``n_fit`` of ``n_rows`` rows carry gradients; the others are only routed.
 
     ``value_bits``: bits of one derivative, which prove the layout; ``feature_fraction``: share of its features a host
-    offers to a tree, drawn from ``random_state``.
+    offers to a tree, drawn from ``random_state``; ``num_leaves``: most leaves of a tree that grows best leaf first, or
+    0: it grows level by level; ``first_tree``: number of the first tree that hosts take part in; ``continues``: digest
+    of the half that this run adds trees to, or nothing.
 
     Reveals to host: the public key, how many rows are used for fitting, and these parameters.
     向数据方透露：公钥、用于拟合的行数，以及这些参数。
@@ -37,21 +39,27 @@ class Open(Message, kind="boosting.open"):
     min_child_samples: int
     feature_fraction: float
     random_state: int
+    num_leaves: int = 0
+    first_tree: int = 0
+    continues: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready(Message, kind="boosting.ready"):
     """Host → guest. How much work a tree is: features, bins, candidate cuts, and additions of ciphertexts at the root.
+    ``left``: where trees are added to a model, bits of shape ``(n_cuts, n_rows)``: the side of every row at each cut
+    of the host's half.
 
-    Reveals to guest: how many features the host uses, how finely, and how far their bins go together; no name, no
-    threshold.
-    向银行透露：数据方使用的特征数量、分箱数量以及分箱的相关程度；不透露名称与阈值。
+    Reveals to guest: how many features the host uses, how finely, and how far their bins go together; where trees are
+    added, on which side of every unnamed cut of the earlier model each row lies; no name, no threshold.
+    向银行透露：数据方使用的特征数量、分箱数量以及分箱的相关程度；续训时还包括各行位于原模型每个未命名切分的哪一侧；不透露名称与阈值。
     """
 
     n_features: int
     n_bins: int
     n_candidates: int
     n_additions: int
+    left: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +92,9 @@ class Stored(Message, kind="boosting.stored"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grow(Message, kind="boosting.grow"):
-    """Guest → host. One level of a tree: how the last level was cut, and which nodes need sums.
+    """Guest → host. One level of a tree, or its newest nodes: how their parents were cut, and which need sums.
 
-    ``cuts``: (node, left child, right child) of the level above; ``left``: a bit per row, set where the row went left.
+    ``cuts``: (node, left child, right child) of the parents; ``left``: a bit per row, set where the row went left.
     ``pairs``: (node to sum, its sibling or -1): the guest derives the sibling's sums by subtraction.
 
     Reveals to host: which rows share a node of the tree, whoever owned the cut.
@@ -106,14 +114,18 @@ class Sums(Message, kind="boosting.sums"):
 
     ``flags``: bits of shape ``(n_pairs, 3, n_candidates)``: a sum follows; the cut may be used for the node; for its
     sibling. ``ciphertexts``: the sums that follow, pair after pair, several to a ciphertext, re-randomised.
+    ``directions``: with the root of a tree, bits of shape ``(2, n_candidates)``, set where predictions must rise or
+    fall with the feature of a cut that is shown; empty if the host asks for nothing of the kind.
 
     Reveals to guest: gradient and hessian sums on one side of unnamed cuts (in the first tree: how many applicants
-    and how many defaults), never over fewer rows than the host's floor, nor between neighbouring cuts of a feature.
-    向银行透露：未命名切分一侧的梯度与二阶梯度之和（在第一棵树中即申请人数与违约数），所含行数以及同一特征相邻切分之间的行数均不低于数据方下限。
+    and how many defaults), never over fewer rows than the host's floor, nor between neighbouring cuts of a feature;
+    and which unnamed cuts must lie which way, if the host has such constraints.
+    向银行透露：未命名切分一侧的梯度与二阶梯度之和（在第一棵树中即申请人数与违约数），所含行数以及同一特征相邻切分之间的行数均不低于数据方下限；若数据方设有单调约束，还包括各未命名切分的约束方向。
     """
 
     flags: bytes
     ciphertexts: bytes
+    directions: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,10 +166,13 @@ class Seal(Message, kind="boosting.seal"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sealed(Message, kind="boosting.sealed"):
-    """Host → guest. ``digest``: salted SHA-256 of the host's half, which ties the halves together.
+    """Host → guest. ``digest``: salted SHA-256 of the host's half, which ties the halves together. ``features``: of
+    each cut the number of its feature, in an order drawn for this model.
 
-    Reveals to guest: nothing about the half's content.
-    向银行透露：不透露该部分模型的内容。
+    Reveals to guest: which unnamed cuts of the model belong to one feature of the host, and how many of its features
+    the model uses; nothing else about the half's content.
+    向银行透露：模型中哪些未命名切分属于数据方的同一特征，以及模型采用了其多少个特征；不透露该部分模型的其他内容。
     """
 
     digest: str
+    features: tuple[int, ...] = ()

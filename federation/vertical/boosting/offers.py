@@ -19,7 +19,7 @@ from federation.vertical.bits import unpack_bits
 from federation.vertical.boosting.messages import Sums
 from models.binning import Codes, FeatureBins
 from models.losses import Integers
-from models.splits import Candidates, Mask, Split, default_side, goes_left
+from models.splits import Candidates, Directions, Mask, Split, default_side, directions_of, goes_left
 
 Rows = NDArray[np.intp]
 
@@ -39,27 +39,32 @@ class NodeTotals:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """Per candidate of one party: left sums, shape ``(n_candidates,)``, and whether it may be chosen."""
+    """Per candidate of one party: left sums, shape ``(n_candidates,)``, whether it may be chosen, and which way its
+    sides must lie."""
 
     g_left: Integers
     h_left: Integers
     usable: Mask
+    directions: Directions
 
 
 @dataclass(slots=True)
 class OwnFeatures:
-    """The guest's features and the cuts it has made on them."""
+    """The guest's features and the cuts it has made on them. Raises ``DataError`` for constraints on no feature."""
 
     bins: tuple[FeatureBins, ...]
     codes: Codes
     n_fit: int
     min_child_samples: int
+    monotone_constraints: Mapping[str, int] = field(default_factory=dict)
     splits: list[Split] = field(default_factory=list)
+    directions: Directions = field(init=False)
     candidates: Candidates = field(init=False)
     flat: Rows = field(init=False)
 
     def __post_init__(self) -> None:
         self.candidates = Candidates(self.bins)
+        self.directions = directions_of(self.candidates, self.monotone_constraints)
         self.flat = self.candidates.flat(self.codes[:, : self.n_fit])
 
     def offer(self, rows: Rows, g: Integers, h: Integers) -> Offer:
@@ -70,7 +75,7 @@ class OwnFeatures:
             for values in (g[rows], h[rows], np.ones(len(rows), dtype=np.int64))
         )
         least = max(1, self.min_child_samples)
-        return Offer(g_left, h_left, (n_left >= least) & (len(rows) - n_left >= least))
+        return Offer(g_left, h_left, (n_left >= least) & (len(rows) - n_left >= least), self.directions)
 
     def cut(self, tied: tuple[int, ...], here: Mask, counted: Mask) -> tuple[int, Mask]:
         """Make the first of the tied cuts in the node whose rows ``here`` marks: its handle, and which rows go left.
@@ -105,6 +110,10 @@ class HostOffers:
     packing: PairPacking
     cipher: SecretCipher
     known: dict[int, tuple[Integers, Integers]] = field(default_factory=dict)
+    directions: Directions = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.directions = np.zeros(self.n_candidates, dtype=np.int8)
 
     def read(
         self,
@@ -120,6 +129,8 @@ class HostOffers:
         """
         try:
             flags = unpack_bits(reply.flags, len(pairs), 3, self.n_candidates)
+            if reply.directions:
+                self._read_directions(reply.directions, root=pairs[0][0] == 0)
             g, h = self.packing.split(self.cipher.decrypt(reply.ciphertexts), int(flags[:, 0].sum()))
         except (ValueError, PlaintextOverflow, InvalidCiphertext):
             raise self._misfit() from None
@@ -133,11 +144,17 @@ class HostOffers:
             known[node] = sums[0], sums[1]
             offers[node] = self._checked(known[node], shown & first, totals[node])
             if sibling >= 0:
-                whole = self.known[parents[node]]
+                whole = self.known.pop(parents[node])
                 known[sibling] = whole[0] - sums[0], whole[1] - sums[1]
                 offers[sibling] = self._checked(known[sibling], shown & second, totals[sibling])
-        self.known = known
+        self.known |= known
         return offers
+
+    def _read_directions(self, bits: bytes, *, root: bool) -> None:
+        rising, falling = unpack_bits(bits, 2, self.n_candidates)
+        if not root or (rising & falling).any():
+            raise self._misfit()
+        self.directions = rising.astype(np.int8) - falling.astype(np.int8)
 
     def _spread(self, values: list[int], shown: Mask) -> Integers:
         spread = np.zeros(self.n_candidates, dtype=np.int64)
@@ -152,12 +169,12 @@ class HostOffers:
         in_range = (np.abs(g) <= totals.g_absolute) & (h >= 0) & (h <= totals.h)
         if not in_range[usable].all():
             raise self._misfit()
-        return Offer(g, h, usable)
+        return Offer(g, h, usable, self.directions)
 
     def _misfit(self) -> RemoteProtocolError:
         return RemoteProtocolError(
             self.host,
             "bad_value",
-            "answered with sums that no rows of the node can have. The run stops.",
-            "返回的和不可能来自该节点的数据行。运行已停止。",
+            "answered with sums or directions that do not fit the node. The run stops.",
+            "返回的和或约束方向与该节点不符。运行已停止。",
         )

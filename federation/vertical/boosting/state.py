@@ -14,7 +14,9 @@ from federation.state import SecretState
 class BoostingState(SecretState):
     """Attributes:
     n_fit: rows that carry gradients; the first of the run.
-    tree, level: where training stands; ``level`` counts the levels whose sums were told.
+    continues: whether trees are added to the model of the earlier half.
+    tree, level: where training stands; ``level`` counts the answers with sums in this tree.
+    n_shown: nodes of this tree that were offered for cutting.
     order: candidate at each place of the order shown to the guest in this tree.
     carrying: rows that take part in this tree, ascending; all of them fit.
     ciphertexts: their gradients, shape ``(len(carrying), ciphertext_bytes)``; the first ``n_stored`` have arrived.
@@ -36,10 +38,13 @@ class BoostingState(SecretState):
     min_child_samples: int = 0
     n_estimators: int = 0
     max_depth: int = 0
+    num_leaves: int = 0
+    continues: bool = False
     feature_fraction: float = 1.0
     random_state: int = 0
     tree: int = -1
     level: int = 0
+    n_shown: int = 0
     last_node: int = 0
     n_stored: int = 0
     carrying: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))

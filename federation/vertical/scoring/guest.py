@@ -19,6 +19,7 @@ from federation.vertical.bits import unpack_bits
 from federation.vertical.scoring.messages import BlindedApplicants, EvaluatedApplicants, Routes, RoutesWanted
 from models.bundle import JointModel
 from models.losses import Floats
+from models.reasons import Reason, contributions
 from models.splits import Mask
 from models.table import Table
 from models.trees import margins
@@ -29,14 +30,19 @@ class Scored:
     """Attributes:
     margin: log-odds of default, shape ``(n_rows,)``; NaN where a host does not know the applicant.
     known: host → whether it knows each applicant.
+    reasons: of every row those that raise its margin most, greatest first; none where there is no margin.
     """
 
     margin: Floats
     known: dict[PartyId, Mask]
+    reasons: tuple[tuple[Reason, ...], ...] = ()
 
 
-def score(model: JointModel, table: Table) -> Script[Scored]:
+def score(model: JointModel, table: Table, n_reasons: int = 0) -> Script[Scored]:
     """Score every row of ``table`` with all parties of ``model``.
+
+    Args:
+        n_reasons: so many reasons for every row; they need no further message.
 
     Raises:
         RemoteProtocolError: a host's answer does not fit.
@@ -60,7 +66,11 @@ def score(model: JointModel, table: Table) -> Script[Scored]:
             raise _misfit(host) from None
     margin = margins(model.trees, model.base_margin, routes, len(table))
     everywhere = np.logical_and.reduce([np.ones(len(table), dtype=bool), *known.values()])
-    return Scored(np.where(everywhere, margin, np.nan), known)
+    reasons: tuple[tuple[Reason, ...], ...] = ()
+    if n_reasons:
+        found = contributions(model, routes, len(table))
+        reasons = tuple(found.top(row, n_reasons) if seen else () for row, seen in enumerate(everywhere.tolist()))
+    return Scored(np.where(everywhere, margin, np.nan), known, reasons)
 
 
 def _tokens(ids: Sequence[str], hosts: Sequence[PartyId]) -> Script[dict[PartyId, list[bytes]]]:

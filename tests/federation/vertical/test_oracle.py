@@ -28,7 +28,15 @@ PENALISED = BoostingParameters(**(DEFAULTS | {"reg_lambda": 1.0, "max_depth": 2}
 
 
 def lightgbm_margin(fit: Table, label: Floats, p: BoostingParameters) -> Floats:
-    """Margins of the fitted rows by LightGBM, over our codes (missing as NaN), one level against the rest."""
+    """Margins of the fitted rows by LightGBM, over our codes."""
+    booster, codes = lightgbm_twin(fit, label, p)
+    return booster.predict(codes, raw_score=True)
+
+
+def lightgbm_twin(
+    fit: Table, label: Floats, p: BoostingParameters, weight: Floats | None = None, **options: object
+) -> tuple[lightgbm.Booster, Floats]:
+    """LightGBM over our codes (missing as NaN, one level against the rest), and these codes, rows first."""
     bins = fit_bins(fit, p.max_bin)
     codes = encode(fit, bins).astype(float)
     for row, b in zip(codes, bins, strict=True):
@@ -36,7 +44,9 @@ def lightgbm_margin(fit: Table, label: Floats, p: BoostingParameters) -> Floats:
             row[row == b.missing_code] = np.nan
     booster = lightgbm.train(
         {
-            "objective": "binary",
+            "objective": p.objective,
+            "scale_pos_weight": p.scale_pos_weight,
+            "tweedie_variance_power": p.tweedie_variance_power,
             "learning_rate": p.learning_rate,
             "max_depth": p.max_depth,
             "num_leaves": 2**p.max_depth,
@@ -51,11 +61,14 @@ def lightgbm_margin(fit: Table, label: Floats, p: BoostingParameters) -> Floats:
             "feature_pre_filter": False,
             "num_threads": 1,
             "verbose": -1,
+            **options,
         },
-        lightgbm.Dataset(codes.T, label, categorical_feature=[k for k, b in enumerate(bins) if b.category]),
+        lightgbm.Dataset(
+            codes.T, label, weight=weight, categorical_feature=[k for k, b in enumerate(bins) if b.category]
+        ),
         p.n_estimators,
     )
-    return booster.predict(codes.T, raw_score=True)
+    return booster, codes.T
 
 
 def agree(tables: list[Table], label: Floats, parameters: BoostingParameters = PARAMETERS) -> None:

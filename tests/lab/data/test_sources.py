@@ -38,7 +38,8 @@ def frame() -> pd.DataFrame:
 def test_csv_and_parquet_give_the_same_table(frame: pd.DataFrame, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"bank.{suffix}"
     frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
-    table, label, _ = read_labelled(party(path))
+    table, label, _, weight = read_labelled(party(path))
+    assert weight is None
     assert table.ids == ("007", "008", "009", "010")  # leading zeros are kept
     assert list(table.columns) == ["amount", "kind"]
     assert np.isnan(table.columns["amount"][2])
@@ -89,6 +90,31 @@ def test_bad_files(tmp_path: Path, code: str, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(DataError) as raised:
         read_table(party(path))
+    assert raised.value.code == code
+
+
+def test_a_weight_column_is_read_and_is_no_feature(frame: pd.DataFrame, tmp_path: Path) -> None:
+    path = tmp_path / "bank.csv"
+    frame.assign(w=[1.0, 2.5, 1, 3]).to_csv(path, index=False)
+    table, _, _, weight = read_labelled(party(path, weight="w"))
+    assert weight.tolist() == [1.0, 2.5, 1.0, 3.0]
+    assert list(table.columns) == ["amount", "kind"]
+
+
+@pytest.mark.parametrize(
+    ("values", "code"),
+    [
+        ([1, 0, 1, 1], "bad_weight"),
+        ([1, None, 1, 2], "bad_weight"),
+        (["x", 1, 2, 3], "bad_weight"),
+        (None, "column_missing"),
+    ],
+)
+def test_a_bad_weight_column_is_named(frame: pd.DataFrame, tmp_path: Path, values: object, code: str) -> None:
+    path = tmp_path / "bank.csv"
+    (frame if values is None else frame.assign(w=values)).to_csv(path, index=False)
+    with pytest.raises(DataError, match="'w'") as raised:
+        read_labelled(party(path, weight="w"))
     assert raised.value.code == code
 
 

@@ -126,7 +126,7 @@ def train(tables: Case, cipher: SecretCipher) -> Outcome:
     )
     assert host.half is not None
     model, half = fitted.model.to_json(), host.half.to_json()
-    del model["own"]["salt"], model["host_digests"], half["salt"]
+    del model["own"]["salt"], model["host_digests"], model["host_features"], half["salt"]  # drawn anew
     return Outcome(model, half, fitted.margin.tobytes(), *additions)
 
 
@@ -136,7 +136,7 @@ def direct(_codes: Codes, n_bins: tuple[int, ...]) -> Grouping:
 
 def compare(tables: Case, cipher: Callable[[], SecretCipher], monkeypatch: pytest.MonkeyPatch) -> None:
     joint = train(tables, cipher())
-    monkeypatch.setattr("federation.vertical.boosting.host.group_features", direct)
+    monkeypatch.setattr("federation.vertical.boosting.work.group_features", direct)
     single = train(tables, cipher())
     assert joint.guest == single.guest
     assert joint.host == single.host

@@ -1,0 +1,157 @@
+"""A bank's part in a scorecard session: develop, test beside a scorecard of the bank alone, store its half."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from federation.ciphers.plain import PlainSecret
+from federation.ciphers.suite import secret_cipher
+from federation.disclosure import Transcript
+from federation.script import Wire, run
+from federation.transports.memory import MemoryWire
+from federation.vertical.guest import Arrangement
+from federation.vertical.scorecard.guest import Developed, ScorecardJob, develop
+from lab.data.sources import file_digest, read_labelled
+from lab.evaluation import arrange, gain, quality
+from lab.jobs import GuestJob
+from lab.progress import Event, file_reporter
+from lab.validation.stored import pack_of_scores
+from models.bundle import save
+from models.table import Table
+from models.wald import Coefficient
+
+
+def lead_scorecard(job: GuestJob, wire: Wire) -> dict[str, Any]:
+    """Develop with all parties, test on the held-out rows, and store all in the bank's own folder."""
+    assert job.scorecard
+    started = time.perf_counter()
+    report = file_reporter(job.directory / "progress.jsonl")
+    report(Event(stage="waiting"))
+    table, label, when, _ = read_labelled(job.party, job.split.time_column)
+    seed = job.scorecard.random_state
+    transcript = Transcript(job.party.party)
+    stages: list[tuple[str, float]] = []
+
+    def watch(stage: str) -> None:
+        stages.append((stage, time.perf_counter()))
+        report(Event(stage="training", done=len(stages) - 1, total=2))
+
+    sj = ScorecardJob(
+        model_id=job.model_id,
+        party=job.party.party,
+        table=table,
+        label=label,
+        hosts=job.hosts,
+        new_cipher=lambda n: secret_cipher(job.cipher.name, job.cipher.key_bits, job.cipher.rules, n),
+        arrange=lambda rows: arrange(rows, table.ids, label, job.split, seed, when),
+        prebinning=job.party.prebinning,
+        binning=job.scorecard.binning,
+        selection=job.scorecard.selection,
+        fitting=job.scorecard.fitting,
+        points=job.scorecard.points,
+        watch=watch,
+    )
+    report(Event(stage="alignment"))
+    developed = run(develop(sj), wire, transcript)
+    report(Event(stage="evaluation"))
+    alone = _alone(sj, developed.arrangement)
+    scores = _scores(developed, alone, table, label, when)
+    scores.to_csv(job.directory / "scores.csv", index=False)
+    fitted = developed.fitted
+    ended = time.perf_counter()
+    outcome = {
+        "kind": "scorecard",
+        "model_id": job.model_id,
+        "digest": fitted.model.half.digest(),
+        "data_digest": file_digest(job.party.data),
+        "cipher": job.cipher.name,
+        "features": [asdict(v) for v in developed.verdicts],
+        "binning": {
+            party: [f.table.to_json() for f in found]
+            for party, found in {job.party.party: developed.binned.own, **developed.binned.hosts}.items()
+        },
+        "coefficients": _coefficients(job, developed),
+        "points": asdict(fitted.model.half.table),
+        "rounds": fitted.n_rounds,
+        "stage_seconds": {
+            name: end - begin for (name, begin), (_, end) in zip(stages, [*stages[1:], ("", ended)], strict=True)
+        },
+        "bytes": transcript.traffic(),
+        "disclosures": transcript.disclosures(),
+        **_tested(scores, seed, developed.arrangement, len(table)),
+        "seconds": time.perf_counter() - started,
+    }
+    save(job.directory / "model.json", fitted.model.to_json())
+    save(job.directory / "outcome.json", outcome)
+    return {"features": len(outcome["coefficients"]), "seconds": outcome["seconds"]}
+
+
+def _alone(sj: ScorecardJob, a: Arrangement) -> Developed:
+    """The same with the bank's own features only, even weak ones, on the same rows."""
+    alone = replace(
+        sj,
+        hosts=(),
+        new_cipher=lambda _: PlainSecret(),
+        arrange=lambda _: a,
+        selection=replace(sj.selection, min_information_value=0.0),
+        watch=lambda _: None,
+    )
+    return run(develop(alone), MemoryWire({}))
+
+
+def _scores(
+    developed: Developed, alone: Developed, table: Table, label: np.ndarray, when: np.ndarray | None
+) -> pd.DataFrame:
+    a = developed.arrangement
+    scores = pd.DataFrame(
+        {
+            "id": [table.ids[r] for r in a.rows],
+            "part": np.repeat(["fit", "valid", "holdout"], [a.n_fit, a.n_valid, len(a.rows) - a.n_fit - a.n_valid]),
+            "label": label[a.rows].astype(int),
+            "bank_only": alone.fitted.margin,
+            "joint": developed.fitted.margin,
+        }
+    )
+    return scores if when is None else scores.assign(period=when[a.rows])
+
+
+def _tested(scores: pd.DataFrame, seed: int, a: Arrangement, n_bank: int) -> dict[str, Any]:
+    held_out = (scores["part"] == "holdout").to_numpy()
+    y, bank, joint = (scores[name].to_numpy(dtype=np.float64)[held_out] for name in ("label", "bank_only", "joint"))
+    qualities = {"bank_only": quality(y, bank, seed), "joint": quality(y, joint, seed)}
+    better = gain(y, joint, bank, seed)
+    fit_rate = float(scores.loc[scores["part"] == "fit", "label"].mean())
+    return {
+        "rows": {
+            "bank": n_bank,
+            "common": len(scores),
+            "fit": a.n_fit,
+            "valid": a.n_valid,
+            "holdout": int(held_out.sum()),
+        },
+        "bad_rate": {"fit": fit_rate, "holdout": float(y.mean())},
+        "auc": {name: q.auc.as_dict() for name, q in qualities.items()},
+        "ks": {name: q.ks.as_dict() for name, q in qualities.items()},
+        "gain": {"auc": better.auc.as_dict(), "ks": better.ks.as_dict()},
+        "validation": pack_of_scores(scores, seed).to_json(),
+    }
+
+
+def _coefficients(job: GuestJob, developed: Developed) -> list[dict[str, Any]]:
+    """Intercept first; features of hosts by the number they had in binning, strongest first, as they were selected."""
+    fitted = developed.fitted
+    strongest = sorted(developed.verdicts, key=lambda v: (-v.information_value, v.place))
+    rows = [_row(job.party.party, "intercept", fitted.intercept)]
+    for party, found in {job.party.party: fitted.own, **fitted.of_hosts}.items():
+        names = [v.variable for v in strongest if v.party == party and not v.reason]
+        rows += [_row(party, name, c) for name, c in zip(names, found, strict=True)]
+    return rows
+
+
+def _row(party: str, name: str, c: Coefficient) -> dict[str, Any]:
+    return {**asdict(c), "party": party, "name": name}
