@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import beta, binom, chi2, norm  # type: ignore[import-untyped, unused-ignore]
+from scipy.stats import beta, binom, chi2, norm
 
 from models.bands import counts_of, ranked_bands, sums_of
 from models.errors import DataError

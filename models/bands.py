@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata  # type: ignore[import-untyped, unused-ignore]
+from scipy.stats import rankdata
 
 from models.errors import DataError
 from models.losses import Floats, Integers

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq  # type: ignore[import-untyped, unused-ignore]
-from scipy.stats import chi2, norm  # type: ignore[import-untyped, unused-ignore]
+from scipy.optimize import brentq
+from scipy.stats import chi2, norm
 from sklearn.linear_model import LogisticRegression
 
 from models.bands import counts_of, ranked_bands, sums_of

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import norm, rankdata  # type: ignore[import-untyped, unused-ignore]
+from scipy.stats import norm, rankdata
 
 from models.bands import counts_of, ranked_bands
 from models.errors import DataError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import beta  # type: ignore[import-untyped, unused-ignore]
+from scipy.stats import beta
 
 from models.losses import Floats
 from models.samples import check_parameter, checked_cells

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm  # type: ignore[import-untyped, unused-ignore]
+from scipy.stats import norm
 
 from models.losses import Floats
 from models.quadratic import Penalty

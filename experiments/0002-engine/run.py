@@ -196,7 +196,7 @@ def alignment(rows: int) -> dict[str, float]:
 
 
 def scaling(sizes: list[tuple[int, int]], jobs: int) -> dict[str, Any]:
-    """One tree on synthetic rows, with everything a run needs around it, and the exponents of its growth."""
+    """One tree on synthetic rows, with everything a run needs around it."""
     found = []
     for rows, features in sizes:
         with tempfile.TemporaryDirectory() as name:
@@ -215,6 +215,13 @@ def scaling(sizes: list[tuple[int, int]], jobs: int) -> dict[str, Any]:
             }
         )
         print(found[-1], flush=True)
+    return grown(found)
+
+
+def grown(points: list[dict[str, Any]]) -> dict[str, Any]:
+    """Later points replace earlier ones of the same size; exponents follow."""
+    by_size = {(p["rows"], p["features"]): p for p in points}
+    found = [by_size[size] for size in sorted(by_size, key=lambda size: (size[1], size[0]))]
     exponents = {
         "tree_seconds ~ rows": exponent(found, "rows", "features", "tree_seconds"),
         "cpu_seconds ~ rows": exponent(found, "rows", "features", "cpu_seconds"),
@@ -327,6 +334,8 @@ def main() -> None:
     engine: dict[str, Any] = json.loads(file.read_text()) if arguments.only and file.exists() else {}
     for name in [arguments.only] if arguments.only else parts:
         found = parts[name]()
+        if name == "scaling":
+            found = grown([*engine.get("scaling", []), *found["scaling"]])
         print(found, flush=True)
         engine |= found
     if quick:
