@@ -33,12 +33,13 @@ def scorecard_result(console: Console, result: dict[str, Any]) -> None:
     console.print(grid)
 
     views.title(console, "Scorecard 评分卡", "margin = log-odds of default 违约对数几率; WOE = ln(goods / bads)")
-    grid = views.table(("", False), ("coefficient 系数", True), ("std. error 标准误", True), ("p", True))
+    grid = views.table(("", False), ("coefficient 系数", True), ("std. error 标准误", True), ("p", True), ("", False))
     for c in result["coefficients"]:
         name = c["name"] if c["name"].startswith(c["party"]) else f"{c['party']} {c['name']}"
         error = "–" if c["standard_error"] is None else f"{c['standard_error']:.3f}"
         p_value = "–" if c["p_value"] is None else f"{c['p_value']:.4f}"
-        grid.add_row(name, f"{c['value']:+.4f}", error, p_value)
+        turned = c["name"] != "intercept" and c["value"] > 0
+        grid.add_row(name, f"{c['value']:+.4f}", error, p_value, "against its WOE 符号与 WOE 相反" if turned else "")
     console.print(grid)
 
     rows = result["rows"]

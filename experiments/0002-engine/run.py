@@ -243,16 +243,20 @@ def exponent(found: list[dict[str, Any]], along: str, fixed: str, value: str) ->
 
 
 def draw(engine: dict[str, Any], path: Path) -> None:
-    """Tree time against rows, one line per number of features; peers' CPU per tree beside ours."""
+    """CPU seconds against rows, one line per number of features; peers' CPU per tree beside ours."""
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.4), layout="constrained")
     colours = {10: "#0072B2", 30: "#009E73", 100: "#D55E00"}
     for features in sorted({p["features"] for p in engine["scaling"]}):
-        points = sorted((p["rows"], p["tree_seconds"]) for p in engine["scaling"] if p["features"] == features)
-        left.plot(*zip(*points, strict=True), "o-", color=colours.get(features), label=f"{features} host features")
-    left.set(xscale="log", yscale="log", xlabel="rows", ylabel="seconds per tree (depth 4, 16 bins)", title="Growth")
+        points = sorted((p["rows"], p["cpu_seconds"]) for p in engine["scaling"] if p["features"] == features)
+        label = f"{features} host features"
+        if len(points) > 1:
+            label += f", rows^{np.polyfit(*np.log(np.array(points)).T, 1)[0]:.2f}"
+        left.plot(*zip(*points, strict=True), "o-", color=colours.get(features), label=label)
+    whole = "CPU seconds, whole run, all parties\n(one tree, depth 4, 16 bins)"
+    left.set(xscale="log", yscale="log", xlabel="rows", ylabel=whole, title="Growth")
     left.legend(frameon=False)
     peers = {
         "Lianmo\nPaillier 2,048": engine["cpu_seconds_per_tree"],
