@@ -18,6 +18,7 @@ from federation.vertical.guest import Arrangement
 from federation.vertical.scorecard.guest import Developed, ScorecardJob, develop
 from lab.data.sources import file_digest, read_labelled
 from lab.evaluation import arrange, gain, quality
+from lab.forecast import peak_rss_mb
 from lab.jobs import GuestJob
 from lab.progress import Event, file_reporter
 from lab.validation.stored import pack_of_scores
@@ -85,6 +86,7 @@ def lead_scorecard(job: GuestJob, wire: Wire) -> dict[str, Any]:
         "disclosures": transcript.disclosures(),
         **_tested(scores, seed, developed.arrangement, len(table)),
         "seconds": time.perf_counter() - started,
+        "peak_rss_mb": peak_rss_mb(),
     }
     save(job.directory / "model.json", fitted.model.to_json())
     save(job.directory / "outcome.json", outcome)

@@ -1,0 +1,161 @@
+"""A bank's part in a session that trains trees: train, test beside a model of the bank alone, store its half."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from federation.ciphers.paillier import PaillierPublic
+from federation.ciphers.suite import secret_cipher
+from federation.disclosure import Transcript
+from federation.script import Wire, run
+from federation.vertical.boosting.guest import JointBoosting, Progress
+from federation.vertical.guest import Trained, TrainingJob, train
+from lab.data.sources import file_digest, read_labelled
+from lab.evaluation import arrange, gain, quality
+from lab.forecast import forecast, peak_rss_mb
+from lab.jobs import GuestJob
+from lab.progress import Event, file_reporter
+from lab.validation.features import feature_shifts
+from lab.validation.stored import pack_of_scores
+from models.baselines import fit_baseline
+from models.bundle import save
+from models.losses import Floats
+from models.parameters import BoostingParameters
+from models.table import Table
+
+
+def lead_trees(job: GuestJob, wire: Wire) -> dict[str, Any]:
+    """Train, test beside a model of the bank alone on the held-out rows, and store all in the bank's own folder."""
+    started = time.perf_counter()
+    report = file_reporter(job.directory / "progress.jsonl")
+    report(Event(stage="waiting"))
+    table, label, when, weight = read_labelled(job.party, job.split.time_column)
+    parameters = BoostingParameters(**job.boosting)
+    transcript = Transcript(job.party.party)
+    tree_ends: list[float] = []
+    outcome: dict[str, Any] = {}
+
+    def opened(boosting: JointBoosting) -> None:
+        expected = forecast(boosting)
+        outcome["forecast"] = {
+            "seconds_per_tree": expected.seconds_per_tree,
+            "bytes_per_tree": expected.bytes_per_tree,
+            "memory_mb": dict(expected.memory_mb),
+        }
+        public = boosting.cipher.public
+        outcome["key_bits"] = public.key_bits if isinstance(public, PaillierPublic) else 0
+        report(Event(stage="training", total=parameters.n_estimators, note=expected.note(parameters.n_estimators)))
+        tree_ends.append(time.perf_counter())
+
+    def watch(progress: Progress) -> None:
+        tree_ends.append(time.perf_counter())
+        own = transcript.traffic()[job.party.party]
+        report(
+            Event(
+                stage="training",
+                done=progress.tree,
+                total=progress.n_trees,
+                seconds=tree_ends[-1] - tree_ends[-2],
+                n_bytes=own["sent"] + own["received"],
+            )
+        )
+
+    script = train(
+        TrainingJob(
+            model_id=job.model_id,
+            party=job.party.party,
+            table=table,
+            label=label,
+            hosts=job.hosts,
+            parameters=parameters,
+            new_cipher=lambda n: secret_cipher(job.cipher.name, job.cipher.key_bits, job.cipher.rules, n),
+            arrange=lambda rows: arrange(rows, table.ids, label, job.split, parameters.random_state, when),
+            watch=watch,
+            opened=opened,
+            weight=weight,
+        )
+    )
+    report(Event(stage="alignment"))
+    trained = run(script, wire, transcript)
+    report(Event(stage="evaluation"))
+    seconds = np.diff(tree_ends).tolist()
+    model = replace(
+        trained.fitted.model,
+        details={
+            "parameters": asdict(parameters),
+            "cipher": job.cipher.name,
+            "key_bits": outcome["key_bits"],
+            "data_digest": file_digest(job.party.data),
+        },
+    )
+    outcome |= {
+        "model_id": job.model_id,
+        "digest": model.digest(),
+        "data_digest": file_digest(job.party.data),
+        "cipher": job.cipher.name,
+        "trees": len(model.trees),
+        "tree_seconds": seconds,
+        "valid_loss": list(trained.fitted.valid_loss),
+        "bytes": transcript.traffic(),
+        "disclosures": transcript.disclosures(),
+        **_tested(job, trained, table, label, weight, when, parameters),
+        "seconds": time.perf_counter() - started,
+        "peak_rss_mb": peak_rss_mb(),
+    }
+    save(job.directory / "model.json", model.to_json())
+    save(job.directory / "outcome.json", outcome)
+    return {"trees": len(model.trees), "seconds": outcome["seconds"]}
+
+
+def _tested(
+    job: GuestJob,
+    trained: Trained,
+    table: Table,
+    label: Floats,
+    weight: Floats | None,
+    when: Floats | None,
+    parameters: BoostingParameters,
+) -> dict[str, Any]:
+    """Metrics on held-out rows; the scores themselves go to a file in the bank's own folder."""
+    a = trained.arrangement
+    n_seen = a.n_fit + a.n_valid
+    fit, held_out = a.rows[: a.n_fit], a.rows[n_seen:]
+    fit_weight = None if weight is None else weight[fit]
+    alone = fit_baseline(table.take(fit), label[fit], parameters, fit_weight).margin(table.take(a.rows))
+    joint = trained.fitted.margin
+    part = np.repeat(["fit", "valid", "holdout"], [a.n_fit, a.n_valid, len(held_out)])
+    scores = pd.DataFrame(
+        {
+            "id": [table.ids[r] for r in a.rows],
+            "part": part,
+            "label": label[a.rows].astype(int),
+            "bank_only": alone,
+            "joint": joint,
+        }
+    )
+    if when is not None:
+        scores["period"] = when[a.rows]
+    scores.to_csv(job.directory / "scores.csv", index=False)
+    shifts = feature_shifts(table, trained.fitted.model.own.bins, fit, held_out)
+    seed, y = parameters.random_state, label[held_out]
+    qualities = {"bank_only": quality(y, alone[n_seen:], seed), "joint": quality(y, joint[n_seen:], seed)}
+    better = gain(y, joint[n_seen:], alone[n_seen:], seed)
+    return {
+        "rows": {
+            "bank": len(table),
+            "common": len(a.rows),
+            "fit": a.n_fit,
+            "valid": a.n_valid,
+            "holdout": len(held_out),
+        },
+        "bad_rate": {"fit": float(label[fit].mean()), "holdout": float(y.mean())},
+        "auc": {name: q.auc.as_dict() for name, q in qualities.items()},
+        "ks": {name: q.ks.as_dict() for name, q in qualities.items()},
+        "gain": {"auc": better.auc.as_dict(), "ks": better.ks.as_dict()},
+        "validation": pack_of_scores(scores, seed, shifts).to_json(),
+    }
