@@ -58,8 +58,8 @@ class Tokens(Message, kind="alignment.tokens"):
 class RowsPart(Message, kind="alignment.rows_part"):
     """Guest → host. ``positions``: uint32 per row, at most 16,384, as in ``RowsChosen``; more follow.
 
-    Reveals to host: the same as ``RowsChosen``, of these rows.
-    向数据方透露：与 ``RowsChosen`` 相同，仅涉及这些行。
+    Reveals to host: that these of its own rows take part.
+    向数据方透露：其中这些行参与本次运行。
     """
 
     positions: bytes

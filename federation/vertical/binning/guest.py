@@ -17,10 +17,10 @@ from federation.ciphers.interface import SecretCipher
 from federation.errors import InvalidCiphertext, PartyId, PlaintextOverflow, RemoteProtocolError
 from federation.expect import expect
 from federation.script import Script
+from federation.vertical.batches import BATCH
 from federation.vertical.binning.messages import FinalBins, Kept, Labels, Open, PrebinSums, Ready, Stored, SumsWanted
 from federation.vertical.binning.packing import CountPacking
 from federation.vertical.binning.prebinning import Prebinning
-from federation.vertical.boosting.guest import BATCH
 from models.errors import DataError, ModelError
 from models.losses import Floats
 from models.prebins import Prebins

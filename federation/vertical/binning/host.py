@@ -29,7 +29,7 @@ from federation.vertical.binning.messages import FinalBins, Kept, Labels, Open, 
 from federation.vertical.binning.packing import CountPacking
 from federation.vertical.binning.prebinning import Prebinning
 from federation.vertical.binning.state import BinningState
-from federation.vertical.boosting.sums import bin_sums
+from federation.vertical.sums import bin_sums
 from models.binning import Codes
 from models.grouping import Grouping, group_features
 from models.prebins import Prebins

@@ -18,6 +18,7 @@ from federation.ciphers.packing import PairPacking
 from federation.errors import PartyId, RemoteProtocolError
 from federation.expect import expect
 from federation.script import Script
+from federation.vertical.batches import BATCH
 from federation.vertical.bits import pack_bits, unpack_bits
 from federation.vertical.boosting.growth import TreeGrowth, weigh
 from federation.vertical.boosting.messages import Gradients, Open, Ready, Seal, Sealed, Stored
@@ -33,8 +34,6 @@ from models.splits import Mask
 from models.table import Table
 from models.trees import Tree, leaves_of
 
-#: Rows of gradients per message: at 2,048 bits 8 MiB.
-BATCH: Final = 16384
 #: More candidate cuts than any honest host has; bounds what a hostile one makes the guest allocate.
 MAX_CANDIDATES: Final = 10_000_000
 

@@ -33,8 +33,8 @@ from federation.vertical.boosting.messages import (
     Sums,
 )
 from federation.vertical.boosting.state import BoostingState
-from federation.vertical.boosting.sums import bin_counts, bin_sums, left_sums, sealed
 from federation.vertical.boosting.work import Work, build, check_terms
+from federation.vertical.sums import bin_counts, bin_sums, left_sums, sealed
 from models.bundle import Half
 from models.cells import shown
 from models.errors import ModelError

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from federation.ciphers.integers import Integer
 from federation.ciphers.interface import PublicCipher
 from federation.ciphers.workers import cut, spread
-from federation.vertical.boosting.sums import Sum, bin_sums
 from federation.vertical.logistic.layout import FACTOR_FRACTION, SlotLayout, fixed
+from federation.vertical.sums import Sum, bin_sums
 from models.binning import Codes
 from models.grouping import Grouping, group_features
 from models.losses import Floats, Integers
