@@ -6,9 +6,6 @@ import time
 from dataclasses import asdict, replace
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from federation.ciphers.plain import PlainSecret
 from federation.ciphers.suite import secret_cipher
 from federation.disclosure import Transcript
@@ -17,13 +14,12 @@ from federation.transports.memory import MemoryWire
 from federation.vertical.guest import Arrangement
 from federation.vertical.scorecard.guest import Developed, ScorecardJob, develop
 from lab.data.sources import file_digest, read_labelled
-from lab.evaluation import arrange, gain, quality
+from lab.evaluation import arrange
 from lab.forecast import peak_rss_mb
 from lab.jobs import GuestJob
+from lab.outcome import measured, scores_frame
 from lab.progress import Event, file_reporter
-from lab.validation.stored import pack_of_scores
 from models.bundle import save
-from models.table import Table
 from models.wald import Coefficient
 
 
@@ -61,7 +57,7 @@ def lead_scorecard(job: GuestJob, wire: Wire) -> dict[str, Any]:
     developed = run(develop(sj), wire, transcript)
     report(Event(stage="evaluation"))
     alone = _alone(sj, developed.arrangement)
-    scores = _scores(developed, alone, table, label, when)
+    scores = scores_frame(table, label, when, developed.arrangement, alone.fitted.margin, developed.fitted.margin)
     scores.to_csv(job.directory / "scores.csv", index=False)
     fitted = developed.fitted
     ended = time.perf_counter()
@@ -84,7 +80,7 @@ def lead_scorecard(job: GuestJob, wire: Wire) -> dict[str, Any]:
         },
         "bytes": transcript.traffic(),
         "disclosures": transcript.disclosures(),
-        **_tested(scores, seed, developed.arrangement, len(table)),
+        **measured(scores, seed, developed.arrangement, len(table)),
         "seconds": time.perf_counter() - started,
         "peak_rss_mb": peak_rss_mb(),
     }
@@ -104,44 +100,6 @@ def _alone(sj: ScorecardJob, a: Arrangement) -> Developed:
         watch=lambda _: None,
     )
     return run(develop(alone), MemoryWire({}))
-
-
-def _scores(
-    developed: Developed, alone: Developed, table: Table, label: np.ndarray, when: np.ndarray | None
-) -> pd.DataFrame:
-    a = developed.arrangement
-    scores = pd.DataFrame(
-        {
-            "id": [table.ids[r] for r in a.rows],
-            "part": np.repeat(["fit", "valid", "holdout"], [a.n_fit, a.n_valid, len(a.rows) - a.n_fit - a.n_valid]),
-            "label": label[a.rows].astype(int),
-            "bank_only": alone.fitted.margin,
-            "joint": developed.fitted.margin,
-        }
-    )
-    return scores if when is None else scores.assign(period=when[a.rows])
-
-
-def _tested(scores: pd.DataFrame, seed: int, a: Arrangement, n_bank: int) -> dict[str, Any]:
-    held_out = (scores["part"] == "holdout").to_numpy()
-    y, bank, joint = (scores[name].to_numpy(dtype=np.float64)[held_out] for name in ("label", "bank_only", "joint"))
-    qualities = {"bank_only": quality(y, bank, seed), "joint": quality(y, joint, seed)}
-    better = gain(y, joint, bank, seed)
-    fit_rate = float(scores.loc[scores["part"] == "fit", "label"].mean())
-    return {
-        "rows": {
-            "bank": n_bank,
-            "common": len(scores),
-            "fit": a.n_fit,
-            "valid": a.n_valid,
-            "holdout": int(held_out.sum()),
-        },
-        "bad_rate": {"fit": fit_rate, "holdout": float(y.mean())},
-        "auc": {name: q.auc.as_dict() for name, q in qualities.items()},
-        "ks": {name: q.ks.as_dict() for name, q in qualities.items()},
-        "gain": {"auc": better.auc.as_dict(), "ks": better.ks.as_dict()},
-        "validation": pack_of_scores(scores, seed).to_json(),
-    }
 
 
 def _coefficients(job: GuestJob, developed: Developed) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from federation.ciphers.paillier import PaillierPublic
 from federation.ciphers.suite import secret_cipher
@@ -16,12 +15,12 @@ from federation.script import Wire, run
 from federation.vertical.boosting.guest import JointBoosting, Progress
 from federation.vertical.guest import Trained, TrainingJob, train
 from lab.data.sources import file_digest, read_labelled
-from lab.evaluation import arrange, gain, quality
+from lab.evaluation import arrange
 from lab.forecast import forecast, peak_rss_mb
 from lab.jobs import GuestJob
+from lab.outcome import measured, scores_frame
 from lab.progress import Event, file_reporter
 from lab.validation.features import feature_shifts
-from lab.validation.stored import pack_of_scores
 from models.baselines import fit_baseline
 from models.bundle import save
 from models.losses import Floats
@@ -123,39 +122,10 @@ def _tested(
 ) -> dict[str, Any]:
     """Metrics on held-out rows; the scores themselves go to a file in the bank's own folder."""
     a = trained.arrangement
-    n_seen = a.n_fit + a.n_valid
-    fit, held_out = a.rows[: a.n_fit], a.rows[n_seen:]
+    fit, held_out = a.rows[: a.n_fit], a.rows[a.n_fit + a.n_valid :]
     fit_weight = None if weight is None else weight[fit]
     alone = fit_baseline(table.take(fit), label[fit], parameters, fit_weight).margin(table.take(a.rows))
-    joint = trained.fitted.margin
-    part = np.repeat(["fit", "valid", "holdout"], [a.n_fit, a.n_valid, len(held_out)])
-    scores = pd.DataFrame(
-        {
-            "id": [table.ids[r] for r in a.rows],
-            "part": part,
-            "label": label[a.rows].astype(int),
-            "bank_only": alone,
-            "joint": joint,
-        }
-    )
-    if when is not None:
-        scores["period"] = when[a.rows]
+    scores = scores_frame(table, label, when, a, alone, trained.fitted.margin)
     scores.to_csv(job.directory / "scores.csv", index=False)
     shifts = feature_shifts(table, trained.fitted.model.own.bins, fit, held_out)
-    seed, y = parameters.random_state, label[held_out]
-    qualities = {"bank_only": quality(y, alone[n_seen:], seed), "joint": quality(y, joint[n_seen:], seed)}
-    better = gain(y, joint[n_seen:], alone[n_seen:], seed)
-    return {
-        "rows": {
-            "bank": len(table),
-            "common": len(a.rows),
-            "fit": a.n_fit,
-            "valid": a.n_valid,
-            "holdout": len(held_out),
-        },
-        "bad_rate": {"fit": float(label[fit].mean()), "holdout": float(y.mean())},
-        "auc": {name: q.auc.as_dict() for name, q in qualities.items()},
-        "ks": {name: q.ks.as_dict() for name, q in qualities.items()},
-        "gain": {"auc": better.auc.as_dict(), "ks": better.ks.as_dict()},
-        "validation": pack_of_scores(scores, seed, shifts).to_json(),
-    }
+    return measured(scores, parameters.random_state, a, len(table), shifts)

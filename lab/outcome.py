@@ -1,0 +1,56 @@
+"""What a bank keeps of a finished session, trees or scorecard: margins of every row, and how well they do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from federation.vertical.guest import Arrangement
+from lab.evaluation import gain, quality
+from lab.validation.features import FeatureShift
+from lab.validation.stored import pack_of_scores
+from models.losses import Floats
+from models.table import Table
+
+
+def scores_frame(
+    table: Table, label: Floats, when: Floats | None, a: Arrangement, alone: Floats, joint: Floats
+) -> pd.DataFrame:
+    """One line per row of the run, as in ``scores.csv``; ``alone`` and ``joint`` are margins in run order."""
+    scores = pd.DataFrame(
+        {
+            "id": [table.ids[r] for r in a.rows],
+            "part": np.repeat(["fit", "valid", "holdout"], [a.n_fit, a.n_valid, len(a.rows) - a.n_fit - a.n_valid]),
+            "label": label[a.rows].astype(int),
+            "bank_only": alone,
+            "joint": joint,
+        }
+    )
+    return scores if when is None else scores.assign(period=when[a.rows])
+
+
+def measured(
+    scores: pd.DataFrame, seed: int, a: Arrangement, n_bank: int, shifts: tuple[FeatureShift, ...] = ()
+) -> dict[str, Any]:
+    """Metrics on the held-out rows of ``scores_frame``, joint beside bank alone, and the validation pack."""
+    held_out = (scores["part"] == "holdout").to_numpy()
+    y, bank, joint = (scores[name].to_numpy(dtype=np.float64)[held_out] for name in ("label", "bank_only", "joint"))
+    qualities = {"bank_only": quality(y, bank, seed), "joint": quality(y, joint, seed)}
+    better = gain(y, joint, bank, seed)
+    fit_rate = float(scores.loc[scores["part"] == "fit", "label"].mean())
+    return {
+        "rows": {
+            "bank": n_bank,
+            "common": len(scores),
+            "fit": a.n_fit,
+            "valid": a.n_valid,
+            "holdout": int(held_out.sum()),
+        },
+        "bad_rate": {"fit": fit_rate, "holdout": float(y.mean())},
+        "auc": {name: q.auc.as_dict() for name, q in qualities.items()},
+        "ks": {name: q.ks.as_dict() for name, q in qualities.items()},
+        "gain": {"auc": better.auc.as_dict(), "ks": better.ks.as_dict()},
+        "validation": pack_of_scores(scores, seed, shifts).to_json(),
+    }
