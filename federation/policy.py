@@ -12,7 +12,8 @@ from federation.errors import LocalProtocolError
 @dataclass(frozen=True, slots=True)
 class HostPolicy:
     """Attributes:
-    min_rows_per_bin: fewest rows behind any sum or difference of sums shown (``models.cells``); also of each bin.
+    min_rows_per_bin: fewest rows behind any sum or difference of sums shown (``models.boosting.cells``), and of each
+        bin.
     min_rows: fewest applicants of a run.
     max_blinded_ids: most identifiers evaluated in one training session or one scoring message, against guessing.
     cipher: which keys are accepted.

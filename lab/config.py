@@ -18,12 +18,12 @@ from federation.errors import KeyTooShort
 from federation.policy import HostPolicy
 from federation.vertical.binning.prebinning import Prebinning
 from lab.errors import ConfigError
+from models.boosting.parameters import BoostingParameters
 from models.errors import LianmoError
-from models.logistic import LogisticRules
-from models.parameters import BoostingParameters
-from models.scorecard import ScorecardRules
-from models.selection import SelectionRules
-from models.woe import WoeRules
+from models.scorecard.card import ScorecardRules
+from models.scorecard.logistic import LogisticRules
+from models.scorecard.selection import SelectionRules
+from models.woe.fitting import WoeRules
 
 Transport = Literal["memory", "relay", "flower"]
 Workers = Literal["loky", "ray", "dask"]
@@ -101,10 +101,10 @@ class ScorecardSection(Section):
     """A joint scorecard instead of trees: how bins are merged, which features are used, how they are fitted, points.
 
     Attributes:
-        method, max_bins, min_bin_share: ``models.woe.WoeRules``.
-        min_information_value, max_single_auc, max_features: ``models.selection.SelectionRules``.
-        l1, l2, nonpositive: ``models.logistic.LogisticRules``.
-        base_points, base_odds, points_to_double, rounding: ``models.scorecard.ScorecardRules``.
+        method, max_bins, min_bin_share: ``models.woe.fitting.WoeRules``.
+        min_information_value, max_single_auc, max_features: ``models.scorecard.selection.SelectionRules``.
+        l1, l2, nonpositive: ``models.scorecard.logistic.LogisticRules``.
+        base_points, base_odds, points_to_double, rounding: ``models.scorecard.card.ScorecardRules``.
     """
 
     method: Literal["as_is", "tree", "ascending", "descending", "auto", "peak", "valley"] = "auto"

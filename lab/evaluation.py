@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from federation.vertical.guest import Arrangement
 from lab.config import SplitSection
-from models import metrics
 from models.errors import DataError
 from models.losses import Floats
+from models.validation import metrics
 
 
 def arrange(

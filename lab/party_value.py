@@ -16,11 +16,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from models.decisions import bad_rate_at
 from models.errors import ModelError
 from models.losses import Floats
-from models.metrics import Interval, auc, ks
 from models.samples import check_parameter, checked_label, checked_score, need_both_classes
+from models.validation.decisions import bad_rate_at
+from models.validation.metrics import Interval, auc, ks
 
 #: Hosts of one coalition; the guest is always in.
 Coalition = frozenset[str]

@@ -14,8 +14,8 @@ import pandas as pd
 from lab.config import Party
 from lab.data.sources import read_labelled, read_table
 from models.baselines import fit_baseline
+from models.boosting.parameters import BoostingParameters
 from models.losses import Floats
-from models.parameters import BoostingParameters
 from models.table import Column, Table
 
 

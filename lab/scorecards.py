@@ -20,7 +20,7 @@ from lab.jobs import GuestJob
 from lab.outcome import measured, scores_frame
 from lab.progress import Event, file_reporter
 from models.bundle import save
-from models.wald import Coefficient
+from models.scorecard.wald import Coefficient
 
 
 def lead_scorecard(job: GuestJob, wire: Wire) -> dict[str, Any]:

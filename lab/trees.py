@@ -22,9 +22,9 @@ from lab.outcome import measured, scores_frame
 from lab.progress import Event, file_reporter
 from lab.validation.features import feature_shifts
 from models.baselines import fit_baseline
+from models.boosting.parameters import BoostingParameters
 from models.bundle import save
 from models.losses import Floats
-from models.parameters import BoostingParameters
 from models.table import Table
 
 

@@ -8,8 +8,8 @@ import lightgbm
 import numpy as np
 import pandas as pd
 
+from models.boosting.parameters import BoostingParameters
 from models.losses import Floats
-from models.parameters import BoostingParameters
 from models.table import Table, is_category
 
 

@@ -2,8 +2,8 @@
 
 Codes of one feature: ``0 .. n_regular-1`` are its regular bins (numeric: ascending intervals ``(edge[b-1], edge[b]]``;
 category: levels, then one bin of merged rare levels if there are any), ``n_regular`` is missing, ``n_regular + 1`` a
-level never seen in training. Equal-frequency binning follows LightGBM (Ke et al. 2017): cut where the running count
-reaches the mean of what is left.
+level never seen in training. Equal-frequency binning follows LightGBM (Ke et al. 2017): values with many rows stand
+alone, and the others are cut where the running count reaches the mean of what is left.
 """
 
 from __future__ import annotations
@@ -102,16 +102,25 @@ def _fit_edges(name: str, column: Column, max_bin: int, min_rows: int) -> Featur
     values = np.asarray(column, dtype=np.float64)
     missing = np.isnan(values)
     distinct, counts = np.unique(values[~missing], return_counts=True)
+    # A value with an even share of the rows has a bin of its own, as in LightGBM: the others share what is left.
+    n_rows = int(counts.sum())
+    alone = counts >= (1 if len(distinct) <= max_bin else n_rows / max_bin)
+    rows_left, bins_left = n_rows - int(counts[alone].sum()), max_bin - int(alone.sum())
     cuts: list[int] = []
-    rows_left, bins_left, in_bin = int(counts.sum()), max_bin, 0
-    every_value = len(distinct) <= max_bin
-    for i, count in enumerate(counts[:-1]):
-        in_bin += int(count)
-        wanted = 1 if every_value else rows_left / bins_left
-        room_behind = rows_left - in_bin >= min_rows
-        if in_bin >= max(wanted, min_rows) and room_behind and bins_left > 1:
+    in_bin, behind = 0, n_rows
+    wanted = rows_left / max(1, bins_left)
+    for i, count in enumerate(counts[:-1].tolist()):
+        in_bin += count
+        behind -= count
+        if not alone[i]:
+            rows_left -= count
+        full = alone[i] or in_bin >= wanted or (alone[i + 1] and in_bin >= wanted / 2)
+        if full and min(in_bin, behind) >= min_rows and len(cuts) < max_bin - 1:
             cuts.append(i)
-            rows_left, bins_left, in_bin = rows_left - in_bin, bins_left - 1, 0
+            in_bin = 0
+            if not alone[i]:
+                bins_left -= 1
+                wanted = rows_left / max(1, bins_left)
     edges = [_between(distinct[i], distinct[i + 1]) for i in cuts]
     return FeatureBins(name, category=False, edges=tuple(edges), has_missing=bool(missing.any()))
 

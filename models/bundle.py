@@ -18,11 +18,11 @@ from typing import Any, Final
 import numpy as np
 
 from models.binning import Codes, FeatureBins, encode
+from models.boosting.splits import Mask, Split, goes_left
+from models.boosting.trees import Node, Owner, Tree
 from models.errors import DataError, ModelError
 from models.losses import LINKS, Floats
-from models.splits import Mask, Split, goes_left
 from models.table import Table
-from models.trees import Node, Owner, Tree
 
 FORMAT: Final = 1
 

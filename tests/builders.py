@@ -27,9 +27,9 @@ from federation.vertical.guest import Arrangement, Trained, TrainingJob, train
 from federation.vertical.host import ALLOWED, TrainingHost
 from federation.vertical.scoring.host import ALLOWED as SCORING
 from federation.vertical.scoring.host import ScoringHost
-from models.derivatives import DERIVATIVE_BITS
+from models.boosting.derivatives import DERIVATIVE_BITS
+from models.boosting.parameters import BoostingParameters
 from models.losses import Floats
-from models.parameters import BoostingParameters
 from models.table import Table
 
 BANK = "bank"

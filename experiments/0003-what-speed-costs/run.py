@@ -31,10 +31,10 @@ from federation.script import run
 from federation.transports.memory import MemoryWire
 from federation.vertical.boosting.guest import Fitted, JointBoosting, TrainingRows
 from federation.vertical.boosting.host import TRANSITIONS, BoostingHost
+from models.boosting.parameters import BoostingParameters
 from models.losses import Floats
-from models.metrics import auc
-from models.parameters import BoostingParameters
 from models.table import Table
+from models.validation.metrics import auc
 
 BASE = BoostingParameters(n_estimators=20, max_depth=5, max_bin=32, learning_rate=0.3)
 #: Of one operation on a ciphertext (experiment 0002); to encrypt includes the host's check on arrival.

@@ -28,8 +28,8 @@ from lab.estimators.frames import as_table
 from lab.estimators.gbdt import JointGBDTClassifier
 from lab.estimators.scorecard import JointScorecard
 from models.baselines import fit_baseline
-from models.metrics import auc
-from models.parameters import BoostingParameters
+from models.boosting.parameters import BoostingParameters
+from models.validation.metrics import auc
 
 BANK_SBA = ["GrAppv", "share_guaranteed", "RevLineCr", "LowDoc", "BankState", "DisbursementGross"]
 STATE_SBA = ["NoEmp", "NewExist", "CreateJob", "RetainedJob", "FranchiseCode", "UrbanRural", "sector", "State"]

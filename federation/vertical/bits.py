@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.splits import Mask
+from models.boosting.splits import Mask
 
 
 def pack_bits(mask: Mask) -> bytes:

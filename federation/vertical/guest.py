@@ -14,9 +14,9 @@ from federation.errors import PartyId
 from federation.messages import Goodbye
 from federation.script import Script
 from federation.vertical.boosting.guest import Fitted, JointBoosting, Progress, TrainingRows, first_joint_tree
+from models.boosting.parameters import BoostingParameters
 from models.bundle import JointModel
 from models.losses import Floats
-from models.parameters import BoostingParameters
 from models.table import Table
 
 

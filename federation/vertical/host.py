@@ -19,7 +19,7 @@ from federation.vertical.boosting.state import BoostingState
 from federation.vertical.scorecard.host import KINDS as SCORECARD_KINDS
 from federation.vertical.scorecard.host import ScorecardHost
 from models.bundle import Half
-from models.scorecard import ScorecardHalf
+from models.scorecard.card import ScorecardHalf
 from models.table import Table
 
 _ALIGNMENT_KINDS: Final = frozenset(kind for _, kind in ALIGNMENT)

@@ -14,8 +14,8 @@ from federation.ciphers.interface import PublicCipher
 from federation.ciphers.packing import PairPacking
 from federation.ciphers.workers import cut, lanes, spread
 from models.binning import Codes
-from models.grouping import Grouping, Part, parts_of
-from models.splits import Candidates, Mask
+from models.boosting.grouping import Grouping, Part, parts_of
+from models.boosting.splits import Candidates, Mask
 
 Sum = Integer | None
 Rows = NDArray[np.intp]

@@ -13,15 +13,15 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from lab.estimators.frames import as_table
 from models.losses import Floats
-from models.prebins import PrebinRules, fit_prebins
-from models.woe import Method, WoeRules, count_prebins, fit_woe
+from models.woe.fitting import Method, WoeRules, count_prebins, fit_woe
+from models.woe.prebins import PrebinRules, fit_prebins
 
 
 class WoeBinner(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Columns → their weight of evidence, ln(share of goods / share of bads): higher is safer.
 
     Args:
-        method: how neighbouring prebins are merged (``models.woe.WoeRules``).
+        method: how neighbouring prebins are merged (``models.woe.fitting.WoeRules``).
         max_bins: most regular bins of a column.
         min_bin_share: least share of the rows in a regular bin.
         n_prebins: how fine columns are cut before merging.
@@ -30,9 +30,9 @@ class WoeBinner(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type:
         special_codes: column → values to keep apart, say -999.
 
     Attributes:
-        prebins_: ``models.prebins.Prebins`` per column.
-        woe_: ``models.woe_table.WoeBins`` per column.
-        tables_: ``models.woe_table.BinningTable`` per column.
+        prebins_: ``models.woe.prebins.Prebins`` per column.
+        woe_: ``models.woe.tables.WoeBins`` per column.
+        tables_: ``models.woe.tables.BinningTable`` per column.
         information_value_: per column, shape ``(n_features_in_,)``.
         classes_: the label that counts as good, then the one that counts as bad (a default).
     """

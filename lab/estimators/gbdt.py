@@ -16,9 +16,9 @@ from federation.vertical.scoring.guest import score
 from federation.vertical.scoring.host import ALLOWED as SCORING
 from federation.vertical.scoring.host import ScoringHost
 from lab.estimators.joint import GUEST, JointClassifier, everything, unknown_applicants
+from models.boosting.parameters import BoostingParameters
 from models.bundle import Half
 from models.losses import Floats
-from models.parameters import BoostingParameters
 from models.table import Table
 
 
@@ -28,7 +28,7 @@ class JointGBDTClassifier(JointClassifier):
     Args:
         hosts, cipher, key_bits, min_rows_per_bin: see ``JointClassifier``.
         n_estimators, learning_rate, max_depth, max_bin, min_child_samples, reg_lambda, random_state: see
-            ``models.parameters.BoostingParameters``.
+            ``models.boosting.parameters.BoostingParameters``.
         options: further parameters of boosting by name.
 
     Attributes:

@@ -10,13 +10,13 @@ import numpy as np
 from federation.script import run
 from federation.vertical.scorecard.guest import Developed, ScorecardJob, develop
 from lab.estimators.joint import GUEST, JointClassifier, everything
-from models.logistic import LogisticRules
 from models.losses import Floats
-from models.scorecard import PointsTable, ScorecardHalf, ScorecardRules
-from models.selection import SelectionRules
+from models.scorecard.card import PointsTable, ScorecardHalf, ScorecardRules
+from models.scorecard.logistic import LogisticRules
+from models.scorecard.selection import SelectionRules
 from models.table import Table
-from models.woe import Method, WoeRules
-from models.woe_table import BinningTable
+from models.woe.fitting import Method, WoeRules
+from models.woe.tables import BinningTable
 
 
 class JointScorecard(JointClassifier):
@@ -24,8 +24,8 @@ class JointScorecard(JointClassifier):
 
     Args:
         hosts, cipher, key_bits, min_rows_per_bin: see ``JointClassifier``.
-        method, max_bins: how bins are made (``models.woe.WoeRules``).
-        min_information_value, max_single_auc: which features are used (``models.selection.SelectionRules``).
+        method, max_bins: how bins are made (``models.woe.fitting.WoeRules``).
+        min_information_value, max_single_auc: which features are used (``models.scorecard.selection.SelectionRules``).
         l1, l2: penalties; nonpositive: forbid coefficients against the direction of WOE.
         rounding: points are whole numbers.
 

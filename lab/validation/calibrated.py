@@ -16,10 +16,10 @@ from sklearn.model_selection import StratifiedKFold
 
 from lab.validation.notes import Notes
 from lab.validation.sample import ScoredSample, ValidationRules
-from models.backtest import HosmerLemeshow, hosmer_lemeshow
-from models.calibration import BrierScore, CoxCalibration, ReliabilityRow, brier, cox, reliability_table
-from models.calibrators import FLOOR, Calibrator, fit_isotonic, fit_platt
 from models.losses import Floats, default_probability, log_loss
+from models.validation.backtest import HosmerLemeshow, hosmer_lemeshow
+from models.validation.calibration import BrierScore, CoxCalibration, ReliabilityRow, brier, cox, reliability_table
+from models.validation.calibrators import FLOOR, Calibrator, fit_isotonic, fit_platt
 
 FITS: Final[dict[str, Callable[[Floats, Floats], Calibrator]]] = {"platt": fit_platt, "isotonic": fit_isotonic}
 N_FOLDS: Final = 5
@@ -55,7 +55,7 @@ class CalibrationReport:
         source: rows the calibrator was fitted on: ``"valid"``, ``"out_of_fold"``, or ``"none"``.
         n_rows: how many those are.
         method: the one with the least cross-validated log-loss on them; ``"raw"`` if none is better.
-        calibrator: its JSON (``models.calibrators``); None for ``"raw"``.
+        calibrator: its JSON (``models.validation.calibrators``); None for ``"raw"``.
         methods: all that could be tried.
         brier, hosmer_lemeshow, reliability: of ``method``; the test is None where it cannot be made.
         raw_reliability: of the model's own probabilities.

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from models.binning import FeatureBins
 from models.errors import DataError
-from models.stability import Stability, stability_of_counts
 from models.table import Table
+from models.validation.stability import Stability, stability_of_counts
 
 
 @dataclass(frozen=True, slots=True)

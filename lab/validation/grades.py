@@ -8,21 +8,21 @@ from typing import Any
 import numpy as np
 
 from lab.validation.sample import ScoredSample, ValidationRules
-from models.backtest import (
+from models.errors import DataError
+from models.losses import Floats
+from models.samples import need_spread
+from models.validation.backtest import (
     HosmerLemeshow,
     binomial_test,
     hosmer_lemeshow,
     jeffreys_test,
     traffic_light,
 )
-from models.bands import counts_of, joined, sums_of
-from models.errors import DataError
-from models.losses import Floats
-from models.low_default import prudent_bounds
-from models.master_scale import Concentration, MasterScale, concentration, inversions
-from models.metrics import Interval
-from models.proportions import jeffreys_interval
-from models.samples import need_spread
+from models.validation.bands import counts_of, joined, sums_of
+from models.validation.low_default import prudent_bounds
+from models.validation.master_scale import Concentration, MasterScale, concentration, inversions
+from models.validation.metrics import Interval
+from models.validation.proportions import jeffreys_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class GradeReport:
     """The scale and its test.
 
     Attributes:
-        scale: JSON of ``models.master_scale``.
+        scale: JSON of ``models.validation.master_scale``.
         inversions: neighbouring grades (safer, riskier) of which the safer defaulted more often.
         hosmer_lemeshow: over grades, with their stated probabilities' rows.
     """

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from lab.validation.notes import Notes
 from lab.validation.sample import ScoredSample, ValidationRules
-from models.bands import ranked_bands
-from models.decisions import ApprovalGain, SwapSet, approval_gain, swap_set
-from models.discrimination import AucGain, auc_gain, auc_interval, capture_at, lift_at
-from models.fairness import GroupReport, group_reports
 from models.losses import Floats, Integers
-from models.metrics import Interval, auc, bootstrap, bootstrap_gain, ks
-from models.proportions import proportion
+from models.validation.bands import ranked_bands
+from models.validation.decisions import ApprovalGain, SwapSet, approval_gain, swap_set
+from models.validation.discrimination import AucGain, auc_gain, auc_interval, capture_at, lift_at
+from models.validation.fairness import GroupReport, group_reports
+from models.validation.metrics import Interval, auc, bootstrap, bootstrap_gain, ks
+from models.validation.proportions import proportion
 
 #: More distinct periods than this are shown in bands of about equal number.
 MAX_PERIODS: Final = 12

@@ -24,15 +24,15 @@ from lab.validation.measures import (
 )
 from lab.validation.notes import Note, Notes
 from lab.validation.sample import ScoredSample, ValidationRules
-from models.calibrators import calibrator_from_json
-from models.decisions import bad_rate_at
-from models.discrimination import ScoreBand, decile_table
-from models.fairness import GroupReport
 from models.losses import Floats
-from models.master_scale import MasterScale
-from models.reject_inference import DefaultRateBounds, default_rate_bounds
 from models.samples import checked_score
-from models.stability import Stability, stability_of_scores
+from models.validation.calibrators import calibrator_from_json
+from models.validation.decisions import bad_rate_at
+from models.validation.discrimination import ScoreBand, decile_table
+from models.validation.fairness import GroupReport
+from models.validation.master_scale import MasterScale
+from models.validation.reject_inference import DefaultRateBounds, default_rate_bounds
+from models.validation.stability import Stability, stability_of_scores
 
 FORMAT: Final = 1
 
@@ -99,7 +99,7 @@ def validate(
         seed: of bootstraps and folds.
 
     Raises:
-        DataError: those of ``models.samples`` and ``models.fairness``.
+        DataError: those of ``models.samples`` and ``models.validation.fairness``.
     """
     rules, notes = rules or ValidationRules(), Notes()
     held_out = sample.holdout

@@ -20,7 +20,7 @@ from lab.validation.drawing import (
     percent_axis,
     styled,
 )
-from models.fairness import FOUR_FIFTHS
+from models.validation.fairness import FOUR_FIFTHS
 
 Json = Mapping[str, Any]
 

@@ -9,9 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lab.validation.drawing import BAD, BANK, GOOD, INK, JOINT, POOLED, panels, percent_axis, styled
-from models import metrics
 from models.losses import Floats
 from models.scale import BASE_ODDS, POINTS_AT_BASE, POINTS_TO_DOUBLE_ODDS
+from models.validation import metrics
 
 #: Column of scores → (English name, colour, line).
 CURVES: Final = {

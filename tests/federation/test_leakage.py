@@ -19,7 +19,7 @@ from federation.transports.memory import MemoryWire
 from federation.vertical.boosting.messages import Gradients, Sums
 from federation.vertical.guest import Trained
 from federation.vertical.scoring.guest import score
-from models.derivatives import Derivatives
+from models.boosting.derivatives import Derivatives
 from models.losses import logistic_derivatives
 from tests.builders import HOSTS, Problem, Session
 from tests.conftest import Key

@@ -17,9 +17,9 @@ from lab.finish import report_run
 from lab.party_value import Coalition, MoneyTerms, coalitions_of, party_values, shapley
 from lab.runs import train_run
 from models.bundle import load
-from models.decisions import bad_rate_at
 from models.errors import DataError, ModelError
 from models.losses import Floats
+from models.validation.decisions import bad_rate_at
 from tests.lab.conftest import Write
 
 

@@ -15,7 +15,7 @@ from lab.errors import ConfigError
 from lab.jobs import node_directory
 from lab.runs import train_run
 from models.errors import DataError
-from models.scorecard import JointScorecard, ScorecardHalf
+from models.scorecard.card import JointScorecard, ScorecardHalf
 from tests.lab.conftest import Write
 
 SECTION = "[scorecard]\nl2 = 1.0\nmin_information_value = 0.0\n"

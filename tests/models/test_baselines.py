@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from models.baselines import fit_baseline
-from models.metrics import auc
-from models.parameters import BoostingParameters
+from models.boosting.parameters import BoostingParameters
+from models.validation.metrics import auc
 from tests.builders import Problem
 
 PARAMETERS = BoostingParameters(n_estimators=10, max_depth=3, min_child_samples=5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 
+import lightgbm
 import numpy as np
 import pytest
 from hypothesis import given
@@ -63,6 +64,25 @@ def test_bins_are_of_equal_frequency() -> None:
     assert len(counts) == 20
     assert counts.min() > 490
     assert counts.max() < 510
+
+
+def heavy(rng: np.random.Generator) -> np.ndarray:
+    """Mostly a few values, the rest spread out: amounts of loans, codes of franchises."""
+    return np.where(rng.random(5000) < 0.6, rng.choice([1.0, 50.0, 60.0], 5000), rng.integers(1, 3000, 5000))
+
+
+@pytest.mark.parametrize("make", [heavy, lambda rng: rng.normal(size=5000) + 10, lambda rng: rng.geometric(0.02, 5000)])
+@pytest.mark.parametrize("max_bin", [8, 32])
+def test_rows_are_parted_as_lightgbm_parts_them(make: object, max_bin: int) -> None:
+    column = make(np.random.default_rng(1)).astype(np.float64)  # type: ignore[operator]
+    bins = {"max_bin": max_bin + 1, "min_data_in_bin": 1, "verbose": -1}  # it keeps one for zero, which does not occur
+    data = lightgbm.Dataset(column[:, None], column, params=bins)
+    # LightGBM does not tell its bins: a tree that may cut between any two of them does.
+    free = {"num_leaves": 255, "min_data_in_leaf": 1, "min_sum_hessian_in_leaf": 0, "verbose": -1}
+    leaf = lightgbm.train({"objective": "regression", **free}, data, 1).predict(column[:, None], pred_leaf=True).ravel()
+    codes = bins_of(column, max_bin).encode(column)
+    n_theirs, n_ours = len(np.unique(leaf)), len(np.unique(codes))
+    assert len(np.unique(np.stack([leaf, codes]), axis=1).T) == n_theirs == n_ours
 
 
 @given(st.floats(-1e300, 1e300))

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.binning import FeatureBins
+from models.boosting.splits import Split
+from models.boosting.trees import Node
 from models.bundle import Half, JointModel, digest, load, save
 from models.errors import ModelError
-from models.splits import Split
 from models.table import Table
-from models.trees import Node
 from tests.builders import numbers, texts
 
 HALF = Half(

@@ -23,10 +23,10 @@ from federation.vertical.binning.packing import CountPacking
 from federation.vertical.binning.prebinning import Prebinning
 from models.errors import DataError, ModelError
 from models.losses import Floats
-from models.prebins import Prebins
 from models.samples import checked_label
 from models.table import Table
-from models.woe import METHODS, FittedWoe, Method, PrebinCounts, WoeRules, count_prebins, fit_woe
+from models.woe.fitting import METHODS, FittedWoe, Method, PrebinCounts, WoeRules, count_prebins, fit_woe
+from models.woe.prebins import Prebins
 
 #: Fewest goods and fewest bads of a bin whose WOE a host is told.
 MIN_CELL: Final = 10

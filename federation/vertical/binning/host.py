@@ -31,10 +31,10 @@ from federation.vertical.binning.prebinning import Prebinning
 from federation.vertical.binning.state import BinningState
 from federation.vertical.sums import bin_sums
 from models.binning import Codes
-from models.grouping import Grouping, group_features
-from models.prebins import Prebins
+from models.boosting.grouping import Grouping, group_features
 from models.table import Table
-from models.woe_table import WoeBins
+from models.woe.prebins import Prebins
+from models.woe.tables import WoeBins
 
 #: (phase, request) → next phase; what is absent is refused.
 TRANSITIONS: Final[Transitions] = {
@@ -45,7 +45,7 @@ TRANSITIONS: Final[Transitions] = {
     ("shown", FinalBins): "sealed",
 }
 
-#: No rules of ``models.woe`` lead further from 0.
+#: No rules of ``models.woe.fitting`` lead further from 0.
 MAX_WOE: Final = 100.0
 #: Features that are looked at together for joint cells: looking at pairs of hundreds costs more than it saves.
 _BLOCK: Final = 12

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from models.errors import ModelError
-from models.prebin_json import prebins_from_json, prebins_to_json
-from models.prebins import Prebins
-from models.woe_table import WoeBins
+from models.woe.prebin_json import prebins_from_json, prebins_to_json
+from models.woe.prebins import Prebins
+from models.woe.tables import WoeBins
 
 FORMAT: Final = 1
 

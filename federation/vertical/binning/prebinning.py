@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from models.errors import DataError
-from models.prebins import PrebinRules, Prebins, fit_prebins
 from models.table import Table
-from models.woe import METHODS
+from models.woe.fitting import METHODS
+from models.woe.prebins import PrebinRules, Prebins, fit_prebins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,7 @@ class Prebinning:
         rules: how fine prebins are.
         cut_points: column → upper bounds of all but its last prebin, instead of looking for them.
         special_codes: column → values that are no measurements, each kept apart.
-        trends: column → method of ``models.woe`` by which to merge it, instead of the run's.
+        trends: column → method of ``models.woe.fitting`` by which to merge it, instead of the run's.
     """
 
     rules: PrebinRules = field(default_factory=PrebinRules)

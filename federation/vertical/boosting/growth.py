@@ -23,11 +23,11 @@ from federation.script import Script
 from federation.vertical.bits import pack_bits, unpack_bits
 from federation.vertical.boosting.messages import Choose, Chosen, Grow, Ready, Sums
 from federation.vertical.boosting.offers import HostOffers, NodeTotals, Offer, OwnFeatures
-from models.derivatives import Derivatives
-from models.parameters import BoostingParameters
-from models.sampling import draw_columns
-from models.splits import FREE, Bounds, Mask, best_of, bounds_below, gains, leaf_value
-from models.trees import Node, Tree
+from models.boosting.derivatives import Derivatives
+from models.boosting.parameters import BoostingParameters
+from models.boosting.sampling import draw_columns
+from models.boosting.splits import FREE, Bounds, Mask, best_of, bounds_below, gains, leaf_value
+from models.boosting.trees import Node, Tree
 
 Pairs = tuple[tuple[int, int], ...]
 

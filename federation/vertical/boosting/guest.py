@@ -24,15 +24,15 @@ from federation.vertical.boosting.growth import TreeGrowth, weigh
 from federation.vertical.boosting.messages import Gradients, Open, Ready, Seal, Sealed, Stored
 from federation.vertical.boosting.offers import OwnFeatures
 from models.binning import encode, fit_bins
+from models.boosting.derivatives import Derivatives, Rows
+from models.boosting.parameters import BoostingParameters
+from models.boosting.sampling import bag, goss
+from models.boosting.splits import Mask
+from models.boosting.trees import Tree, leaves_of
 from models.bundle import Half, JointModel
-from models.derivatives import Derivatives, Rows
 from models.errors import ModelError
 from models.losses import Floats, check_weight
-from models.parameters import BoostingParameters
-from models.sampling import bag, goss
-from models.splits import Mask
 from models.table import Table
-from models.trees import Tree, leaves_of
 
 #: More candidate cuts than any honest host has; bounds what a hostile one makes the guest allocate.
 MAX_CANDIDATES: Final = 10_000_000

@@ -35,12 +35,12 @@ from federation.vertical.boosting.messages import (
 from federation.vertical.boosting.state import BoostingState
 from federation.vertical.boosting.work import Work, build, check_terms
 from federation.vertical.sums import bin_counts, bin_sums, left_sums, sealed
+from models.boosting.cells import shown
+from models.boosting.grouping import parts_of
+from models.boosting.sampling import draw_columns
+from models.boosting.splits import Mask, Split, default_side, goes_left
 from models.bundle import Half
-from models.cells import shown
 from models.errors import ModelError
-from models.grouping import parts_of
-from models.sampling import draw_columns
-from models.splits import Mask, Split, default_side, goes_left
 from models.table import Table
 
 Rows = NDArray[np.intp]

@@ -18,8 +18,8 @@ from federation.errors import InvalidCiphertext, PartyId, PlaintextOverflow, Rem
 from federation.vertical.bits import unpack_bits
 from federation.vertical.boosting.messages import Sums
 from models.binning import Codes, FeatureBins
+from models.boosting.splits import Candidates, Directions, Mask, Split, default_side, directions_of, goes_left
 from models.losses import Integers
-from models.splits import Candidates, Directions, Mask, Split, default_side, directions_of, goes_left
 
 Rows = NDArray[np.intp]
 

@@ -14,11 +14,11 @@ from federation.responder import bad_value
 from federation.vertical.boosting.messages import Open
 from federation.vertical.boosting.state import BoostingState
 from models.binning import MAX_BINS, Codes, FeatureBins, encode, fit_bins
+from models.boosting.derivatives import DERIVATIVE_BITS
+from models.boosting.grouping import Grouping, group_features
+from models.boosting.parameters import LEAVES
+from models.boosting.splits import Candidates, Directions, directions_of
 from models.bundle import Half
-from models.derivatives import DERIVATIVE_BITS
-from models.grouping import Grouping, group_features
-from models.parameters import LEAVES
-from models.splits import Candidates, Directions, directions_of
 from models.table import Table
 
 

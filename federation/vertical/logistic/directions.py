@@ -12,8 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from models.logistic import Newton
 from models.losses import Floats
+from models.scorecard.logistic import Newton
 
 _MOST_STEPS: Final = 20
 #: Directions that lie this close together count as one.

@@ -1,10 +1,10 @@
 """Joint scorecard, guest side: Newton's method over features of all parties.
 
 Each round the guest encrypts residuals and weights of its rows, hosts add them up times their WOE, and the guest takes
-a Newton step (models.logistic, the same code as a local fit) from the exact gradient. Vertical logistic regression with
-Paillier goes back to Hardy et al. 2017 (arXiv:1711.10677), who need a coordinator that holds the key and a quadratic
-loss; here the guest holds the key, the loss is exact, and hosts show their part of the margins. What each party learns:
-docs/protocols/logistic.md.
+a Newton step (models.scorecard.logistic, the same code as a local fit) from the exact gradient. Vertical logistic
+regression with Paillier goes back to Hardy et al. 2017 (arXiv:1711.10677), who need a coordinator that holds the key
+and a quadratic loss; here the guest holds the key, the loss is exact, and hosts show their part of the margins. What
+each party learns: docs/protocols/logistic.md.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ from federation.vertical.logistic.messages import (
     Weigh,
 )
 from federation.vertical.logistic.moments import HostBlocks, assembled
-from models.logistic import LogisticRules, Moments, Newton, moments_of, run_newton, with_intercept
 from models.losses import Floats
-from models.scorecard import JointScorecard, ScorecardHalf, ScorecardRules, WoeFeature, woe_of
+from models.scorecard.card import JointScorecard, ScorecardHalf, ScorecardRules, WoeFeature, woe_of
+from models.scorecard.logistic import LogisticRules, Moments, Newton, moments_of, run_newton, with_intercept
+from models.scorecard.wald import Coefficient
 from models.table import Table
-from models.wald import Coefficient
 
 #: Bytes of derivatives per message.
 _BATCH_BYTES: Final = 8 * 1024 * 1024
@@ -129,7 +129,7 @@ class JointLogistic:
         """The whole fit.
 
         Raises:
-            DataError, ModelError: as ``models.logistic.fit_logistic``; features of hosts go by host and number.
+            DataError, ModelError: as ``fit_logistic``; features of hosts go by host and number.
             RemoteProtocolError: naming a host whose answers do not fit.
         """
         alone = self._alone()

@@ -39,7 +39,7 @@ from federation.vertical.logistic.state import LogisticState
 from federation.vertical.logistic.sums import FactorColumns, blocks, pairs_of
 from models.errors import LianmoError
 from models.losses import Floats
-from models.scorecard import ScorecardHalf, ScorecardRules, WoeFeature, woe_of
+from models.scorecard.card import ScorecardHalf, ScorecardRules, WoeFeature, woe_of
 from models.table import Table
 
 #: More features than any honest guest has; bounds what a hostile one makes the host allocate.

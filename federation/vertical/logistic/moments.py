@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 
 from federation.vertical.logistic.layout import MOST_WOE
-from models.logistic import Moments
 from models.losses import Floats
+from models.scorecard.logistic import Moments
 
 #: What fixed-point rounding may add to a sum, in relation to the largest it can be.
 _ROUNDING: Final = 1e-6

@@ -21,7 +21,7 @@ from federation.ciphers.workers import cut, spread
 from federation.vertical.logistic.layout import FACTOR_FRACTION, SlotLayout, fixed
 from federation.vertical.sums import Sum, bin_sums
 from models.binning import Codes
-from models.grouping import Grouping, group_features
+from models.boosting.grouping import Grouping, group_features
 from models.losses import Floats, Integers
 
 #: Columns that look for joint cells together, and the rows they look at: beyond, looking costs more than it saves.

@@ -20,12 +20,12 @@ from federation.vertical.guest import Arrangement
 from federation.vertical.logistic.guest import FittedScorecard, JointLogistic, ScorecardRows
 from federation.vertical.scorecard.messages import Accepted, Selected
 from models.errors import DataError
-from models.logistic import LogisticRules
 from models.losses import Floats
-from models.scorecard import ScorecardRules, WoeFeature
-from models.selection import SelectionRules, Verdict, select
+from models.scorecard.card import ScorecardRules, WoeFeature
+from models.scorecard.logistic import LogisticRules
+from models.scorecard.selection import SelectionRules, Verdict, select
 from models.table import Table
-from models.woe import WoeRules
+from models.woe.fitting import WoeRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from federation.vertical.logistic.host import TRANSITIONS as LOGISTIC
 from federation.vertical.logistic.host import LogisticHost
 from federation.vertical.logistic.state import LogisticState
 from federation.vertical.scorecard.messages import Accepted, Selected
-from models.scorecard import ScorecardHalf, WoeFeature
+from models.scorecard.card import ScorecardHalf, WoeFeature
 from models.table import Table
 
 _BINNING_KINDS: Final = frozenset(kind for _, kind in BINNING)

@@ -17,12 +17,12 @@ from federation.expect import expect
 from federation.script import Script
 from federation.vertical.bits import unpack_bits
 from federation.vertical.scoring.messages import BlindedApplicants, EvaluatedApplicants, Routes, RoutesWanted
+from models.boosting.reasons import Reason, contributions
+from models.boosting.splits import Mask
+from models.boosting.trees import margins
 from models.bundle import JointModel
 from models.losses import Floats
-from models.reasons import Reason, contributions
-from models.splits import Mask
 from models.table import Table
-from models.trees import margins
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from federation.ciphers.packing import PairPacking
 from federation.ciphers.paillier import PaillierSecret
 from federation.ciphers.plain import PlainPublic, PlainSecret
 from federation.errors import PlaintextOverflow
-from models.derivatives import DERIVATIVE_BITS as BITS
+from models.boosting.derivatives import DERIVATIVE_BITS as BITS
 from tests.conftest import Key
 
 layouts = st.builds(PairPacking.for_rows, st.integers(1, 10**7), st.integers(1, 40), st.integers(200, 3071))

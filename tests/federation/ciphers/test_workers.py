@@ -9,7 +9,7 @@ from joblib import parallel_config
 from federation.ciphers import oprf, workers
 from federation.ciphers.packing import PairPacking
 from federation.vertical.sums import bin_sums, sealed
-from models.grouping import group_features
+from models.boosting.grouping import group_features
 from tests.conftest import Key
 
 

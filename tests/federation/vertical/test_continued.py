@@ -20,9 +20,9 @@ from federation.vertical.boosting.host import BoostingHost
 from federation.vertical.boosting.messages import Open, Ready
 from federation.vertical.guest import Trained, TrainingJob, train
 from federation.vertical.host import ALLOWED
+from models.boosting.parameters import BoostingParameters
 from models.bundle import JointModel
 from models.errors import DataError, ModelError
-from models.parameters import BoostingParameters
 from models.table import Table
 from tests.builders import BANK, HOSTS, PLAIN, SMALL, Problem, Session, fit_aligned, numbers, outline, three_quarters
 from tests.conftest import Key

@@ -16,8 +16,8 @@ from federation.vertical.boosting.host import BoostingHost
 from federation.vertical.boosting.messages import Choose, Grow
 from federation.vertical.host import ALLOWED
 from models.baselines import fit_baseline
+from models.boosting.parameters import BoostingParameters
 from models.errors import LianmoError, ModelError
-from models.parameters import BoostingParameters
 from tests.builders import BANK, PLAIN, SMALL, Counting, Problem, Session, fit_aligned, outline, vertical_problem
 from tests.conftest import Key
 from tests.federation.vertical.boosting.test_host import HALF, N, driven, refused, table

@@ -16,11 +16,11 @@ from federation.script import run
 from federation.transports.memory import AmnesiacWire, FaultyWire
 from federation.vertical.boosting.messages import Sums
 from federation.vertical.host import ALLOWED
+from models.boosting.parameters import BoostingParameters
+from models.boosting.trees import margins
 from models.bundle import Half, JointModel
 from models.errors import DataError, ModelError
-from models.parameters import BoostingParameters
 from models.table import Table
-from models.trees import margins
 from tests.builders import BANK, HOSTS, PLAIN, SMALL, Problem, Session, fit_aligned, outline
 from tests.conftest import Key
 from tests.federation.vertical.test_oracle import cut_in, lightgbm_twin

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from models.baselines import fit_baseline
+from models.boosting.derivatives import Derivatives
+from models.boosting.parameters import BoostingParameters
 from models.bundle import JointModel
-from models.derivatives import Derivatives
 from models.errors import DataError, ModelError
 from models.losses import Floats
-from models.parameters import BoostingParameters
 from models.table import Table
 from tests.builders import Problem, fit_aligned, join_tables
 from tests.federation.vertical.test_oracle import cut_in, lightgbm_twin

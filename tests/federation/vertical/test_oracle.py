@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 
 from models.binning import encode, fit_bins
+from models.boosting.parameters import BoostingParameters
 from models.losses import Floats
-from models.parameters import BoostingParameters
 from models.table import Table
 from tests.builders import Problem, fit_aligned, join_tables
 

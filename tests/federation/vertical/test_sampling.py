@@ -15,12 +15,13 @@ from federation.transports.memory import AmnesiacWire
 from federation.vertical.boosting.guest import Fitted, derive
 from federation.vertical.host import ALLOWED
 from models.binning import encode, fit_bins
-from models.derivatives import Rows
+from models.boosting.derivatives import Rows
+from models.boosting.parameters import BoostingParameters
+from models.boosting.sampling import bag, draw_columns, goss
+from models.boosting.trees import leaves_of
 from models.losses import Floats, base_margin, logistic_derivatives
-from models.metrics import auc
-from models.parameters import BoostingParameters
-from models.sampling import bag, draw_columns, goss
 from models.table import Table
+from models.validation.metrics import auc
 from tests.builders import BANK, Problem, Session, fit_aligned, join_tables, outline
 from tests.conftest import Key
 
@@ -60,8 +61,8 @@ def lightgbm_tree(codes: Floats, label: Floats, rows: Rows, start: Floats, weigh
         {
             "objective": "binary",
             "learning_rate": 1.0,
-            "max_depth": 4,
-            "num_leaves": 16,
+            "max_depth": 3,
+            "num_leaves": 8,
             "min_data_in_leaf": 0,
             "min_data_in_bin": 1,
             "boost_from_average": False,
@@ -77,6 +78,7 @@ def lightgbm_tree(codes: Floats, label: Floats, rows: Rows, start: Floats, weigh
 
 @pytest.mark.parametrize("p", [replace(BAGGED, learning_rate=1.0, n_estimators=1), GOSS], ids=["bagging", "goss"])
 def test_lightgbm_on_the_same_sample_grows_the_same_tree(problem: Problem, p: BoostingParameters) -> None:
+    p = replace(p, max_depth=3)  # below, rows of one leaf and label have equal gradients, and different cuts tie
     found, _, n_fit = joint(problem, p)
     fit = join_tables(*three(problem)).take(np.arange(n_fit))
     codes, label = encode(fit, fit_bins(fit, p.max_bin)).astype(float), problem.label[:n_fit]
@@ -122,13 +124,18 @@ def test_encrypted_and_forgetful_hosts_build_the_same_model(
     assert outline(forgetful.train(AmnesiacWire(BANK, forgetful.builds, ALLOWED))) == expected
     assert outline(Session(problem, parameters=p, cipher=lambda _: real_key.secret()).train()) == expected
 
+
+def test_leaves_are_weighed_with_exact_derivatives(problem: Problem) -> None:
     p = replace(COARSE, n_estimators=1, reg_lambda=1.0)
-    found, _, n_fit = joint(problem, p)
+    found, pooled, n_fit = joint(problem, p)
+    assert found.margin.tobytes() == pooled.margin.tobytes()
     label = problem.label[:n_fit]
     g, h = logistic_derivatives(label, np.full(n_fit, base_margin(label)))
+    routes = {BANK: pooled.model.own.routes(join_tables(*three(problem)).take(np.arange(n_fit)))}
+    leaf = leaves_of(pooled.model.trees[0], routes, n_fit)
     values = found.margin[:n_fit] - base_margin(label)
-    for value in np.unique(values):
-        here = values == value
+    for here in (leaf == k for k in np.unique(leaf)):
+        [value] = np.unique(values[here])
         assert value == pytest.approx(-0.1 * g[here].sum() / (h[here].sum() + 1.0), rel=1e-6)
 
 

@@ -33,10 +33,10 @@ from federation.vertical.guest import Arrangement, Trained, TrainingJob, train
 from federation.vertical.host import ALLOWED, TrainingHost
 from federation.vertical.logistic.host import TRANSITIONS as LOGISTIC
 from federation.vertical.scorecard.messages import Selected
+from models.boosting.parameters import BoostingParameters
 from models.errors import DataError
-from models.metrics import auc
-from models.parameters import BoostingParameters
 from models.table import Table
+from models.validation.metrics import auc
 from tests.builders import BANK, HOSTS, PLAIN, SMALL, Problem, Session, fit_aligned, outline, vertical_problem
 from tests.conftest import Key
 from tests.federation.vertical.boosting.test_host import driven, messages

@@ -29,8 +29,8 @@ from federation.vertical.scoring.host import ScoringHost
 from lab.serving.guest_api import create_guest_app
 from lab.serving.host_api import create_host_app
 from lab.serving.server import running
+from models.boosting.parameters import BoostingParameters
 from models.bundle import JointModel
-from models.parameters import BoostingParameters
 from models.table import Table
 
 BANK, TAX, TELECOM = "bank", "host:tax", "host:电信"

@@ -11,7 +11,7 @@ from sklearn.model_selection import StratifiedKFold
 from lab.validation.calibrated import calibrated, cross_fitted
 from lab.validation.notes import Notes
 from lab.validation.sample import ScoredSample, ValidationRules
-from models.calibrators import calibrator_from_json, fit_platt
+from models.validation.calibrators import calibrator_from_json, fit_platt
 from tests.lab.validation.samples import scored
 
 RULES = ValidationRules(n_resamples=20)

@@ -10,7 +10,7 @@ from lab.validation.grades import development_scale, grade_report
 from lab.validation.sample import ScoredSample, ValidationRules
 from models.errors import DataError
 from models.losses import default_probability
-from models.master_scale import MasterScale
+from models.validation.master_scale import MasterScale
 from tests.lab.validation.samples import scored
 
 RULES = ValidationRules(n_resamples=20)

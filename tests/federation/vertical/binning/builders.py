@@ -18,9 +18,9 @@ from federation.vertical.binning.guest import Binned, JointBinning, fit_told, wi
 from federation.vertical.binning.host import TRANSITIONS, BinningHost
 from federation.vertical.binning.prebinning import Prebinning
 from models.losses import Floats
-from models.prebins import PrebinRules, Prebins
 from models.table import Table
-from models.woe import FittedWoe, WoeRules, count_prebins
+from models.woe.fitting import FittedWoe, WoeRules, count_prebins
+from models.woe.prebins import PrebinRules, Prebins
 from tests.builders import BANK, HOSTS, PLAIN, texts
 
 ALLOWED = tuple({kind for _, kind in TRANSITIONS})

@@ -22,10 +22,10 @@ from federation.vertical.binning.kept import KeptBins
 from federation.vertical.binning.messages import FinalBins, Kept, Labels, PrebinSums, Ready, Stored
 from federation.vertical.binning.prebinning import Prebinning
 from models.errors import DataError, ModelError
-from models.prebins import fit_prebins
 from models.table import Table
-from models.woe import METHODS, PrebinCounts, WoeRules, count_prebins, fit_woe
-from models.woe_table import WoeBins
+from models.woe.fitting import METHODS, PrebinCounts, WoeRules, count_prebins, fit_woe
+from models.woe.prebins import fit_prebins
+from models.woe.tables import WoeBins
 from tests.builders import BANK, HOSTS, PLAIN
 from tests.conftest import Key
 from tests.federation.vertical.binning.builders import (

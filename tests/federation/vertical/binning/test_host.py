@@ -29,8 +29,8 @@ from federation.vertical.binning.messages import (
 )
 from federation.vertical.binning.packing import CountPacking
 from federation.vertical.binning.state import BinningState
-from models.grouping import parts_of
-from models.prebins import fit_prebins
+from models.boosting.grouping import parts_of
+from models.woe.prebins import fit_prebins
 from tests.builders import HOSTS
 from tests.conftest import Key
 from tests.federation.vertical.binning.builders import FLOOR, N_FIT, POLICY, PREBINNING, N, rows

@@ -24,9 +24,9 @@ from federation.vertical.boosting.guest import JointBoosting, TrainingRows
 from federation.vertical.boosting.host import BoostingHost
 from federation.vertical.boosting.messages import Ready
 from models.binning import Codes
-from models.grouping import Grouping
+from models.boosting.grouping import Grouping
+from models.boosting.parameters import BoostingParameters
 from models.losses import Floats
-from models.parameters import BoostingParameters
 from models.table import Table
 from tests.builders import BANK, BOOSTING_ALLOWED, PLAIN
 from tests.conftest import Key

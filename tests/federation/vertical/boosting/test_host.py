@@ -17,7 +17,7 @@ from federation.policy import HostPolicy
 from federation.vertical.boosting.host import TRANSITIONS, BoostingHost
 from federation.vertical.boosting.messages import Choose, Gradients, Grow, Open, Ready, Seal, Sums
 from federation.vertical.boosting.state import BoostingState
-from models.splits import goes_left
+from models.boosting.splits import goes_left
 from models.table import Table
 from tests.builders import PLAIN, Counting, numbers, texts
 from tests.conftest import Key

@@ -18,12 +18,12 @@ from federation.transports.memory import MemoryWire
 from federation.vertical.logistic.guest import FittedScorecard, JointLogistic, ScorecardRows
 from federation.vertical.logistic.host import TRANSITIONS, LogisticHost
 from federation.vertical.logistic.state import LogisticState
-from models.logistic import LogisticRules
 from models.losses import Floats
-from models.prebins import PrebinRules, fit_prebins
-from models.scorecard import ScorecardRules, WoeFeature, woe_of
+from models.scorecard.card import ScorecardRules, WoeFeature, woe_of
+from models.scorecard.logistic import LogisticRules
 from models.table import Table
-from models.woe import WoeRules, count_prebins, fit_woe
+from models.woe.fitting import WoeRules, count_prebins, fit_woe
+from models.woe.prebins import PrebinRules, fit_prebins
 from tests.builders import BANK, PLAIN, join_tables, numbers, texts
 
 ALLOWED = tuple({kind for _, kind in TRANSITIONS})

@@ -27,9 +27,9 @@ from federation.vertical.logistic.messages import (
     Weigh,
 )
 from federation.vertical.logistic.state import LogisticState
-from models.scorecard import WoeFeature
+from models.scorecard.card import WoeFeature
 from models.table import Table
-from models.woe_table import WoeBins
+from models.woe.tables import WoeBins
 from tests.builders import PLAIN
 from tests.conftest import Key
 from tests.federation.vertical.logistic.scorecards import three_parties, woe_features

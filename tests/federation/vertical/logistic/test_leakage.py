@@ -14,7 +14,7 @@ from federation.vertical.logistic.guest import FittedScorecard
 from federation.vertical.logistic.layout import FACTOR_FRACTION, MARGIN_FRACTION, VALUE_FRACTION, fixed
 from federation.vertical.logistic.messages import Blocks, Derivatives
 from models.losses import default_probability
-from models.scorecard import woe_of
+from models.scorecard.card import woe_of
 from tests.conftest import Key
 from tests.federation.test_leakage import Recording, numbers_as_bytes
 from tests.federation.vertical.logistic.scorecards import Session, three_parties

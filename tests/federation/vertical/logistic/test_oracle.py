@@ -13,8 +13,8 @@ from sklearn.linear_model import LogisticRegression
 
 from federation.vertical.logistic.directions import KnownDirections
 from models.errors import ModelError
-from models.logistic import LogisticRules, fit_logistic
 from models.losses import Floats
+from models.scorecard.logistic import LogisticRules, fit_logistic
 from tests.federation.vertical.logistic.scorecards import Session, coefficients, three_parties
 from tests.federation.vertical.test_oracle import as_table, cut_in
 

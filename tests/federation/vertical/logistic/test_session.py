@@ -20,9 +20,9 @@ from federation.vertical.logistic.guest import FittedScorecard
 from federation.vertical.logistic.layout import MARGIN_FRACTION, SlotLayout
 from federation.vertical.logistic.messages import Blocks, Collect, Introduced, Margins, Ready, Sealed, Stored, Weigh
 from models.errors import DataError, LianmoError, ModelError
-from models.logistic import LogisticRules
 from models.scale import points
-from models.scorecard import ScorecardRules
+from models.scorecard.card import ScorecardRules
+from models.scorecard.logistic import LogisticRules
 from models.table import Table
 from tests.builders import BANK
 from tests.conftest import Key

@@ -22,9 +22,9 @@ from federation.vertical.host import ALLOWED, TrainingHost
 from federation.vertical.scorecard.guest import Developed, ScorecardJob, develop
 from federation.vertical.scorecard.messages import Selected
 from models.errors import DataError, LianmoError
-from models.logistic import LogisticRules
-from models.scorecard import ScorecardHalf, ScorecardRules, woe_of
-from models.selection import SelectionRules
+from models.scorecard.card import ScorecardHalf, ScorecardRules, woe_of
+from models.scorecard.logistic import LogisticRules
+from models.scorecard.selection import SelectionRules
 from tests.builders import BANK, PLAIN, Problem, three_quarters, vertical_problem
 from tests.conftest import Key
 

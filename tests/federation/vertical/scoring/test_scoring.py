@@ -20,12 +20,12 @@ from federation.vertical.guest import Trained
 from federation.vertical.scoring.guest import score
 from federation.vertical.scoring.host import ALLOWED, ScoringHost
 from federation.vertical.scoring.messages import BlindedApplicants, EvaluatedApplicants, Routes, RoutesWanted
+from models.boosting.splits import Split
+from models.boosting.trees import Node
 from models.bundle import Half, JointModel
 from models.errors import ModelError
 from models.losses import default_probability
-from models.splits import Split
 from models.table import Table
-from models.trees import Node
 from tests.builders import BANK, HOSTS, Problem, Session
 
 

@@ -1,0 +1,53 @@
+"""Standard errors, z and p-values of coefficients: Hosmer, Lemeshow & Sturdivant (2013), "Applied Logistic Regression",
+§2.4: square roots of the diagonal of the inverse Fisher information, Wald's z."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import norm
+
+from models.losses import Floats
+from models.scorecard.quadratic import Penalty
+
+
+@dataclass(frozen=True, slots=True)
+class Coefficient:
+    """One fitted number.
+
+    Attributes:
+        standard_error, z, p_value: Wald's; None where the coefficient is held at zero by a penalty or its sign, or
+            where no one knows the whole information. Under a penalty they describe the spread around the penalised
+            value, not its bias.
+    """
+
+    name: str
+    value: float
+    standard_error: float | None = None
+    z: float | None = None
+    p_value: float | None = None
+
+
+def wald(names: Sequence[str], values: Floats, hessian: Floats | None, penalty: Penalty) -> tuple[Coefficient, ...]:
+    """Coefficients with their statistics.
+
+    Args:
+        hessian: of the summed loss where the fit ended, the Fisher information; None: nobody knows all of it. The
+            curvature of an L2 penalty is added to it.
+    """
+    if hessian is None:
+        return tuple(Coefficient(name, float(b)) for name, b in zip(names, values, strict=True))
+    held = (values == 0.0) & ((penalty.l1 > 0.0) | penalty.nonpositive)
+    information = (hessian + np.diag(penalty.l2))[np.ix_(~held, ~held)]
+    errors = iter(np.sqrt(np.diag(np.linalg.inv(information))).tolist())
+    return tuple(
+        Coefficient(name, b) if zero else _tested(name, b, next(errors))
+        for name, b, zero in zip(names, values.tolist(), held.tolist(), strict=True)
+    )
+
+
+def _tested(name: str, value: float, error: float) -> Coefficient:
+    z = value / error
+    return Coefficient(name, value, error, z, float(2.0 * norm.sf(abs(z))))
