@@ -22,7 +22,7 @@ from models.boosting.parameters import BoostingParameters
 from models.errors import LianmoError
 from models.scorecard.card import ScorecardRules
 from models.scorecard.logistic import LogisticRules
-from models.scorecard.selection import SelectionRules
+from models.scorecard.selection import ANY_VIF, SelectionRules
 from models.woe.fitting import WoeRules
 
 Transport = Literal["memory", "relay", "flower"]
@@ -102,7 +102,8 @@ class ScorecardSection(Section):
 
     Attributes:
         method, max_bins, min_bin_share: ``models.woe.fitting.WoeRules``.
-        min_information_value, max_single_auc, max_features: ``models.scorecard.selection.SelectionRules``.
+        min_information_value, max_single_auc, max_features, max_correlation, max_vif, max_p_value, right_signs:
+            ``models.scorecard.selection.SelectionRules``.
         l1, l2, nonpositive: ``models.scorecard.logistic.LogisticRules``.
         base_points, base_odds, points_to_double, rounding: ``models.scorecard.card.ScorecardRules``.
     """
@@ -113,6 +114,10 @@ class ScorecardSection(Section):
     min_information_value: float = Field(default=0.02, ge=0)
     max_single_auc: float = Field(default=0.9, ge=0.5, le=1)
     max_features: int = Field(default=1000, ge=1, le=1000)
+    max_correlation: float = Field(default=0.9, ge=0, le=1)
+    max_vif: float = Field(default=10.0, ge=1, le=ANY_VIF)
+    max_p_value: float = Field(default=1.0, ge=0, le=1)
+    right_signs: bool = False
     l1: float = Field(default=0.0, ge=0)
     l2: float = Field(default=0.0, ge=0)
     nonpositive: bool = False
@@ -132,6 +137,10 @@ class ScorecardSection(Section):
             min_information_value=self.min_information_value,
             max_single_auc=self.max_single_auc,
             max_features=self.max_features,
+            max_correlation=self.max_correlation,
+            max_vif=self.max_vif,
+            max_p_value=self.max_p_value,
+            right_signs=self.right_signs,
         )
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from rich.console import Console
@@ -16,7 +17,18 @@ REASONS: Final = {
     "flagged": "one bin only 无法分箱",
     "leak": "may know the outcome 疑似泄漏",
     "surplus": "enough stronger ones 已有更强特征",
+    "correlated": "goes with 相关于",
+    "collinear": "follows from others 多重共线, VIF",
+    "reversed": "against its WOE 符号与 WOE 相反",
+    "insignificant": "adds nothing 不显著, p",
 }
+
+
+def why(feature: Mapping[str, Any]) -> str:
+    """Why a feature is used or not, with the number that decided."""
+    figure, other = feature["figure"], feature["other"]
+    told = "" if figure is None else f" {figure:.2g}" if abs(figure) < 0.1 else f" {figure:.2f}"
+    return f"{REASONS[feature['reason']]}{f' {other}' if other else ''}{told}"
 
 
 def scorecard_result(console: Console, result: dict[str, Any]) -> None:
@@ -29,7 +41,7 @@ def scorecard_result(console: Console, result: dict[str, Any]) -> None:
     grid = views.table(("feature 特征", False), ("IV", True), ("AUC alone 单变量", True), ("", False))
     for f in sorted(result["features"], key=lambda f: -f["information_value"]):
         name = f["variable"] if f["variable"].startswith(f["party"]) else f"{f['party']} {f['variable']}"
-        grid.add_row(name, f"{f['information_value']:.3f}", f"{f['single_auc']:.3f}", REASONS[f["reason"]])
+        grid.add_row(name, f"{f['information_value']:.3f}", f"{f['single_auc']:.3f}", why(f))
     console.print(grid)
 
     views.title(console, "Scorecard 评分卡", "margin = log-odds of default 违约对数几率; WOE = ln(goods / bads)")

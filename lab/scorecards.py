@@ -73,6 +73,7 @@ def lead_scorecard(job: GuestJob, wire: Wire) -> dict[str, Any]:
             for party, found in {job.party.party: developed.binned.own, **developed.binned.hosts}.items()
         },
         "coefficients": _coefficients(job, developed),
+        "correlation": fitted.correlation.tolist(),
         "points": asdict(fitted.model.half.table),
         "rounds": fitted.n_rounds,
         "stage_seconds": {

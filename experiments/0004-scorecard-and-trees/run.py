@@ -29,6 +29,7 @@ from lab.estimators.gbdt import JointGBDTClassifier
 from lab.estimators.scorecard import JointScorecard
 from models.baselines import fit_baseline
 from models.boosting.parameters import BoostingParameters
+from models.scorecard.selection import ANY_VIF
 from models.validation.metrics import auc
 
 BANK_SBA = ["GrAppv", "share_guaranteed", "RevLineCr", "LowDoc", "BankState", "DisbursementGross"]
@@ -102,7 +103,8 @@ def scores(study: Study, trees: BoostingParameters) -> dict[str, dict[str, np.nd
     y = study.label[early]
 
     def card(x: pd.DataFrame, hosts: dict[str, pd.DataFrame] | None) -> np.ndarray:
-        fitted = JointScorecard(hosts, cipher="plain", min_information_value=0.0, l2=1.0).fit(x[early], y)
+        everything = {"min_information_value": 0.0, "max_correlation": 1.0, "max_vif": ANY_VIF}
+        fitted = JointScorecard(hosts, cipher="plain", l2=1.0, **everything).fit(x[early], y)
         return np.asarray(fitted.decision_function(x[late]))
 
     def forest(x: pd.DataFrame, hosts: dict[str, pd.DataFrame] | None) -> np.ndarray:

@@ -25,7 +25,8 @@ class JointScorecard(JointClassifier):
     Args:
         hosts, cipher, key_bits, min_rows_per_bin: see ``JointClassifier``.
         method, max_bins: how bins are made (``models.woe.fitting.WoeRules``).
-        min_information_value, max_single_auc: which features are used (``models.scorecard.selection.SelectionRules``).
+        min_information_value, max_single_auc, max_correlation, max_vif, max_p_value, right_signs: which features are
+            used (``models.scorecard.selection.SelectionRules``).
         l1, l2: penalties; nonpositive: forbid coefficients against the direction of WOE.
         rounding: points are whole numbers.
 
@@ -44,6 +45,10 @@ class JointScorecard(JointClassifier):
         max_bins: int = 8,
         min_information_value: float = 0.02,
         max_single_auc: float = 1.0,
+        max_correlation: float = 0.9,
+        max_vif: float = 10.0,
+        max_p_value: float = 1.0,
+        right_signs: bool = False,
         l1: float = 0.0,
         l2: float = 1e-6,
         nonpositive: bool = False,
@@ -57,6 +62,10 @@ class JointScorecard(JointClassifier):
         self.max_bins = max_bins
         self.min_information_value = min_information_value
         self.max_single_auc = max_single_auc
+        self.max_correlation = max_correlation
+        self.max_vif = max_vif
+        self.max_p_value = max_p_value
+        self.right_signs = right_signs
         self.l1 = l1
         self.l2 = l2
         self.nonpositive = nonpositive
@@ -77,7 +86,12 @@ class JointScorecard(JointClassifier):
             arrange=everything,
             binning=WoeRules(method=self.method, max_bins=self.max_bins),
             selection=SelectionRules(
-                min_information_value=self.min_information_value, max_single_auc=self.max_single_auc
+                min_information_value=self.min_information_value,
+                max_single_auc=self.max_single_auc,
+                max_correlation=self.max_correlation,
+                max_vif=self.max_vif,
+                max_p_value=self.max_p_value,
+                right_signs=self.right_signs,
             ),
             fitting=LogisticRules(l1=self.l1, l2=self.l2, nonpositive=self.nonpositive),
             points=ScorecardRules(rounding=self.rounding),

@@ -25,8 +25,8 @@ from models.scorecard.wald import Coefficient, wald
 INTERCEPT: Final = "intercept"
 #: Beyond this, a probability of default is 0 or 1 to 13 digits: only a fit that does not end gets there.
 MOST_MARGIN: Final = 30.0
-#: Least eigenvalue of the correlations of the columns, weighted, that counts as full rank.
-_RANK: Final = 1e-7
+#: ``Newton.rank`` where moments are exact to the last digits.
+RANK: Final = 1e-7
 _MOST_HALVINGS: Final = 40
 #: Longest step of a coefficient, in relation to its size, after which a fit may be over.
 _STILL: Final = 1e-2
@@ -92,6 +92,7 @@ class Newton:
         weight: per row, at least 0.
         names: of the coefficients, the intercept first, as errors call them.
         coefficients, margin: where the fit stands; they belong together.
+        rank: least eigenvalue of the correlations of the columns, weighted, that counts as full rank.
     """
 
     label: Floats
@@ -101,6 +102,7 @@ class Newton:
     coefficients: Floats
     margin: Floats
     n_steps: int = 0
+    rank: float = RANK
     penalty: Penalty = field(init=False)
 
     def __post_init__(self) -> None:
@@ -120,7 +122,7 @@ class Newton:
         """
         free = self.rules.l1 == self.rules.l2 == 0.0
         if free and self.n_steps == 0:
-            check_rank(moments.hessian, self.names)
+            check_rank(moments.hessian, self.names, self.rank)
         try:
             target = minimise(moments.gradient, moments.hessian, self.coefficients, self.penalty)
         except np.linalg.LinAlgError:
@@ -137,12 +139,7 @@ class Newton:
         return target
 
     def move(self, target: Floats, margin: Floats) -> None:
-        """One step: ``approach`` a ``target``."""
-        self.approach(target, margin)
-        self.n_steps += 1
-
-    def approach(self, target: Floats, margin: Floats) -> None:
-        """Go to ``target``, whose margins these are, or as far towards it as lowers the penalised loss.
+        """One step: to ``target``, whose margins these are, or as far towards it as lowers the penalised loss.
 
         Raises:
             ModelError: ``not_converged`` if nothing on the way does.
@@ -161,10 +158,21 @@ class Newton:
             raise not_converged(self.n_steps)
         if share == 1.0:
             there, margin_there = target, margin
-        self.coefficients, self.margin = there, margin_there
+        self.jump(there, margin_there)
 
-    def inference(self, hessian: Floats | None) -> tuple[Coefficient, ...]:
-        """Where the fit ended, with Wald's statistics unless ``hessian`` is None: nobody knows all of it."""
+    def narrow(self, columns: Sequence[int]) -> None:
+        """Go on with fewer coefficients, the first of them still the intercept."""
+        self.names = tuple(self.names[k] for k in columns)
+        self.coefficients = self.coefficients[list(columns)]
+        self.penalty = self.rules.penalty(len(self.names))
+
+    def jump(self, target: Floats, margin: Floats) -> None:
+        """One step to ``target``, whose margins these are, whether or not that lowers the loss."""
+        self.coefficients, self.margin = target, margin
+        self.n_steps += 1
+
+    def inference(self, hessian: Floats) -> tuple[Coefficient, ...]:
+        """Where the fit ended, with Wald's statistics; ``hessian``: there."""
         return wald(self.names, self.coefficients, hessian, self.penalty)
 
     def _objective(self, coefficients: Floats, margin: Floats) -> float:
@@ -214,19 +222,32 @@ def run_newton(
     features: Floats, label: ArrayLike, names: Sequence[str], rules: LogisticRules, weight: ArrayLike | None
 ) -> Newton:
     """The finished fit, as ``fit_logistic``."""
+    newton, design = begin(features, label, names, rules, weight), with_intercept(features)
+    while (target := newton.target(moments_of(design, *newton.derivatives()))) is not None:
+        newton.move(target, design @ target)
+    return newton
+
+
+def begin(
+    features: Floats, label: ArrayLike, names: Sequence[str], rules: LogisticRules, weight: ArrayLike | None
+) -> Newton:
+    """A fit where every coefficient but the intercept is 0; there, all rows of one weight have one derivative.
+
+    Args:
+        names: of ``features``, and of further columns that others hold.
+
+    Raises:
+        DataError: as ``fit_logistic``.
+    """
     y = checked_label(label)
     need_both_classes(y)
     s = checked_weight(weight, len(y))
     need_both_classes(y[s > 0])
-    check_finite(features, names, len(y))
-    design = with_intercept(features)
-    start = np.zeros(design.shape[1])
+    check_finite(features, names[: features.shape[1]], len(y))
+    start = np.zeros(1 + len(names))
     rate = float(s @ y / s.sum())
     start[0] = np.log(rate / (1.0 - rate))
-    newton = Newton(y, s, rules, (INTERCEPT, *names), start, design @ start)
-    while (target := newton.target(moments_of(design, *newton.derivatives()))) is not None:
-        newton.move(target, design @ target)
-    return newton
+    return Newton(y, s, rules, (INTERCEPT, *names), start, np.full(len(y), start[0]))
 
 
 def with_intercept(features: Floats) -> Floats:
@@ -251,13 +272,14 @@ def check_finite(features: Floats, names: Sequence[str], n_rows: int) -> None:
         )
 
 
-def check_rank(hessian: Floats, names: Sequence[str]) -> None:
-    """Raises ``DataError`` ``collinear`` naming columns that are constant or that others determine."""
+def check_rank(hessian: Floats, names: Sequence[str], rank: float) -> None:
+    """Raises ``DataError`` ``collinear`` naming columns that are constant or that others determine: an eigenvalue of
+    their correlations lies below ``rank``."""
     size = np.diag(hessian)
     flat = size <= 0.0
     scale = np.sqrt(np.where(flat, 1.0, size))
     values, vectors = np.linalg.eigh(hessian / np.outer(scale, scale))
-    involved = flat | (np.abs(vectors[:, values < _RANK]) > 0.05).any(axis=1)
+    involved = flat | (np.abs(vectors[:, values < rank]) > 0.05).any(axis=1)
     columns = [name for name, known in zip(names, involved, strict=True) if known and name != INTERCEPT]
     if columns:
         raise DataError(

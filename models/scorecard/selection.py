@@ -1,20 +1,29 @@
-"""Which binned features a scorecard uses, from their binning tables alone."""
+"""Which binned features a scorecard uses: from their binning tables, then how they go together, then the fit itself.
+
+Nothing here sees a row: correlations and coefficients with their covariance are sums over all rows.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
 
 import numpy as np
+from scipy.stats import norm
 
+from models.losses import Floats
 from models.samples import check_parameter
 from models.woe.fitting import FittedWoe
 from models.woe.tables import BinningTable
 
 #: Why a feature is left out: too little information value; flagged, e.g. constant; it may know the outcome; there are
-#: enough features with more information value.
-Reason = Literal["", "weak", "flagged", "leak", "surplus"]
+#: enough features with more information value; it goes with a stronger one; others together determine it; its
+#: coefficient is against the direction of its WOE; it adds nothing to the others.
+Reason = Literal["", "weak", "flagged", "leak", "surplus", "correlated", "collinear", "reversed", "insignificant"]
+
+#: ``max_vif`` that leaves nothing out.
+ANY_VIF: Final = 1e12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +32,11 @@ class SelectionRules:
         min_information_value: weaker features are left out; 0.02 is the customary limit (Siddiqi 2006, ch. 6).
         max_single_auc: a feature that alone reaches more is taken for one that knows the outcome, 0.5 to 1.
         max_features: per run, those with most information value; 1 to 1,000.
+        max_correlation: of the WOE of two features, in magnitude; of a closer pair the weaker is left out; 0 to 1.
+        max_vif: variance inflation factor, 1 / (1 - R²) of a feature on the others (Belsley, Kuh & Welsch 1980); the
+            worst is left out until none is above; 1 to 1e12.
+        max_p_value: features that Wald's test finds less significant are left out one by one, 0 to 1; 1: none.
+        right_signs: leave out features whose coefficient is against the direction of their WOE.
 
     Raises:
         ModelError: ``bad_parameter`` naming the parameter and its range.
@@ -31,11 +45,18 @@ class SelectionRules:
     min_information_value: float = 0.02
     max_single_auc: float = 0.9
     max_features: int = 1000
+    max_correlation: float = 0.9
+    max_vif: float = 10.0
+    max_p_value: float = 1.0
+    right_signs: bool = False
 
     def __post_init__(self) -> None:
         check_parameter("min_information_value", self.min_information_value, 0.0, 100.0)
         check_parameter("max_single_auc", self.max_single_auc, 0.5, 1.0)
         check_parameter("max_features", self.max_features, 1, 1000)
+        check_parameter("max_correlation", self.max_correlation, 0.0, 1.0)
+        check_parameter("max_vif", self.max_vif, 1.0, ANY_VIF)
+        check_parameter("max_p_value", self.max_p_value, 0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +67,8 @@ class Verdict:
         place: among the features of its party.
         single_auc: of its WOE alone, on the rows it was binned on.
         reason: why it is left out; empty if it is used.
+        figure: the number that decided: correlation, variance inflation factor, coefficient, p-value.
+        other: party and name of the stronger feature it goes with.
     """
 
     party: str
@@ -54,6 +77,8 @@ class Verdict:
     information_value: float
     single_auc: float
     reason: Reason
+    figure: float | None = None
+    other: str = ""
 
 
 def select(features: Mapping[str, Sequence[FittedWoe]], rules: SelectionRules) -> tuple[Verdict, ...]:
@@ -93,3 +118,120 @@ def _reason(feature: FittedWoe, single: float, rules: SelectionRules) -> Reason:
     if single > rules.max_single_auc:  # "separates" too: its AUC is 1
         return "leak"
     return "weak" if feature.table.information_value < rules.min_information_value else ""
+
+
+@dataclass(slots=True)
+class Selection:
+    """What is known of every feature so far, and the columns of the fit.
+
+    Attributes:
+        verdicts: of all features.
+        columns: of the fit, in order, as places among the verdicts.
+    """
+
+    rules: SelectionRules
+    verdicts: list[Verdict]
+    columns: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Party by party as they stand, within each those with most information value first."""
+        parties = list(dict.fromkeys(v.party for v in self.verdicts))
+        used = [k for k, v in enumerate(self.verdicts) if not v.reason]
+        # By what is in them: hosts number their features at random, and sums of floats depend on their order.
+        self.columns = sorted(used, key=lambda k: (parties.index(self.verdicts[k].party), *self._strength(k)))
+
+    def places(self, party: str) -> list[int]:
+        """Of the features of one party, in the order of the columns."""
+        return [self.verdicts[k].place for k in self.columns if self.verdicts[k].party == party]
+
+    def screen(self, correlation: Floats) -> list[int]:
+        """Columns that stay: none goes closely with a stronger one, none follows from the others.
+
+        Args:
+            correlation: of the WOE of the columns, shape ``(n_columns, n_columns)``.
+        """
+        kept: list[int] = []
+        for k in sorted(range(len(self.columns)), key=lambda k: self._strength(self.columns[k])):
+            nearest = max(kept, key=lambda j: abs(correlation[k, j]), default=None)
+            if nearest is not None and abs(correlation[k, nearest]) > self.rules.max_correlation:
+                self._leave_out(k, "correlated", float(correlation[k, nearest]), nearest)
+            else:
+                kept.append(k)
+        while len(kept) > 1:
+            inflation = variance_inflation(correlation[np.ix_(kept, kept)])
+            worst = int(np.argmax(inflation))
+            if inflation[worst] <= self.rules.max_vif:
+                break
+            self._leave_out(kept.pop(worst), "collinear", float(inflation[worst]))
+        return self._stay(kept)
+
+    def eliminate(self, coefficients: Floats, covariance: Floats) -> list[int]:
+        """Columns that stay: backward elimination on the quadratic model of the loss (Lawless & Singhal 1978,
+        "Efficient screening of nonnormal regression models"), those with a wrong sign before insignificant ones. One
+        always stays.
+
+        Args:
+            coefficients: of the WOE of the columns in the margin, where a fit ended.
+            covariance: theirs, shape ``(n_columns, n_columns)``.
+        """
+        kept = list(range(len(self.columns)))
+        b, spread = coefficients.copy(), covariance.copy()
+        while len(kept) > 1:
+            z = b / np.sqrt(np.diag(spread))
+            p_value = 2.0 * norm.sf(np.abs(z))
+            if self.rules.right_signs and b.max() > 0.0:
+                worst = int(np.argmax(z))
+                self._leave_out(kept[worst], "reversed", float(b[worst]))
+            elif p_value.max() > self.rules.max_p_value:
+                worst = int(np.argmax(p_value))
+                self._leave_out(kept[worst], "insignificant", float(p_value[worst]))
+            else:
+                break
+            share = spread[:, worst] / spread[worst, worst]
+            b, spread = b - share * b[worst], spread - np.outer(share, spread[worst])
+            kept.pop(worst)
+            b, spread = np.delete(b, worst), np.delete(np.delete(spread, worst, 0), worst, 1)
+        return self._stay(kept)
+
+    def _strength(self, k: int) -> tuple[float, int]:
+        return -self.verdicts[k].information_value, self.verdicts[k].place
+
+    def _leave_out(self, column: int, reason: Reason, figure: float, other: int | None = None) -> None:
+        stronger = "" if other is None else self._name(other)
+        k = self.columns[column]
+        self.verdicts[k] = replace(self.verdicts[k], reason=reason, figure=figure, other=stronger)
+
+    def _name(self, column: int) -> str:
+        v = self.verdicts[self.columns[column]]
+        return v.variable if v.variable.startswith(v.party) else f"{v.party} {v.variable}"
+
+    def _stay(self, kept: list[int]) -> list[int]:
+        kept = sorted(kept)
+        self.columns = [self.columns[k] for k in kept]
+        return kept
+
+
+def correlations(moments: Floats) -> Floats:
+    """Correlations of columns from sums of products.
+
+    Args:
+        moments: of a column of ones and the others, all rows weighing the same, shape ``(1 + n, 1 + n)``.
+
+    Returns:
+        Shape ``(n, n)``; a constant column goes with none.
+    """
+    mean = moments[0, 1:] / moments[0, 0]
+    covariance = moments[1:, 1:] / moments[0, 0] - np.outer(mean, mean)
+    size = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    varies = size > 1e-9
+    scale = np.where(varies, size, 1.0)
+    found = np.where(np.outer(varies, varies), covariance / np.outer(scale, scale), 0.0)
+    np.fill_diagonal(found, 1.0)
+    return np.clip(found, -1.0, 1.0)
+
+
+def variance_inflation(correlation: Floats) -> Floats:
+    """Diagonal of the inverse, shape ``(n,)``; directions without any spread count as having 1e-12."""
+    values, vectors = np.linalg.eigh(correlation)
+    inflation: Floats = (vectors**2) @ (1.0 / np.maximum(values, 1.0 / ANY_VIF))
+    return inflation

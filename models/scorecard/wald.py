@@ -18,9 +18,8 @@ class Coefficient:
     """One fitted number.
 
     Attributes:
-        standard_error, z, p_value: Wald's; None where the coefficient is held at zero by a penalty or its sign, or
-            where no one knows the whole information. Under a penalty they describe the spread around the penalised
-            value, not its bias.
+        standard_error, z, p_value: Wald's; None where the coefficient is held at zero by a penalty or its sign. Under a
+            penalty they describe the spread around the penalised value, not its bias.
     """
 
     name: str
@@ -30,15 +29,13 @@ class Coefficient:
     p_value: float | None = None
 
 
-def wald(names: Sequence[str], values: Floats, hessian: Floats | None, penalty: Penalty) -> tuple[Coefficient, ...]:
+def wald(names: Sequence[str], values: Floats, hessian: Floats, penalty: Penalty) -> tuple[Coefficient, ...]:
     """Coefficients with their statistics.
 
     Args:
-        hessian: of the summed loss where the fit ended, the Fisher information; None: nobody knows all of it. The
-            curvature of an L2 penalty is added to it.
+        hessian: of the summed loss where the fit ended, the Fisher information. The curvature of an L2 penalty is added
+            to it.
     """
-    if hessian is None:
-        return tuple(Coefficient(name, float(b)) for name, b in zip(names, values, strict=True))
     held = (values == 0.0) & ((penalty.l1 > 0.0) | penalty.nonpositive)
     information = (hessian + np.diag(penalty.l2))[np.ix_(~held, ~held)]
     errors = iter(np.sqrt(np.diag(np.linalg.inv(information))).tolist())

@@ -27,14 +27,20 @@ from federation.vertical.logistic.messages import (
     Derivatives,
     Introduce,
     Introduced,
+    Keep,
+    Kept,
     Margins,
     Open,
+    Pair,
     Ready,
     Seal,
     Sealed,
     Stored,
+    Veil,
     Weigh,
 )
+from federation.vertical.logistic.pairing import Pairing
+from federation.vertical.logistic.products import exponent_of
 from federation.vertical.logistic.state import LogisticState
 from federation.vertical.logistic.sums import FactorColumns, blocks, pairs_of
 from models.errors import LianmoError
@@ -52,6 +58,9 @@ TRANSITIONS: Final[Transitions] = {
     ("awaiting", Derivatives): "receiving",
     ("receiving", Derivatives): "receiving",
     ("receiving", Collect): "answered",
+    ("answered", Veil): "veiled",
+    ("veiled", Pair): "answered",
+    ("answered", Keep): "answered",
     ("answered", Weigh): "awaiting",
     ("answered", Seal): "sealed",
 }
@@ -97,6 +106,12 @@ class LogisticHost:
                 reply = self._store(request)
             case Collect():
                 reply = self._collect(request)
+            case Veil():
+                reply = self._pairing.veil(request)
+            case Pair():
+                reply = self._pairing.pair(request)
+            case Keep():
+                reply = self._keep(request)
             case Weigh():
                 reply = self._weigh(request)
             case Seal():
@@ -117,7 +132,7 @@ class LogisticHost:
         self.policy.check_rows(m.n_fit)
         if not 1 <= m.n_values <= _MOST_VALUES or m.max_margins < 0:
             raise bad_value("parameters", "参数")
-        self._check_equations(m)
+        self._check_equations(m.n_fit, m.max_margins, m.n_values)
         if m.max_margins > self.max_margins:
             raise LocalProtocolError(
                 "policy",
@@ -133,29 +148,37 @@ class LogisticHost:
             n_values=m.n_values,
             max_margins=m.max_margins,
             mask_key=masks.generate_key(),
+            places=tuple(range(len(self.features))),
         )
         work = self._build(state, cipher)
         self._check_floor(work.single)
+        state.exponent = exponent_of(work.woe)
         self.state, self._work = state, work
-        return Ready(n_features=len(self.features), mask_key=masks.public_key(state.mask_key))
+        mask_key = masks.public_key(state.mask_key)
+        return Ready(n_features=len(self.features), mask_key=mask_key, exponent=state.exponent)
+
+    def _used(self, state: LogisticState) -> tuple[WoeFeature, ...]:
+        """Features that the fit still uses."""
+        return tuple(self.features[k] for k in state.places)
 
     def _build(self, state: LogisticState, cipher: PublicCipher) -> _Work:
         layout = SlotLayout.for_rows(state.n_fit, cipher.plaintext_bits)
-        woe = woe_of(self.features, self.table)
+        used = self._used(state)
+        woe = woe_of(used, self.table)
         fit = woe[: state.n_fit]
-        check_woe(fit, [f.name for f in self.features])
+        check_woe(fit, [f.name for f in used])
         single, pairs = FactorColumns.of(list(fit.T)), FactorColumns.of(pairs_of(fit))
         return _Work(cipher, layout, layout.n_ciphertexts(state.n_values) + 1, woe, single, pairs)
 
-    def _check_equations(self, m: Open) -> None:
+    def _check_equations(self, n_fit: int, max_margins: int, n_values: int, n_others: int = 0) -> None:
         """Each round shows so many sums over rows of each feature: with more of them than rows they could be solved."""
-        n_sums = (m.max_margins + 1) * (m.n_values + 1 + len(self.features))
-        if m.n_fit <= n_sums:
+        n_sums = (max_margins + 1) * (n_values + 1 + len(self.features) + n_others)
+        if n_fit <= n_sums:
             raise LocalProtocolError(
                 "too_few_rows",
-                f"The run would show up to {n_sums} sums per feature over {m.n_fit} rows. Use more rows, fewer rounds "
+                f"The run would show up to {n_sums} sums per feature over {n_fit} rows. Use more rows, fewer rounds "
                 "or fewer features.",
-                f"本次运行将对 {m.n_fit} 行的每个特征透露至多 {n_sums} 个合计。请增加行数，或减少轮数与特征数。",
+                f"本次运行将对 {n_fit} 行的每个特征透露至多 {n_sums} 个合计。请增加行数，或减少轮数与特征数。",
             )
 
     def _check_floor(self, single: FactorColumns) -> None:
@@ -183,6 +206,10 @@ class LogisticHost:
         others = [key for key in m.mask_keys if key != mine]
         if len(others) != len(m.mask_keys) - 1 or len(set(others)) != len(others):
             raise bad_value("keys of hosts", "数据方公钥")
+        if len(m.n_features) != len(m.mask_keys) or min(m.n_features) < 0:
+            raise bad_value("numbers of features", "特征数量")
+        n_others = sum(n for key, n in zip(m.mask_keys, m.n_features, strict=True) if key != mine)
+        self._check_equations(self.state.n_fit, self.state.max_margins, self.state.n_values, n_others)
         try:
             self.state.shared = masks.agree(self.state.mask_key, others)
         except ValueError:
@@ -221,12 +248,27 @@ class LogisticHost:
         state.ciphertexts = np.empty((0, 0, 0), dtype=np.uint8)
         return Blocks(ciphertexts=answer)
 
+    @property
+    def _pairing(self) -> Pairing:
+        return Pairing(self.state, self._ready().woe[: self.state.n_fit])
+
+    def _keep(self, m: Keep) -> Message:
+        state = self.state
+        if list(m.places) != sorted(set(m.places)) or not set(m.places) <= set(range(len(state.places))):
+            raise bad_value("features to keep", "保留的特征")
+        if not 1 <= m.n_values <= state.n_values:
+            raise bad_value("number of the guest's features", "银行的特征数量")
+        state.n_values = m.n_values
+        state.places = tuple(state.places[k] for k in m.places)
+        self._work = None
+        return Kept(n_features=len(state.places))
+
     def _weigh(self, m: Weigh) -> Message:
         state = self.state
         if m.round != state.round + 1 or m.round > state.max_margins:
             raise bad_value("a round that is not due", "轮次不符")
         values = self._masked(slice(0, state.n_fit), m.coefficients, m.round)
-        state.round = m.round
+        state.round, state.n_paired = m.round, 0
         return Margins(values=values)
 
     def _masked(self, rows: slice, coefficients: tuple[float, ...], turn: int) -> bytes:
@@ -250,6 +292,6 @@ class LogisticHost:
             rules = ScorecardRules(points_to_double=m.points_to_double, rounding=m.rounding)
         except LianmoError:
             raise bad_value("points", "分数参数") from None
-        half = ScorecardHalf(state.model_id, self.party, self.features, m.coefficients, None, rules)
+        half = ScorecardHalf(state.model_id, self.party, self._used(state), m.coefficients, None, rules)
         state.half = json.dumps(half.to_json()).encode()
         return Sealed(digest=half.digest(), values=rest)

@@ -1,4 +1,4 @@
-"""Masks that hosts add to their margins, which cancel in the sum over hosts.
+"""Masks that hosts add to what they show, which cancel in the sum over hosts, and pads between two hosts.
 
 Every two hosts agree on a key (X25519, RFC 7748; HKDF-SHA-256, RFC 5869) and stretch it to one number per row
 (ChaCha20, RFC 8439); one of them adds the numbers, the other subtracts them, modulo 2**64: Bonawitz et al. 2017,
@@ -9,6 +9,7 @@ here a lost party ends the run. The public keys pass through the guest, which mu
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import IntEnum
 from typing import Final
 
 import numpy as np
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 Masks = NDArray[np.uint64]
 
 KEY_BYTES: Final = 32
-_PURPOSE: Final = b"lianmo logistic margins v1"
+_PURPOSE: Final = b"lianmo logistic v2"
 
 
 def generate_key() -> bytes:
@@ -51,6 +52,26 @@ def agree(private: bytes, others: Sequence[bytes]) -> tuple[bytes, ...]:
     )
 
 
+class Use(IntEnum):
+    """What numbers of a shared key are for; with a turn, they are used once in a run."""
+
+    MARGINS = 0
+    FACTORS_OF_FIRST = 1
+    FACTORS_OF_SECOND = 2
+    PRODUCTS = 3
+
+
+def numbers(key: bytes, use: Use, turn: int, n: int) -> Masks:
+    """What two hosts with this key both know, shape ``(n,)``.
+
+    Args:
+        turn: a number used once in a run for this use.
+    """
+    nonce = bytes(4) + use.to_bytes(4, "little") + turn.to_bytes(8, "little")  # the block counter begins at 0
+    stream = Cipher(ChaCha20(key, nonce), mode=None).encryptor().update(bytes(8 * n))
+    return np.frombuffer(stream, dtype="<u8").astype(np.uint64)
+
+
 def masks(shared: Sequence[bytes], adds: Sequence[bool], turn: int, n_rows: int) -> Masks:
     """What a host adds to its margins, shape ``(n_rows,)``, modulo 2**64.
 
@@ -61,8 +82,6 @@ def masks(shared: Sequence[bytes], adds: Sequence[bool], turn: int, n_rows: int)
     """
     total: Masks = np.zeros(n_rows, dtype=np.uint64)
     for key, plus in zip(shared, adds, strict=True):
-        nonce = bytes(4) + turn.to_bytes(12, "little")  # the block counter begins at 0
-        stream = Cipher(ChaCha20(key, nonce), mode=None).encryptor().update(bytes(8 * n_rows))
-        numbers = np.frombuffer(stream, dtype="<u8")
-        total = total + numbers if plus else total - numbers
+        own = numbers(key, Use.MARGINS, turn, n_rows)
+        total = total + own if plus else total - own
     return total

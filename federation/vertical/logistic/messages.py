@@ -37,25 +37,29 @@ class Open(Message, kind="logistic.open"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready(Message, kind="logistic.ready"):
-    """Host → guest. ``mask_key``: the host's X25519 public key, made for this run.
+    """Host → guest. ``mask_key``: the host's X25519 public key, made for this run; ``exponent``: its WOE is at most
+    ``2**exponent`` in magnitude.
 
-    Reveals to guest: how many features the host uses; no name, no bin.
-    向银行透露：数据方使用的特征数量；不透露名称与分箱。
+    Reveals to guest: how many features the host uses, and about how large its largest WOE is; no name, no bin.
+    向银行透露：数据方使用的特征数量及其最大 WOE 的量级；不透露名称与分箱。
     """
 
     n_features: int
     mask_key: bytes
+    exponent: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Introduce(Message, kind="logistic.introduce"):
-    """Guest → host. ``mask_keys``: the X25519 public keys of all hosts of the run, its own among them.
+    """Guest → host. ``mask_keys``: the X25519 public keys of all hosts of the run, its own among them; ``n_features``:
+    how many features each of them has.
 
-    Reveals to host: how many hosts take part.
-    向数据方透露：参与的数据方数量。
+    Reveals to host: how many hosts take part, and how many features each uses.
+    向数据方透露：参与的数据方数量及各方的特征数量。
     """
 
     mask_keys: tuple[bytes, ...]
+    n_features: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +122,83 @@ class Blocks(Message, kind="logistic.blocks"):
     """
 
     ciphertexts: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Veil(Message, kind="logistic.veil"):
+    """Guest → host, where there are several. Rows from ``start`` on of this round, for products with each other host in
+    the order of ``mask_keys``: ``seeds``: what to take random numbers from; ``shares``: the host's share of every row's
+    weight, uint64, little-endian, modulo 2**64.
+
+    Reveals to host: nothing (a share alone is random).
+    向数据方透露：无（单独一份权重份额为随机数）。
+    """
+
+    round: int
+    start: int
+    seeds: tuple[bytes, ...]
+    shares: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Veiled(Message, kind="logistic.veiled"):
+    """Host → guest. ``factors``: for each other host, its WOE and its WOE times weight shares, minus the numbers it was
+    dealt, under a pad that only the two hosts know.
+
+    Reveals to guest: nothing.
+    向银行透露：无。
+    """
+
+    factors: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair(Message, kind="logistic.pair"):
+    """Guest → host. ``factors``: what each other host veiled for it.
+
+    Reveals to host: nothing (they lack numbers that only the other host and the guest know).
+    向数据方透露：无（已减去仅对方与银行知道的随机数）。
+    """
+
+    factors: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paired(Message, kind="logistic.paired"):
+    """Host → guest. How many rows are added up; once all are, ``sums``: for each other host, its part of the sums of
+    products, under masks that cancel in the sum of both parts.
+
+    Reveals to guest: for each unnamed feature of one host and each of another, the sum over all fitted rows of weight
+    times both WOE.
+    向银行透露：对一数据方与另一数据方的每对未命名特征，全部拟合行上权重与两者 WOE 乘积之和。
+    """
+
+    n_rows: int
+    sums: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep(Message, kind="logistic.keep"):
+    """Guest → host. Go on with fewer features. ``places``: the host's that stay, in order; ``n_values``: one and the
+    number of the guest's.
+
+    Reveals to host: which of its features are left out, and how many the guest still uses.
+    向数据方透露：其哪些特征被剔除，以及银行仍使用的特征数量。
+    """
+
+    places: tuple[int, ...]
+    n_values: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept(Message, kind="logistic.kept"):
+    """Host → guest. It goes on with so many features.
+
+    Reveals to guest: nothing.
+    向银行透露：无。
+    """
+
+    n_features: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

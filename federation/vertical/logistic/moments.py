@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 
+from federation.errors import PartyId, RemoteProtocolError
+from federation.vertical.logistic.between import Couple
 from federation.vertical.logistic.layout import MOST_WOE
 from models.losses import Floats
 from models.scorecard.logistic import Moments
 
 #: What fixed-point rounding may add to a sum, in relation to the largest it can be.
 _ROUNDING: Final = 1e-6
+#: The same of products between hosts, whose fixed point is coarser.
+_BETWEEN: Final = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +56,27 @@ class HostBlocks:
         )
 
 
-def assembled(guest: Moments, hosts: Sequence[HostBlocks]) -> Moments:
+def assembled(guest: Moments, hosts: Mapping[PartyId, HostBlocks], between: Mapping[Couple, Floats]) -> Moments:
     """The moments of all coefficients: the guest's, then host after host.
 
-    The gradient is exact. Nobody knows the hessian between features of two hosts; it is taken as if these were
-    independent given the guest's features, which completes the matrix with the largest determinant (Dempster 1972,
-    "Covariance selection"; Grone et al. 1984), so that it stays positive definite and a step goes downhill.
+    Args:
+        between: hessian between features of every two hosts.
+
+    Raises:
+        RemoteProtocolError: naming two hosts whose products are larger than those of each with itself allow.
     """
     n_guest = len(guest.gradient)
-    sizes = [n_guest, *(len(h.gradient) for h in hosts)]
-    bounds = np.cumsum([0, *sizes])
-    at = [slice(a, b) for a, b in pairwise(bounds.tolist())]
+    bounds = np.cumsum([0, n_guest, *(len(h.gradient) for h in hosts.values())])
+    parties = ["", *hosts]
+    at = {party: slice(a, b) for party, (a, b) in zip(parties, pairwise(bounds.tolist()), strict=True)}
     hessian = np.zeros((bounds[-1], bounds[-1]))
-    hessian[at[0], at[0]] = guest.hessian
-    for place, host in zip(at[1:], hosts, strict=True):
-        hessian[place, at[0]] = host.cross
-        hessian[at[0], place] = host.cross.T
-        hessian[place, place] = host.own
-    through_guest = np.linalg.pinv(guest.hessian, hermitian=True)
-    for (a, left), (b, right) in combinations(zip(at[1:], hosts, strict=True), 2):
-        between = left.cross @ through_guest @ right.cross.T
-        hessian[a, b], hessian[b, a] = between, between.T
-    return Moments(np.concatenate([guest.gradient, *(h.gradient for h in hosts)]), hessian)
+    hessian[at[""], at[""]] = guest.hessian
+    for party, host in hosts.items():
+        hessian[at[party], at[""]], hessian[at[""], at[party]] = host.cross, host.cross.T
+        hessian[at[party], at[party]] = host.own
+    for (a, b), products in between.items():
+        most = np.sqrt(np.outer(np.diag(hosts[a].own), np.diag(hosts[b].own)))
+        if not (np.abs(products) <= most * (1.0 + _BETWEEN) + _BETWEEN * (1.0 + most.max(initial=0.0))).all():
+            raise RemoteProtocolError(f"{a}, {b}", "bad_value", "sent products no rows have.", "发送的乘积不可能成立。")
+        hessian[at[a], at[b]], hessian[at[b], at[a]] = products, products.T
+    return Moments(np.concatenate([guest.gradient, *(h.gradient for h in hosts.values())]), hessian)

@@ -23,7 +23,7 @@ from models.errors import DataError
 from models.losses import Floats
 from models.scorecard.card import ScorecardRules, WoeFeature
 from models.scorecard.logistic import LogisticRules
-from models.scorecard.selection import SelectionRules, Verdict, select
+from models.scorecard.selection import Selection, SelectionRules, Verdict, select
 from models.table import Table
 from models.woe.fitting import WoeRules
 
@@ -81,30 +81,36 @@ def develop(job: ScorecardJob) -> Script[Developed]:
     binned = yield from JointBinning(
         job.party, table, label, n_fit, job.hosts, cipher, job.binning, job.prebinning
     ).fit()
-    verdicts = select({job.party: binned.own, **binned.hosts}, job.selection)
-    # By what is in them: hosts number their features at random, and sums of floats depend on their order.
-    strongest = sorted(verdicts, key=lambda v: (-v.information_value, v.place))
-    parties = (job.party, *job.hosts)
-    kept = {party: [v.place for v in strongest if v.party == party and not v.reason] for party in parties}
-    if not any(kept.values()):
+    selection = Selection(job.selection, list(select({job.party: binned.own, **binned.hosts}, job.selection)))
+    if not selection.columns:
         raise DataError(
             "nothing_selected",
-            f"None of the {len(verdicts)} features passes the selection: lower min_information_value, or look at their "
-            "flags in the binning tables.",
-            f"{len(verdicts)} 个特征均未通过筛选：请降低 min_information_value，或查看分箱表中的提示。",
+            f"None of the {len(selection.verdicts)} features passes the selection: lower min_information_value, or "
+            "look at their flags in the binning tables.",
+            f"{len(selection.verdicts)} 个特征均未通过筛选：请降低 min_information_value，或查看分箱表中的提示。",
         )
-    yield from _tell(kept, job.hosts)
-    own = tuple(WoeFeature(binned.prebins[k], binned.own[k].bins) for k in kept[job.party])
+    yield from _tell({host: selection.places(host) for host in job.hosts})
+    own = tuple(WoeFeature(binned.prebins[k], binned.own[k].bins) for k in selection.places(job.party))
     job.watch("fitting")
     fitted = yield from JointLogistic(
-        job.model_id, job.party, ScorecardRows(table, label, n_fit), own, job.hosts, cipher, job.fitting, job.points
+        job.model_id,
+        job.party,
+        ScorecardRows(table, label, n_fit),
+        own,
+        job.hosts,
+        cipher,
+        job.fitting,
+        job.points,
+        screen=selection.screen,
+        eliminate=selection.eliminate,
     ).fit()
     yield {host: Goodbye(code="") for host in job.hosts}
-    return Developed(arrangement, binned, verdicts, fitted)
+    return Developed(arrangement, binned, tuple(selection.verdicts), fitted)
 
 
-def _tell(kept: Mapping[PartyId, list[int]], hosts: Sequence[PartyId]) -> Script[None]:
-    replies = yield {host: Selected(numbers=tuple(k + 1 for k in kept[host])) for host in hosts}
-    for host in hosts:
-        if expect(replies, host, Accepted).n_features != len(kept[host]):
+def _tell(kept: Mapping[PartyId, list[int]]) -> Script[None]:
+    """Which features of each host go into the fit."""
+    replies = yield {host: Selected(numbers=tuple(k + 1 for k in places)) for host, places in kept.items()}
+    for host, places in kept.items():
+        if expect(replies, host, Accepted).n_features != len(places):
             raise RemoteProtocolError(host, "bad_value", "accepted other features.", "接受的特征不符。")

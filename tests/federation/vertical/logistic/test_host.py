@@ -21,9 +21,12 @@ from federation.vertical.logistic.messages import (
     Collect,
     Derivatives,
     Introduce,
+    Keep,
     Open,
+    Pair,
     Ready,
     Seal,
+    Veil,
     Weigh,
 )
 from federation.vertical.logistic.state import LogisticState
@@ -38,7 +41,7 @@ N, N_FIT = 120, 100
 TABLES, LABEL = three_parties(N)
 FEATURES = woe_features(TABLES[1], LABEL, N_FIT, max_bins=3)
 OTHER = public_key(generate_key())
-PHASES = ("closed", "open", "awaiting", "receiving", "answered", "sealed")
+PHASES = ("closed", "open", "awaiting", "receiving", "answered", "veiled", "sealed")
 SIZE = 256
 
 
@@ -56,8 +59,15 @@ class Driven:
     mask_key: bytes = b""
 
     def __post_init__(self) -> None:
-        steps = {"open": self.opening, "awaiting": self.introduction, "receiving": self.rows, "answered": self.collect}
-        for phase in PHASES[1 : PHASES.index(self.phase) + 1]:
+        steps = {
+            "open": self.opening,
+            "awaiting": lambda: self.introduction(OTHER),
+            "receiving": self.rows,
+            "answered": self.collect,
+            "veiled": self.veil,
+        }
+        way = [p for p in PHASES[1 : PHASES.index(self.phase) + 1] if p != "veiled" or self.phase == "veiled"]
+        for phase in way:
             reply = self.host.answer(steps.get(phase, self.seal)())
             self.mask_key = reply.mask_key if isinstance(reply, Ready) else self.mask_key
         assert self.host.state.phase == self.phase
@@ -75,7 +85,7 @@ class Driven:
         )
 
     def introduction(self, *others: bytes) -> Introduce:
-        return Introduce(mask_keys=(self.mask_key, *others))
+        return Introduce(mask_keys=(self.mask_key, *others), n_features=(2,) * (1 + len(others)))
 
     def rows(self, count: int = N_FIT, start: int = 0) -> Derivatives:
         ones = [1] * (2 * count)
@@ -83,6 +93,15 @@ class Driven:
 
     def collect(self) -> Collect:
         return Collect(round=self.host.state.round, ciphertexts=self.secret.encrypt([-N_FIT, -N_FIT]))
+
+    def veil(self, count: int = N_FIT, start: int = 0) -> Veil:
+        return Veil(round=self.host.state.round, start=start, seeds=(bytes(32),), shares=(bytes(8 * count),))
+
+    def pair(self, count: int = N_FIT, n_other: int = 3) -> Pair:
+        return Pair(factors=(bytes(16 * count * n_other),))
+
+    def keep(self) -> Keep:
+        return Keep(places=(1,), n_values=2)
 
     def weigh(self) -> Weigh:
         return Weigh(round=self.host.state.round + 1, coefficients=(0.5, -1.0))
@@ -97,6 +116,9 @@ class Driven:
             self.rows(1),
             self.collect(),
             self.weigh(),
+            self.veil(),
+            self.pair(),
+            self.keep(),
             self.seal(),
             Blocks(ciphertexts=b""),
             Failure(code="policy"),
@@ -104,7 +126,7 @@ class Driven:
 
 
 @pytest.mark.parametrize("phase", PHASES)
-@pytest.mark.parametrize("which", range(8))
+@pytest.mark.parametrize("which", range(11))
 def test_every_state_meets_every_message(phase: str, which: int) -> None:
     d = Driven(phase)
     request = d.messages()[which]
@@ -214,7 +236,78 @@ def test_a_woe_beyond_what_slots_are_proven_for_is_refused_by_name(woe: float) -
 )
 def test_keys_of_hosts_that_do_not_fit_are_refused(keys: object) -> None:
     d = Driven("open")
-    assert refused(d.host, Introduce(mask_keys=keys(d.mask_key))).code == "bad_value"
+    keys = keys(d.mask_key)
+    assert refused(d.host, Introduce(mask_keys=keys, n_features=(1,) * len(keys))).code == "bad_value"
+
+
+@pytest.mark.parametrize("n_features", [(), (2,), (2, -1), (2, 2, 2)])
+def test_numbers_of_features_of_hosts_that_do_not_fit_are_refused(n_features: tuple[int, ...]) -> None:
+    d = Driven("open")
+    assert refused(d.host, replace(d.introduction(OTHER), n_features=n_features)).code == "bad_value"
+
+
+def test_products_count_among_the_sums_that_must_be_fewer_than_rows() -> None:
+    d = Driven("open")  # (2 + 1) * (3 + 1 + 2 + 27) = 99
+    assert refused(d.host, replace(d.introduction(OTHER), n_features=(2, 28))).code == "too_few_rows"
+    d.host.answer(replace(d.introduction(OTHER), n_features=(2, 27)))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"round": 1},
+        {"start": 1},
+        {"start": -1},
+        {"seeds": ()},
+        {"seeds": (bytes(31),)},
+        {"seeds": (bytes(32), bytes(32))},
+        {"shares": ()},
+        {"shares": (b"",)},
+        {"shares": (bytes(8 * N_FIT + 8),)},
+        {"shares": (bytes(8 * N_FIT - 1),)},
+    ],
+    ids=str,
+)
+def test_rows_to_veil_that_do_not_fit_are_refused(changes: dict[str, object]) -> None:
+    d = Driven("answered")
+    assert refused(d.host, replace(d.veil(), **changes)).code == "bad_value"
+
+
+def test_rows_are_paired_in_order_and_once_a_round() -> None:
+    d = Driven("answered")
+    d.host.answer(d.veil(60))
+    assert refused(d.host, Pair(factors=())).code == "bad_value"
+    assert refused(d.host, Pair(factors=(bytes(16 * 60 * 3 - 8),))).code == "bad_value"
+    reply = d.host.answer(d.pair(60))
+    assert (reply.n_rows, reply.sums) == (60, ())  # of part of the rows nothing is shown
+    d.host.answer(d.veil(40, start=60))
+    assert refused(d.host, d.pair(40, n_other=2)).code == "bad_value"
+    reply = d.host.answer(d.pair(40))
+    assert (reply.n_rows, len(reply.sums[0])) == (N_FIT, 8 * 2 * 3)
+    assert refused(d.host, d.veil()).code == "bad_value"
+    d.host.answer(d.weigh())
+    d.host.answer(d.rows())
+    d.host.answer(d.collect())
+    d.host.answer(d.veil())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"places": (1, 0)}, {"places": (0, 0)}, {"places": (2,)}, {"places": (-1,)}, {"n_values": 0}, {"n_values": 4}],
+    ids=str,
+)
+def test_features_to_keep_that_do_not_fit_are_refused(changes: dict[str, object]) -> None:
+    d = Driven("answered")
+    assert refused(d.host, replace(d.keep(), **changes)).code == "bad_value"
+
+
+def test_only_features_that_were_kept_end_in_the_half() -> None:
+    d = Driven("answered")
+    d.host.answer(d.keep())
+    assert refused(d.host, d.seal()).code == "bad_value"
+    assert refused(d.host, d.keep()).code == "bad_value"
+    d.host.answer(replace(d.seal(), coefficients=(-1.0,)))
+    assert [f.name for f in d.host.half.features] == [FEATURES[1].name]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -132,6 +132,64 @@ def test_only_selected_features_reach_the_scorecard(plain: tuple[Session, Develo
     n_used = len(fewer.fitted.model.half.features) + sum(len(h.features) for h in session.halves.values())
     assert n_used == [v.reason for v in fewer.verdicts].count("") == 3
     assert {v.reason for v in fewer.verdicts} == {"", "weak"}
+
+
+def together(problem: Problem) -> Problem:
+    """One feature more at each of two parties: of the first host that of the bank, of the second that of the first."""
+    rng = np.random.default_rng(0)
+
+    def known(column: str, party: PartyId) -> Any:
+        values = dict(zip(problem.whole.ids, problem.whole.columns[column], strict=True))
+        found = np.array([values.get(i, np.nan) for i in problem.hosts[party].ids], dtype=np.float64)
+        return found + 0.05 * rng.normal(size=len(found))
+
+    first, second = problem.hosts
+    more = {first: ("income_again", "monthly_income"), second: ("tax_again", "tax_paid_2023")}
+    hosts = {
+        party: replace(problem.hosts[party], columns={**problem.hosts[party].columns, name: known(of, party)})
+        for party, (name, of) in more.items()
+    }
+    return replace(problem, hosts=hosts)
+
+
+def test_features_that_go_together_across_parties_are_left_out(large: Problem) -> None:
+    session = Session(together(large))
+    developed = session.develop()
+    gone = [v for v in developed.verdicts if v.reason == "correlated"]
+    assert len(gone) == 2
+    assert all(abs(v.figure or 0.0) > 0.9 for v in gone)
+    # Each with one of another party; of hosts by number only.
+    assert all(v.other and not v.other.startswith(v.party) for v in gone)
+    halves = [developed.fitted.model.half, *session.halves.values()]
+    used = [f.name for half in halves for f in half.features]
+    assert len({"monthly_income", "income_again"} & set(used)) == len({"tax_paid_2023", "tax_again"} & set(used)) == 1
+    assert len(developed.fitted.correlation) == len(used)
+
+
+def p_values(developed: Developed) -> list[float]:
+    found = [*developed.fitted.own, *(c for of_host in developed.fitted.of_hosts.values() for c in of_host)]
+    return [c.p_value for c in found if c.p_value is not None]
+
+
+def test_what_is_left_after_elimination_is_what_scikit_learn_fits(
+    large: Problem, plain: tuple[Session, Developed]
+) -> None:
+    limit = float(np.median(p_values(plain[1])))
+    rules = SelectionRules(min_information_value=0.0, max_p_value=limit, right_signs=True)
+    session = Session(large, options={"selection": rules})
+    developed = session.develop()
+    assert {v.reason for v in developed.verdicts} >= {"", "insignificant"}
+    rows, n_fit = developed.arrangement.rows, developed.arrangement.n_fit
+    own = developed.fitted.model.half
+    designs = [woe_of(own.features, large.guest.take(rows))]
+    designs += [woe_of(half.features, rows_of(large, developed, party)) for party, half in session.halves.items()]
+    oracle = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(
+        np.hstack(designs)[:n_fit], large.label[rows][:n_fit]
+    )
+    joint = [*own.coefficients, *(c for half in session.halves.values() for c in half.coefficients)]
+    np.testing.assert_allclose(joint, oracle.coef_[0], atol=1e-5)
+    assert max(p_values(developed)) <= limit
+    assert max(joint) < 0
 
 
 def test_without_any_feature_there_is_no_scorecard(large: Problem) -> None:
