@@ -17,6 +17,12 @@ class ServiceError(LianmoError):
     exit_code = 7
 
 
+class GovernanceError(LianmoError):
+    """A data node's own rules, or what they are kept in, forbid it."""
+
+    exit_code = 9
+
+
 class ReportedError(LianmoError):
     """What a party of the run, in a process of its own, left in its folder."""
 

@@ -1,0 +1,67 @@
+"""A data node's own database: sqlite in its folder, or PostgreSQL; brought up to date whenever it is opened."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from lab.errors import GovernanceError
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+#: Identifiers asked for in one statement, under the limits of both databases.
+AT_ONCE: Final = 10_000
+
+
+def open_store(address: str) -> Engine:
+    """The store at an SQLAlchemy address such as ``sqlite:///node.db`` or ``postgresql+psycopg://user@host/name``.
+
+    Raises:
+        GovernanceError: ``store_address`` for what is no such address; ``store_unreachable``.
+    """
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        engine = create_engine(address)
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        raise GovernanceError(
+            "store_address",
+            f"The address of the store cannot be used ({type(error).__name__}). Use sqlite:///FILE or "
+            "postgresql+psycopg://USER@HOST/NAME.",
+            f"数据库地址无法使用（{type(error).__name__}）。请使用 sqlite:///文件 或 postgresql+psycopg://用户@主机/库名。",
+        ) from None
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _careful)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    try:
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except SQLAlchemyError as error:
+        engine.dispose()
+        raise GovernanceError(
+            "store_unreachable",
+            f"The node's store cannot be opened ({type(error).__name__}): is the server up, does the account exist, is "
+            "the folder writable?",
+            f"无法打开节点数据库（{type(error).__name__}）：请检查服务是否运行、账号是否存在、目录是否可写。",
+        ) from None
+    return engine
+
+
+def in_pieces(subjects: Sequence[str]) -> list[list[str]]:
+    """Identifiers in runs that one statement can hold."""
+    return [list(subjects[k : k + AT_ONCE]) for k in range(0, len(subjects), AT_ONCE)]
+
+
+def _careful(connection: object, _record: object) -> None:
+    """sqlite: writers wait for each other, and what is committed is on the disk."""
+    cursor = connection.cursor()  # type: ignore[attr-defined]
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

@@ -1,0 +1,62 @@
+"""Tables of a data node's own store. Times are UTC without a zone; what changes them is ``migrations``."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Column, Date, DateTime, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
+
+METADATA: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+#: What a subject allowed: one row per party and scope that a consent names.
+GRANTS: Final = Table(
+    "grants",
+    METADATA,
+    Column("consent", String(64), primary_key=True),
+    Column("party", String(64), primary_key=True),
+    Column("scope", String(64), primary_key=True),
+    Column("subject", String(64), nullable=False),
+    Column("purpose", String(64), nullable=False),
+    Column("starts", DateTime, nullable=False),
+    Column("ends", DateTime, nullable=False),
+    Column("revoked", DateTime),
+    Column("evidence", String(64), nullable=False),
+    Column("signature", Text, nullable=False),
+    Column("key_id", String(64), nullable=False),
+    Index(None, "party", "purpose", "scope", "subject"),
+    Index(None, "subject"),
+)
+
+#: Credit records of subjects as they were made known; never changed.
+RECORDS: Final = Table(
+    "records",
+    METADATA,
+    Column("record", String(64), primary_key=True),
+    Column("subject", String(64), nullable=False),
+    Column("item", String(64), nullable=False),
+    Column("severity", String(16), nullable=False),
+    Column("published", Date, nullable=False),
+    Column("term_ends", Date, nullable=False),
+    Column("amount", Float),
+    Index(None, "subject"),
+    Index(None, "item", "published"),
+)
+
+#: What happened to records afterwards; only added to.
+RECORD_EVENTS: Final = Table(
+    "record_events",
+    METADATA,
+    Column("event", Integer, primary_key=True, autoincrement=True),
+    Column("record", String(64), ForeignKey("records.record"), nullable=False),
+    Column("kind", String(24), nullable=False),
+    Column("on", Date, nullable=False),
+    Column("amount", Float),
+    Index(None, "record"),
+)
