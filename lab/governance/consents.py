@@ -7,14 +7,14 @@ not at all, revoked once, and never changed otherwise (Personal Information Prot
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import Engine, func, insert, or_, select, update
 
 from lab.errors import GovernanceError
@@ -202,29 +202,6 @@ class ConsentLedger:
                 for row in connection.execute(query).mappings():
                     found.setdefault(row["consent"], []).append(dict(row))
         return found
-
-
-def read_consents(lines: Iterable[str]) -> list[Consent]:
-    """Consents from JSON lines; empty lines are passed over.
-
-    Raises:
-        GovernanceError: ``consent_unreadable`` naming the line and the field, never a value.
-    """
-    found = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            found.append(Consent.model_validate_json(line))
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            where = ".".join(str(part) for part in first["loc"]) or "JSON"
-            raise GovernanceError(
-                "consent_unreadable",
-                f"Line {number}: {where}: {first['msg']}. Nothing was added.",
-                f"第 {number} 行：{where} 有误（{first['msg']}）。未作任何添加。",
-            ) from None
-    return found
 
 
 def _rows(c: Consent) -> list[dict[str, Any]]:

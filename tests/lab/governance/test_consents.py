@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from lab.errors import GovernanceError
-from lab.governance.consents import Consent, ConsentLedger, read_consents
+from lab.governance.consents import Consent, ConsentLedger
+from lab.governance.lines import read_lines
 from models.errors import LianmoError
 
 DAY = datetime(2026, 5, 1, tzinfo=UTC)
@@ -93,7 +94,7 @@ def test_scopes_may_come_from_several_consents(store: Engine) -> None:
 
 def test_time_zones_do_not_matter(store: Engine) -> None:
     ledger = ConsentLedger(store)
-    ledger.add(read_consents([consent().model_dump_json().replace('+00:00"', 'Z"')]))
+    ledger.add(read_lines(Consent, [consent().model_dump_json().replace('+00:00"', 'Z"')]))
     shanghai = datetime.fromisoformat("2026-05-11T07:59:59+08:00")
     assert allows(ledger, at=shanghai)
     assert not allows(ledger, at=shanghai + timedelta(seconds=1))
@@ -117,10 +118,10 @@ def test_what_is_exported_is_what_was_imported(store: Engine) -> None:
     given = [consent(), consent("C-2", scopes=["tax"], revoked=DAY, ends=DAY + timedelta(days=99))]
     ledger.add(given)
     lines = [c.model_dump_json() for c in ledger.all()]
-    assert [c.signed for c in read_consents(lines)] == [
+    assert [c.signed for c in read_lines(Consent, lines)] == [
         c.model_copy(update={"parties": sorted(c.parties), "scopes": sorted(c.scopes)}).signed for c in given
     ]
-    assert [c.revoked for c in read_consents(lines)] == [None, DAY]
+    assert [c.revoked for c in read_lines(Consent, lines)] == [None, DAY]
 
 
 def test_signatures_are_checked_or_refused(store: Engine) -> None:
@@ -146,8 +147,8 @@ def test_signatures_are_checked_or_refused(store: Engine) -> None:
 
 def refused(line: str) -> GovernanceError:
     with pytest.raises(GovernanceError) as caught:
-        read_consents(["", line])
-    assert caught.value.code == "consent_unreadable"
+        read_lines(Consent, ["", line])
+    assert caught.value.code == "line_unreadable"
     assert caught.value.english.startswith("Line 2: ")
     return caught.value
 

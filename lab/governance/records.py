@@ -1,0 +1,208 @@
+"""Records that a data node keeps of its subjects, what became of them, and what may be used of them at a date.
+
+A record counts in a feature as of a date if it was known and usable then, and is still usable on the day of use: what
+was repaired since is gone from the past, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated, Any, Final, Self
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from sqlalchemy import Engine, insert, select
+
+from lab.errors import GovernanceError
+from lab.governance.record_states import (
+    Change,
+    Event,
+    Severity,
+    Span,
+    State,
+    check_term,
+    impossible,
+    spans,
+    state_after,
+)
+from lab.governance.store import AT_ONCE, in_pieces
+from lab.governance.tables import RECORD_EVENTS, RECORDS
+from models.losses import Floats
+
+#: Days that a month counts in "months since".
+_MONTH: Final = 365.25 / 12
+Day = Annotated[date, Field(strict=False)]
+
+
+class Record(BaseModel):
+    """One record as it is imported, one JSON object per line.
+
+    Attributes:
+        item: number of its item in the catalogue.
+        published: first day of publicity, when it became known.
+        term_ends: first day on which it no longer counts.
+        amount: such as a fine, in yuan; None: none.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    record: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    subject: str = Field(pattern=r"^[^\s\x00-\x1f]{1,64}$")
+    item: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    severity: Severity
+    published: Day
+    term_ends: Day
+    amount: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _term(self) -> Self:
+        try:
+            check_term(self.severity, self.published, self.term_ends)
+        except GovernanceError as error:
+            raise ValueError(f"{error.english} / {error.chinese}") from None
+        return self
+
+
+class RecordChange(BaseModel):
+    """What happened to a record, one JSON object per line. ``amount``: of a correction."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    record: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    change: Change
+    on: Day
+    amount: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordBook:
+    """Over the node's store."""
+
+    engine: Engine
+
+    def add(self, records: Sequence[Record]) -> int:
+        """Add records, all or none; those that are there already, equal in all, are passed over. Returns how many were
+        new.
+
+        Raises:
+            GovernanceError: ``record_exists`` if one is there with other content; ``record_repeated``.
+        """
+        if len({r.record for r in records}) < len(records):
+            raise GovernanceError(
+                "record_repeated",
+                "A record number occurs twice in the import. Nothing was added.",
+                "导入的记录编号有重复，未作任何添加。",
+            )
+        known = {r.record: r for r in self._records(numbers=[r.record for r in records])}
+        for r in records:
+            if r.record in known and known[r.record] != r:
+                raise GovernanceError(
+                    "record_exists",
+                    f"Record {r.record} is there with other content. Record a correction instead. Nothing was added.",
+                    f"记录 {r.record} 已存在且内容不同，请改为登记更正。未作任何添加。",
+                )
+        new = [r.model_dump() for r in records if r.record not in known]
+        with self.engine.begin() as connection:
+            for k in range(0, len(new), AT_ONCE):
+                connection.execute(insert(RECORDS), new[k : k + AT_ONCE])
+        return len(new)
+
+    def change(self, change: RecordChange) -> str:
+        """Note what happened to a record; returns its subject, whose scores are to be made anew.
+
+        Raises:
+            GovernanceError: ``record_unknown``; ``record_change`` for what cannot happen to it now.
+        """
+        found = list(self._records(numbers=[change.record]))
+        if not found:
+            raise GovernanceError(
+                "record_unknown", f"There is no record {change.record}.", f"不存在编号为 {change.record} 的记录。"
+            )
+        events = self._events([change.record]).get(change.record, [])
+        if change.on < found[0].published:
+            raise impossible("unpublished", change.change)
+        state_after([*events, Event(change.change, change.on, change.amount)])
+        row = {"record": change.record, "kind": change.change, "on": change.on, "amount": change.amount}
+        with self.engine.begin() as connection:
+            connection.execute(insert(RECORD_EVENTS), [row])
+        return found[0].subject
+
+    def state(self, record: str, at: date) -> State:
+        """Where a record stands on a day. Raises ``GovernanceError`` (``record_unknown``), also before it is known."""
+        found = [r for r in self._records(numbers=[record]) if r.published <= at]
+        if not found:
+            raise GovernanceError("record_unknown", f"There is no record {record}.", f"不存在编号为 {record} 的记录。")
+        state = state_after(e for e in self._events([record]).get(record, []) if e.on <= at)
+        return "expired" if at >= found[0].term_ends and state not in ("repaired", "withdrawn") else state
+
+    def changed(self, since: date, until: date) -> list[str]:
+        """Subjects of records that changed, or whose term ended, from ``since`` to ``until``, both included."""
+        e, r = RECORD_EVENTS.c, RECORDS.c
+        happened = select(r.subject).join(RECORD_EVENTS, e.record == r.record).where(e.on.between(since, until))
+        ended = select(r.subject).where(r.term_ends.between(since, until))
+        with self.engine.connect() as connection:
+            return sorted({*connection.scalars(happened), *connection.scalars(ended)})
+
+    def features(
+        self, subjects: Sequence[str], as_of: Sequence[date], used_on: date, items: Sequence[str]
+    ) -> dict[str, Floats]:
+        """Point-in-time features, one row per subject and date.
+
+        Args:
+            as_of: what was known then counts, such as the day of application.
+            used_on: the day of use; a record that is no longer usable then does not count.
+
+        Returns:
+            Per item ``ITEM_count``; ``ITEM_months`` since the latest one was published, NaN without any;
+            ``ITEM_amount`` of all together.
+        """
+        n = len(subjects)
+        asked = pd.DataFrame({"row": np.arange(n), "subject": list(subjects), "as_of": pd.to_datetime(list(as_of))})
+        usable = self._usable(sorted(set(subjects)), used_on)
+        found = asked.merge(usable, on="subject")
+        found = found[(found["start"] <= found["as_of"]) & (found["as_of"] < found["end"])]
+        columns: dict[str, Floats] = {}
+        for item in items:
+            own = found[found["item"] == item].groupby("row")
+            latest = own["published"].max().reindex(range(n))
+            days = (asked["as_of"] - latest).dt.days.to_numpy(dtype=np.float64)
+            columns[f"{item}_count"] = own["amount"].size().reindex(range(n), fill_value=0).to_numpy(dtype=np.float64)
+            columns[f"{item}_months"] = np.asarray(days / _MONTH, dtype=np.float64)
+            columns[f"{item}_amount"] = own["amount"].sum().reindex(range(n), fill_value=0.0).to_numpy(dtype=np.float64)
+        return columns
+
+    def _usable(self, subjects: Sequence[str], used_on: date) -> pd.DataFrame:
+        """Spans of all records of the subjects that are usable on that day: subject, item, published, start, end,
+        amount."""
+        records = list(self._records(subjects=subjects))
+        events = self._events([r.record for r in records])
+        rows: list[tuple[str, str, date, date, date, float]] = []
+        for r in records:
+            own: list[Span] = spans(r.published, r.term_ends, r.amount, events.get(r.record, []))
+            if any(s.start <= used_on < s.end for s in own):
+                rows += [(r.subject, r.item, r.published, s.start, s.end, s.amount or 0.0) for s in own]
+        frame = pd.DataFrame(rows, columns=["subject", "item", "published", "start", "end", "amount"])
+        return frame.astype(dict.fromkeys(("published", "start", "end"), "datetime64[s]") | {"amount": np.float64})
+
+    def _records(
+        self, *, numbers: Sequence[str] | None = None, subjects: Sequence[str] | None = None
+    ) -> Iterator[Record]:
+        column, wanted = (RECORDS.c.record, numbers) if numbers is not None else (RECORDS.c.subject, subjects or [])
+        with self.engine.connect() as connection:
+            for piece in in_pieces(wanted or []):
+                for row in connection.execute(select(RECORDS).where(column.in_(piece))).mappings():
+                    yield Record.model_construct(**row)
+
+    def _events(self, records: Sequence[str]) -> dict[str, list[Event]]:
+        e = RECORD_EVENTS.c
+        found: dict[str, list[Event]] = {}
+        with self.engine.connect() as connection:
+            for piece in in_pieces(records):
+                query = select(RECORD_EVENTS).where(e.record.in_(piece)).order_by(e.on, e.event)
+                for row in connection.execute(query).mappings():
+                    event: Any = Event(row["kind"], row["on"], row["amount"])
+                    found.setdefault(row["record"], []).append(event)
+        return found
