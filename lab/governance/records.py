@@ -169,7 +169,7 @@ class RecordBook:
             own = found[found["item"] == item].groupby("row")
             latest = own["published"].max().reindex(range(n))
             days = (asked["as_of"] - latest).dt.days.to_numpy(dtype=np.float64)
-            columns[f"{item}_count"] = own["amount"].size().reindex(range(n), fill_value=0).to_numpy(dtype=np.float64)
+            columns[f"{item}_count"] = np.asarray(own.size().reindex(range(n), fill_value=0), dtype=np.float64)
             columns[f"{item}_months"] = np.asarray(days / _MONTH, dtype=np.float64)
             columns[f"{item}_amount"] = own["amount"].sum().reindex(range(n), fill_value=0.0).to_numpy(dtype=np.float64)
         return columns
