@@ -87,8 +87,8 @@ def _by_content(column: Column) -> Kind | None:
         known = column[np.isfinite(np.asarray(column, dtype=np.float64))]
         texts = [str(int(v)) for v in known[:2000].tolist() if float(v).is_integer()]
         return "identifier" if _mostly(texts, len(known[:2000]), _is_number_of_a_person) else None
-    known = [v for v in column.tolist() if v is not None][:2000]
-    distinct = {v.strip() for v in known}
+    levels: list[str] = [v.strip() for v in column.tolist() if v is not None][:2000]
+    distinct = set(levels)
     forms: list[tuple[Kind, Callable[[str], bool]]] = [
         ("religion", lambda v: bool(_RELIGIONS.match(v))),
         ("genes", lambda v: bool(_BASES.match(v))),
@@ -96,7 +96,8 @@ def _by_content(column: Column) -> Kind | None:
         ("identifier", lambda v: _is_number_of_a_person(v) or bool(re.match(r"^[^@\s]+@[^@\s]+\.[a-z]{2,}$", v, re.I))),
     ]
     for kind, form in forms:
-        if _mostly([v.strip() for v in known], len(known), form) and (kind != "disease" or len(distinct) > 2):
+        # Codes of industries (GB/T 4754) look like those of diseases, but for the point.
+        if _mostly(levels, len(levels), form) and (kind != "disease" or any("." in v for v in distinct)):
             return kind
     # Grades are letters, too: only a column with the blood group that no scale of grades has.
     if distinct and all(_BLOOD.match(v) for v in distinct) and any(v.upper().startswith("AB") for v in distinct):

@@ -1,4 +1,4 @@
-"""Whether a source is good enough to be used: reporting, compliance and timeliness (“双公示”三率), and how fresh it is."""
+"""Whether a source is good enough to be used: reporting, compliance, timeliness (“双公示”三率), and its age."""
 
 from __future__ import annotations
 
@@ -36,9 +36,7 @@ class SourceReport(BaseModel):
     @model_validator(mode="after")
     def _nested(self) -> Self:
         if not max(self.compliant, self.on_time) <= self.reported <= self.due:
-            raise ValueError(
-                "compliant and on_time are parts of reported, reported of due / 合规与及时数不得多于上报数"
-            )
+            raise ValueError("compliant and on_time are part of reported, that of due / 合规与及时数不得多于上报数")
         return self
 
 
