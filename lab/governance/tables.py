@@ -60,3 +60,28 @@ RECORD_EVENTS: Final = Table(
     Column("amount", Float),
     Index(None, "record"),
 )
+
+#: What a node allows: one row per project; its terms as JSON (``policy.Terms``).
+PROJECTS: Final = Table(
+    "projects",
+    METADATA,
+    Column("project", String(64), primary_key=True),
+    Column("status", String(16), nullable=False),
+    Column("terms", Text, nullable=False),
+    Column("decided_by", String(100), nullable=False),
+    Column("decided", DateTime, nullable=False),
+)
+
+#: What was asked and allowed; only added to. Budgets are counted from it.
+USES: Final = Table(
+    "uses",
+    METADATA,
+    Column("use", Integer, primary_key=True, autoincrement=True),
+    Column("project", String(64), ForeignKey("projects.project"), nullable=False),
+    Column("party", String(64), nullable=False),
+    Column("purpose", String(64), nullable=False),
+    Column("algorithm", String(32), nullable=False),
+    Column("at", DateTime, nullable=False),
+    Column("n_rows", Integer, nullable=False),
+    Index(None, "project", "at"),
+)

@@ -1,0 +1,231 @@
+"""What a data node allows whom: projects with purposes, parties, algorithms, budgets and hours; approved, stopped.
+
+Asked before anything is read. Every use that was allowed is noted, and budgets are counted from the notes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final, Literal, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from sqlalchemy import Engine, Select, func, insert, select, update
+
+from lab.errors import GovernanceError
+from lab.governance.consents import Name
+from lab.governance.tables import PROJECTS, USES
+
+Algorithm = Literal["boosting", "scorecard", "scoring"]
+Status = Literal["proposed", "approved", "suspended", "stopped"]
+
+#: From which states a project may be brought into one. What was stopped stays stopped.
+DECISIONS: Final[dict[Status, tuple[Status, ...]]] = {
+    "approved": ("proposed", "suspended"),
+    "suspended": ("approved",),
+    "stopped": ("proposed", "approved", "suspended"),
+}
+
+
+class Terms(BaseModel):
+    """What a project may do.
+
+    Attributes:
+        parties: who may ask.
+        purposes: as consents name them.
+        algorithms: which protocols.
+        min_rows_per_bin, min_rows: floors, never below the node's own.
+        period_days: of the budgets.
+        max_uses, max_rows: most sessions or scoring calls, and most rows of all of them together, per period.
+        hours: first and last hour of the day, in China Standard Time, within which it may ask; (0, 24): always.
+        ends: no use from then on.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    parties: Annotated[list[Name], Field(min_length=1, max_length=100)]
+    purposes: Annotated[list[Name], Field(min_length=1, max_length=100)]
+    algorithms: Annotated[list[Algorithm], Field(min_length=1)]
+    min_rows_per_bin: int = Field(default=10, ge=1)
+    min_rows: int = Field(default=100, ge=1)
+    period_days: int = Field(default=30, ge=1, le=3660)
+    max_uses: int = Field(default=100, ge=0)
+    max_rows: int = Field(default=10_000_000, ge=0)
+    hours: tuple[Annotated[int, Field(ge=0, le=24)], Annotated[int, Field(ge=0, le=24)]] = Field((0, 24), strict=False)
+    ends: Annotated[datetime | None, Field(strict=False)] = None
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if self.hours[0] >= self.hours[1]:
+            raise ValueError("hours must begin before they end / 时段起点须早于终点")
+        if self.ends and self.ends.tzinfo is None:
+            raise ValueError("ends needs a time zone / ends 须带时区")
+        return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """One use that is asked for. ``n_rows``: as many as it may concern."""
+
+    project: str
+    party: str
+    purpose: str
+    algorithm: Algorithm
+    n_rows: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Remaining:
+    """What is left of a project's budgets in the period that ends now."""
+
+    uses: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyBook:
+    """Over the node's store."""
+
+    engine: Engine
+
+    def propose(self, project: str, terms: Terms, by: str, at: datetime) -> None:
+        """Write down a project that is to be decided on. Raises ``GovernanceError`` (``project_exists``)."""
+        row = {
+            "project": project,
+            "status": "proposed",
+            "terms": terms.model_dump_json(),
+            "decided_by": by,
+            "decided": _utc(at),
+        }
+        with self.engine.begin() as connection:
+            if connection.execute(select(PROJECTS.c.project).where(PROJECTS.c.project == project)).first():
+                raise GovernanceError(
+                    "project_exists",
+                    f"Project {project} exists. Propose another one; terms are not changed afterwards.",
+                    f"项目 {project} 已存在。条款不可事后修改，请另立项目。",
+                )
+            connection.execute(insert(PROJECTS), [row])
+
+    def decide(self, project: str, status: Status, by: str, at: datetime) -> None:
+        """Approve, suspend or stop a project; it counts from the next request on.
+
+        Raises:
+            GovernanceError: ``project_unknown``; ``project_decision`` for what cannot be decided as it stands.
+        """
+        before = self.status(project)
+        if before not in DECISIONS.get(status, ()):
+            raise GovernanceError(
+                "project_decision",
+                f"Project {project} is {before}; it cannot become {status}.",
+                f"项目 {project} 当前为 {before}，不能变更为 {status}。",
+            )
+        changed = update(PROJECTS).where(PROJECTS.c.project == project, PROJECTS.c.status == before)
+        with self.engine.begin() as connection:
+            connection.execute(changed.values(status=status, decided_by=by, decided=_utc(at)))
+
+    def status(self, project: str) -> Status:
+        """Raises ``GovernanceError`` (``project_unknown``)."""
+        return self._row(project)[0]
+
+    def terms(self, project: str) -> Terms:
+        """Raises ``GovernanceError`` (``project_unknown``)."""
+        return self._row(project)[1]
+
+    def admit(self, use: Use) -> Terms:
+        """The terms that the use is allowed on; it is noted with them.
+
+        Raises:
+            GovernanceError: ``project_unknown``, ``project_not_approved``, ``party_not_allowed``,
+                ``purpose_not_allowed``, ``algorithm_not_allowed``, ``out_of_hours``, ``project_ended``,
+                ``budget_spent``.
+        """
+        status, terms = self._row(use.project)
+        self._check(use, status, terms)
+        row = {
+            "project": use.project,
+            "party": use.party,
+            "purpose": use.purpose,
+            "algorithm": use.algorithm,
+            "at": _utc(use.at),
+            "n_rows": use.n_rows,
+        }
+        with self.engine.begin() as connection:
+            # Noted first and counted with it: two that ask at once cannot both have the last of a budget.
+            connection.execute(update(PROJECTS).where(PROJECTS.c.project == use.project).values(status=status))
+            connection.execute(insert(USES), [row])
+            n_uses, n_rows = connection.execute(self._spent(use.project, terms, use.at)).one()
+            if n_uses > terms.max_uses or n_rows > terms.max_rows:
+                raise _no(
+                    "budget_spent",
+                    f"Project {use.project} has used up its budget of {terms.max_uses:,} uses or {terms.max_rows:,} "
+                    f"rows in {terms.period_days} days.",
+                    f"项目 {use.project} 在 {terms.period_days} 天内的额度已用尽"
+                    f"（{terms.max_uses:,} 次或 {terms.max_rows:,} 行）。",
+                )
+        return terms
+
+    def dry_run(self, use: Use) -> tuple[GovernanceError | None, Remaining]:
+        """What ``admit`` would say, and what is left of the budgets; nothing is noted."""
+        status, terms = self._row(use.project)
+        with self.engine.connect() as connection:
+            n_uses, n_rows = connection.execute(self._spent(use.project, terms, use.at)).one()
+        left = Remaining(terms.max_uses - n_uses, terms.max_rows - n_rows)
+        try:
+            self._check(use, status, terms)
+        except GovernanceError as error:
+            return error, left
+        if left.uses < 1 or left.rows < use.n_rows:
+            return _no("budget_spent", "The budget would not do.", "额度不足。"), left
+        return None, left
+
+    def _check(self, use: Use, status: Status, terms: Terms) -> None:
+        if status != "approved":
+            raise _no(
+                "project_not_approved",
+                f"Project {use.project} is {status}.",
+                f"项目 {use.project} 当前状态为 {status}。",
+            )
+        for code, asked, allowed, what in (
+            ("party_not_allowed", use.party, terms.parties, "参与方"),
+            ("purpose_not_allowed", use.purpose, terms.purposes, "用途"),
+            ("algorithm_not_allowed", use.algorithm, terms.algorithms, "算法"),
+        ):
+            if asked not in allowed:
+                raise _no(
+                    code,
+                    f"Project {use.project} does not allow {code.partition('_')[0]} '{asked}'.",
+                    f"项目 {use.project} 不允许的{what}：{asked}。",
+                )
+        if terms.ends and use.at >= terms.ends:
+            raise _no("project_ended", f"Project {use.project} has ended.", f"项目 {use.project} 已到期。")
+        hour = use.at.astimezone(ZoneInfo("Asia/Shanghai")).hour
+        if not terms.hours[0] <= hour < terms.hours[1]:
+            raise _no(
+                "out_of_hours",
+                f"Project {use.project} may ask from {terms.hours[0]} to {terms.hours[1]} o'clock only.",
+                f"项目 {use.project} 仅允许在 {terms.hours[0]} 时至 {terms.hours[1]} 时之间使用。",
+            )
+
+    def _row(self, project: str) -> tuple[Status, Terms]:
+        with self.engine.connect() as connection:
+            row = connection.execute(select(PROJECTS).where(PROJECTS.c.project == project)).first()
+        if row is None:
+            raise _no("project_unknown", f"There is no project {project}.", f"不存在项目 {project}。")
+        return row.status, Terms.model_validate(json.loads(row.terms))
+
+    @staticmethod
+    def _spent(project: str, terms: Terms, at: datetime) -> Select[tuple[int, int]]:
+        since = _utc(at) - timedelta(days=terms.period_days)
+        n_rows = func.coalesce(func.sum(USES.c.n_rows), 0)
+        return select(func.count(USES.c.use), n_rows).where(USES.c.project == project, USES.c.at > since)
+
+
+def _no(code: str, english: str, chinese: str) -> GovernanceError:
+    return GovernanceError(code, english, chinese)
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None)
