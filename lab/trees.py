@@ -18,8 +18,9 @@ from lab.data.sources import file_digest, read_labelled
 from lab.evaluation import arrange
 from lab.forecast import forecast, peak_rss_mb
 from lab.jobs import GuestJob
-from lab.outcome import measured, scores_frame
+from lab.outcome import measured, row_counts, scores_frame
 from lab.progress import Event, file_reporter
+from lab.validation.amounts import measured_amounts
 from lab.validation.features import feature_shifts
 from models.baselines import fit_baseline
 from models.boosting.parameters import BoostingParameters
@@ -33,8 +34,8 @@ def lead_trees(job: GuestJob, wire: Wire) -> dict[str, Any]:
     started = time.perf_counter()
     report = file_reporter(job.directory / "progress.jsonl")
     report(Event(stage="waiting"))
-    table, label, when, weight = read_labelled(job.party, job.split.time_column)
     parameters = BoostingParameters(**job.boosting)
+    table, label, when, weight = read_labelled(job.party, job.split.time_column, parameters.objective)
     transcript = Transcript(job.party.party)
     tree_ends: list[float] = []
     outcome: dict[str, Any] = {}
@@ -73,7 +74,9 @@ def lead_trees(job: GuestJob, wire: Wire) -> dict[str, Any]:
             hosts=job.hosts,
             parameters=parameters,
             new_cipher=lambda n: secret_cipher(job.cipher.name, job.cipher.key_bits, job.cipher.rules, n),
-            arrange=lambda rows: arrange(rows, table.ids, label, job.split, parameters.random_state, when),
+            arrange=lambda rows: arrange(
+                rows, table.ids, label, job.split, parameters.random_state, when, parameters.objective
+            ),
             watch=watch,
             opened=opened,
             weight=weight,
@@ -125,7 +128,9 @@ def _tested(
     fit, held_out = a.rows[: a.n_fit], a.rows[a.n_fit + a.n_valid :]
     fit_weight = None if weight is None else weight[fit]
     alone = fit_baseline(table.take(fit), label[fit], parameters, fit_weight).margin(table.take(a.rows))
-    scores = scores_frame(table, label, when, a, alone, trained.fitted.margin)
+    scores = scores_frame(table, label, when, a, alone, trained.fitted.margin, parameters.objective)
     scores.to_csv(job.directory / "scores.csv", index=False)
+    if parameters.objective != "binary":
+        return {"rows": row_counts(a, len(table)), **measured_amounts(scores, parameters)}
     shifts = feature_shifts(table, trained.fitted.model.own.bins, fit, held_out)
     return measured(scores, parameters.random_state, a, len(table), shifts)
