@@ -71,7 +71,7 @@ def write_amounts(
 
 def number_text(value: float) -> str:
     """Three figures, thousands set apart, whatever the size of the amounts."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.3g}".removesuffix(".")
 
 
 def spread_text(interval: Json) -> str:

@@ -39,6 +39,8 @@ class RunSection(Section):
     """Attributes:
     purpose: what the model is for, in the bank's words; stands in the model document.
     directory: where the run is written, whole or not at all.
+    continues: directory of an earlier run of trees by the same parties; trees are added to its model, up to
+        ``n_estimators`` in all.
     party_seconds: how long a party may take to come.
     answer_seconds: how long a party may take to answer one message.
     n_jobs: processes of each party for its encrypted work; -1: one per core.
@@ -48,6 +50,7 @@ class RunSection(Section):
     name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     purpose: str = Field(default="", max_length=2000)
     directory: Path = Path("runs/run")
+    continues: Path | None = None
     transport: Transport = "relay"
     party_seconds: float = Field(default=60.0, gt=0)
     answer_seconds: float = Field(default=600.0, gt=0)
@@ -286,7 +289,9 @@ def parse_config(data: dict[str, Any], base: Path) -> Config:
     if config.cipher.name == "paillier" and config.cipher.key_bits < MINIMUM_KEY_BITS:
         raise KeyTooShort(config.cipher.key_bits, MINIMUM_KEY_BITS)
     guest, *hosts = (p.model_copy(update={"data": (base / p.data).resolve()}) for p in config.parties)
-    run = config.run.model_copy(update={"directory": (base / config.run.directory).resolve()})
+    earlier = config.run.continues and (base / config.run.continues).resolve()
+    paths = {"directory": (base / config.run.directory).resolve(), "continues": earlier}
+    run = config.run.model_copy(update=paths)
     return config.model_copy(update={"run": run, "guest": guest, "hosts": tuple(hosts)})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from federation.vertical.guest import Arrangement
 from lab.config import SplitSection
+from lab.continuation import unmixed
 from models.errors import DataError
 from models.losses import Floats, ObjectiveName
 from models.validation import metrics
@@ -29,12 +30,16 @@ def arrange(
     seed: int,
     time: Floats | None = None,
     objective: ObjectiveName = "binary",
+    earlier: Mapping[str, str] | None = None,
 ) -> Arrangement:
     """Divide the common rows as ``split`` says. The order of the file does not matter, only ids, labels and ``seed``.
 
+    Args:
+        earlier: applicant → part in the run whose model is continued: what that run saw does not test this one.
+
     Raises:
         DataError: ``one_class`` if a part would have no default or no non-default; of other objectives
-            ``too_few_rows`` and ``constant_label``.
+            ``too_few_rows`` and ``constant_label``; ``nothing_unseen`` of ``earlier``.
     """
     rows = common[np.argsort(np.array(ids, dtype=str)[common], kind="stable")]
     rng = np.random.default_rng(seed)
@@ -45,6 +50,8 @@ def arrange(
         late = time[rows] >= split.holdout_from
         fit, held_out = rng.permutation(rows[~late]), rows[late]
     fit, valid = _divide(fit, label, split.valid, rng) if split.valid else (fit, fit[:0])
+    if earlier:
+        fit, valid, held_out = unmixed((fit, valid, held_out), ids, earlier)
     for part in (fit, held_out, *([valid] if split.valid else [])):
         if objective != "binary":
             _check_amounts(label[part])

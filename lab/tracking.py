@@ -72,6 +72,7 @@ def record(run: Path, result: dict[str, Any], uri: str, artifacts: tuple[Path, .
         )
         mlflow.set_tags(
             {"model_id": result["model_id"], "model_digest": result["digest"], "data_digest": result["data_digest"]}
+            | {key: result[key] for key in ("continues",) if key in result}
         )
         now = int(time.time() * 1000)
         registry.log_batch(run_id, metrics=[Metric(k, v, now, step) for k, v, step in _metrics(result)])

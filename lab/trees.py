@@ -14,6 +14,7 @@ from federation.disclosure import Transcript
 from federation.script import Wire, run
 from federation.vertical.boosting.guest import JointBoosting, Progress
 from federation.vertical.guest import Trained, TrainingJob, train
+from lab.continuation import earlier_model, earlier_parts
 from lab.data.sources import file_digest, read_labelled
 from lab.evaluation import arrange
 from lab.forecast import forecast, peak_rss_mb
@@ -36,6 +37,8 @@ def lead_trees(job: GuestJob, wire: Wire) -> dict[str, Any]:
     report(Event(stage="waiting"))
     parameters = BoostingParameters(**job.boosting)
     table, label, when, weight = read_labelled(job.party, job.split.time_column, parameters.objective)
+    start, earlier = earlier_model(job), earlier_parts(job)
+    n_earlier = len(start.trees) if start else 0
     transcript = Transcript(job.party.party)
     tree_ends: list[float] = []
     outcome: dict[str, Any] = {}
@@ -49,10 +52,14 @@ def lead_trees(job: GuestJob, wire: Wire) -> dict[str, Any]:
         }
         public = boosting.cipher.public
         outcome["key_bits"] = public.key_bits if isinstance(public, PaillierPublic) else 0
-        report(Event(stage="training", total=parameters.n_estimators, note=expected.note(parameters.n_estimators)))
+        note = expected.note(parameters.n_estimators - n_earlier)
+        report(Event(stage="training", total=parameters.n_estimators, note=note))
         tree_ends.append(time.perf_counter())
 
     def watch(progress: Progress) -> None:
+        if progress.tree <= n_earlier:  # walked, not grown
+            tree_ends[-1] = time.perf_counter()
+            return
         tree_ends.append(time.perf_counter())
         own = transcript.traffic()[job.party.party]
         report(
@@ -75,17 +82,19 @@ def lead_trees(job: GuestJob, wire: Wire) -> dict[str, Any]:
             parameters=parameters,
             new_cipher=lambda n: secret_cipher(job.cipher.name, job.cipher.key_bits, job.cipher.rules, n),
             arrange=lambda rows: arrange(
-                rows, table.ids, label, job.split, parameters.random_state, when, parameters.objective
+                rows, table.ids, label, job.split, parameters.random_state, when, parameters.objective, earlier
             ),
             watch=watch,
             opened=opened,
             weight=weight,
+            start=start,
         )
     )
     report(Event(stage="alignment"))
     trained = run(script, wire, transcript)
     report(Event(stage="evaluation"))
     seconds = np.diff(tree_ends).tolist()
+    continued = {"continues": start.digest()} if start else {}
     model = replace(
         trained.fitted.model,
         details={
@@ -93,6 +102,7 @@ def lead_trees(job: GuestJob, wire: Wire) -> dict[str, Any]:
             "cipher": job.cipher.name,
             "key_bits": outcome["key_bits"],
             "data_digest": file_digest(job.party.data),
+            **continued,
         },
     )
     outcome |= {
@@ -100,6 +110,7 @@ def lead_trees(job: GuestJob, wire: Wire) -> dict[str, Any]:
         "digest": model.digest(),
         "data_digest": file_digest(job.party.data),
         "cipher": job.cipher.name,
+        **continued,
         "trees": len(model.trees),
         "tree_seconds": seconds,
         "valid_loss": list(trained.fitted.valid_loss),
