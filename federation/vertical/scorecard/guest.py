@@ -37,6 +37,7 @@ class ScorecardJob:
         new_cipher: number of encryptions to come → a fresh key.
         arrange: indices of the common rows → their use.
         watch: told the name of each stage as it begins: ``binning``, ``fitting``.
+        weight: of every row of ``table``, above 0, in the regression; bins count applicants. None: all weigh 1.
     """
 
     model_id: str
@@ -52,6 +53,7 @@ class ScorecardJob:
     fitting: LogisticRules = field(default_factory=LogisticRules)
     points: ScorecardRules = field(default_factory=ScorecardRules)
     watch: Callable[[str], None] = lambda _: None
+    weight: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,16 @@ def develop(job: ScorecardJob) -> Script[Developed]:
     yield from _tell(kept, job.hosts)
     own = tuple(WoeFeature(binned.prebins[k], binned.own[k].bins) for k in kept[job.party])
     job.watch("fitting")
+    weight = None if job.weight is None else job.weight[rows[:n_fit]]
     fitted = yield from JointLogistic(
-        job.model_id, job.party, ScorecardRows(table, label, n_fit), own, job.hosts, cipher, job.fitting, job.points
+        job.model_id,
+        job.party,
+        ScorecardRows(table, label, n_fit, weight),
+        own,
+        job.hosts,
+        cipher,
+        job.fitting,
+        job.points,
     ).fit()
     yield {host: Goodbye(code="") for host in job.hosts}
     return Developed(arrangement, binned, verdicts, fitted)
