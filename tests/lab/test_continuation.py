@@ -13,8 +13,10 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from lab.coalitions import value_of_run
 from lab.config import load_config
 from lab.continuation import unmixed
+from lab.party_value import MoneyTerms
 from lab.reports import write_report
 from lab.runs import train_run
 from models.bundle import Half, JointModel, load
@@ -183,3 +185,12 @@ def test_as_many_trees_or_its_own_directory_are_refused(write_config: Write) -> 
         with pytest.raises(LianmoError) as caught:
             run(write_config, trees, directory, continues="runs/first")
         assert caught.value.code == code
+
+
+def test_no_coalition_goes_on_from_a_model_of_all(write_config: Write) -> None:
+    path = write_config(boosting=QUICK)
+    text = path.read_text(encoding="utf-8").replace("[boosting]", 'continues = "runs/first"\n[boosting]')
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(LianmoError) as caught:
+        value_of_run(load_config(path), Console(quiet=True), MoneyTerms())
+    assert caught.value.code == "value_continues"
