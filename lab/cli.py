@@ -98,13 +98,13 @@ def score(
 ) -> None:
     """Score a file of applicants with all parties. 批量联合评分。"""
     from lab.data.sources import applicants_table, read_frame
-    from lab.serving.batch import answers_frame, score_table
+    from lab.serving.batch import score_frame
     from lab.serving.nodes import joint_model, scoring_wire
 
     model, _ = joint_model(node)
     table = applicants_table(read_frame(applicants, id_column), id_column, model.own.bins)
     with scoring_wire(node, model, _urls(host), local=local) as wire:
-        frame = answers_frame(table, score_table(model, table, wire))
+        frame = score_frame(model, table, wire)
     if out is None:
         frame.to_csv(sys.stdout, index=False)
         return
@@ -126,6 +126,7 @@ def serve(
     from lab.serving.host_api import create_host_app
     from lab.serving.nodes import job_in, joint_model, scoring_endpoint, scoring_wire
     from lab.serving.server import serve_app
+    from lab.validation.amounts import need_default
 
     console = Console()
 
@@ -136,6 +137,7 @@ def serve(
         serve_app(create_host_app(scoring_endpoint(node)), bind, port, announce=announce)
         return
     model, published = joint_model(node)
+    need_default(model.objective, "lianmo serve")
     with scoring_wire(node, model, _urls(host), local=False) as wire:
         guest = create_guest_app(model, wire, name=published.name, version=published.version, alias=published.alias)
         serve_app(guest, bind, port, announce=announce)
@@ -170,12 +172,14 @@ def validate(
 ) -> None:
     """Measure a finished run anew, with its model document. 重新验证运行结果并更新模型文档。"""
     from lab.reports import write_report
+    from lab.validation.amounts import need_default
     from lab.validation.sample import ValidationRules
     from lab.validation.stored import pack_of_run
     from lab.validation.tables import show_pack
     from models.bundle import load, save
 
     result = load(run / "result.json")
+    need_default(result.get("objective", "binary"), "lianmo validate")
     rules = ValidationRules(approval_rate=approval_rate)
     result["validation"] = pack_of_run(run, result, group, rules).to_json()
     save(run / "result.json", result)
@@ -200,10 +204,12 @@ def value(
     from lab.coalitions import keep_value, value_of_run
     from lab.config import load_config
     from lab.party_value import MoneyTerms
+    from lab.validation.amounts import need_default
     from lab.validation.tables import show_value
 
     console = _console(as_json)
     run = load_config(config)
+    need_default(run.parameters.objective, "lianmo value")
     money = MoneyTerms(approval_rate=approval_rate, amount=amount, loss_given_default=loss_given_default)
     values = value_of_run(run, console, money).to_json()
     kept = keep_value(run, values)

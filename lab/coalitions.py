@@ -13,7 +13,7 @@ from rich.console import Console
 from lab import views
 from lab.config import Config, Party
 from lab.data.sources import file_digest
-from lab.errors import ServiceError
+from lab.errors import ConfigError, ServiceError
 from lab.jobs import node_directory
 from lab.party_value import Coalition, MoneyTerms, PartyValues, coalitions_of, party_values
 from lab.reports import write_report
@@ -29,8 +29,15 @@ def value_of_run(config: Config, console: Console, money: MoneyTerms, n_resample
     coalition has the same rows, divided in the same way.
 
     Raises:
-        LianmoError: ``too_many_hosts``, and whatever stops a run.
+        LianmoError: ``too_many_hosts``, ``value_continues``, and whatever stops a run.
     """
+    if config.run.continues:
+        raise ConfigError(
+            "value_continues",
+            "An earlier model has trees of all its parties, so no coalition can go on from it: leave out "
+            "[run] continues.",
+            "原模型含所有参与方的树，任何子组合均无法在其上续训，请去掉 [run] continues。",
+        )
     hosts = [host.party for host in config.hosts]
     n_runs = len(coalitions_of(hosts)) - 1
     guest = config.guest.party

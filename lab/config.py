@@ -39,6 +39,8 @@ class RunSection(Section):
     """Attributes:
     purpose: what the model is for, in the bank's words; stands in the model document.
     directory: where the run is written, whole or not at all.
+    continues: directory of an earlier run of trees by the same parties; trees are added to its model, up to
+        ``n_estimators`` in all.
     party_seconds: how long a party may take to come.
     answer_seconds: how long a party may take to answer one message.
     n_jobs: processes of each party for its encrypted work; -1: one per core.
@@ -48,6 +50,7 @@ class RunSection(Section):
     name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     purpose: str = Field(default="", max_length=2000)
     directory: Path = Path("runs/run")
+    continues: Path | None = None
     transport: Transport = "relay"
     party_seconds: float = Field(default=60.0, gt=0)
     answer_seconds: float = Field(default=600.0, gt=0)
@@ -79,7 +82,7 @@ class SplitSection(Section):
     """Which of the common rows fit, watch and test the model.
 
     Attributes:
-        holdout: share of rows held out for testing, drawn at random within each class.
+        holdout: share of rows held out for testing, drawn at random within each class, or each tenth of amounts.
         valid: share of the remaining rows that only watch, for early stopping.
         time_column, holdout_from: out of time instead: rows with at least this value are held out; the column is no
         feature.
@@ -164,7 +167,7 @@ class Party(Section):
         party: its name in messages; the guest's is free, a host's looks like ``host:tax``.
         data: CSV or Parquet file with one row per applicant.
         id: column of identifiers.
-        label: guest only: column with 1 = default, 0 = not.
+        label: guest only: column with 1 = default, 0 = not; a number under another objective.
         weight: guest only: column with the weight of each row, above 0; all rows weigh 1 by default.
         columns: features to use; all others by default.
         drop: columns that are not features.
@@ -286,18 +289,18 @@ def parse_config(data: dict[str, Any], base: Path) -> Config:
             "goss 会让数据方知道哪些行梯度较大：实测数据方据此推断标签的 AUC 达 0.84（实验 0003）。"
             "请改用 bagging_fraction，或设置 guest.insecure_allow_label_hints = true。",
         )
-    if config.parameters.objective != "binary":
+    if config.scorecard and config.parameters.objective != "binary":
         raise ConfigError(
-            "objective_not_binary",
-            "[boosting] objective: a run's split, report and scores are those of a 0/1 outcome; other objectives are "
-            "for programs that call federation.vertical.guest.train.",
-            "[boosting] objective：运行的样本划分、报告与评分均针对 0/1 标签；其他目标仅供直接调用 "
-            "federation.vertical.guest.train 的程序使用。",
+            "scorecard_objective",
+            "[scorecard] is for a 0/1 outcome: leave out [boosting] objective, or [scorecard].",
+            "[scorecard] 仅适用于 0/1 标签：请去掉 [boosting] objective，或去掉 [scorecard]。",
         )
     if config.cipher.name == "paillier" and config.cipher.key_bits < MINIMUM_KEY_BITS:
         raise KeyTooShort(config.cipher.key_bits, MINIMUM_KEY_BITS)
     guest, *hosts = (p.model_copy(update={"data": (base / p.data).resolve()}) for p in config.parties)
-    run = config.run.model_copy(update={"directory": (base / config.run.directory).resolve()})
+    earlier = config.run.continues and (base / config.run.continues).resolve()
+    paths = {"directory": (base / config.run.directory).resolve(), "continues": earlier}
+    run = config.run.model_copy(update=paths)
     return config.model_copy(update={"run": run, "guest": guest, "hosts": tuple(hosts)})
 
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from federation.vertical.guest import Arrangement
 from lab.config import SplitSection
+from lab.continuation import unmixed
 from models.errors import DataError
-from models.losses import Floats
+from models.losses import Floats, ObjectiveName
 from models.validation import metrics
+from models.validation.amounts import constant_label
+from models.validation.bands import ranked_bands
+
+#: Of each part where the label is an amount: a mean of fewer tells nothing.
+FEWEST_ROWS: Final = 20
 
 
 def arrange(
@@ -22,11 +29,17 @@ def arrange(
     split: SplitSection,
     seed: int,
     time: Floats | None = None,
+    objective: ObjectiveName = "binary",
+    earlier: Mapping[str, str] | None = None,
 ) -> Arrangement:
     """Divide the common rows as ``split`` says. The order of the file does not matter, only ids, labels and ``seed``.
 
+    Args:
+        earlier: applicant → part in the run whose model is continued: what that run saw does not test this one.
+
     Raises:
-        DataError: ``one_class``/``too_few_rows`` if a part would have no default or no non-default.
+        DataError: ``one_class`` if a part would have no default or no non-default; of other objectives
+            ``too_few_rows`` and ``constant_label``; ``nothing_unseen`` of ``earlier``.
     """
     rows = common[np.argsort(np.array(ids, dtype=str)[common], kind="stable")]
     rng = np.random.default_rng(seed)
@@ -37,8 +50,12 @@ def arrange(
         late = time[rows] >= split.holdout_from
         fit, held_out = rng.permutation(rows[~late]), rows[late]
     fit, valid = _divide(fit, label, split.valid, rng) if split.valid else (fit, fit[:0])
+    if earlier:
+        fit, valid, held_out = unmixed((fit, valid, held_out), ids, earlier)
     for part in (fit, held_out, *([valid] if split.valid else [])):
-        if len(np.unique(label[part])) < 2:
+        if objective != "binary":
+            _check_amounts(label[part])
+        elif len(np.unique(label[part])) < 2:
             raise DataError(
                 "one_class",
                 "After alignment and splitting, a part has only one class or no rows. Use more rows or another split.",
@@ -50,13 +67,28 @@ def arrange(
 def _divide(
     rows: NDArray[np.intp], label: Floats, share: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Shuffled, and ``share`` of each class taken out."""
+    """Shuffled, and ``share`` of each tenth of the label taken out; of a 0/1 label, whose values are never parted, of
+    each class. A few large amounts weigh so much that it matters where they fall.
+    """
     rows = rng.permutation(rows)
     out = np.zeros(len(rows), dtype=bool)
-    for value in (0.0, 1.0):
-        of_class = np.flatnonzero(label[rows] == value)
-        out[of_class[: round(share * len(of_class))]] = True
+    tenth = ranked_bands(label[rows], 10)
+    for number in np.unique(tenth):
+        alike = np.flatnonzero(tenth == number)
+        out[alike[: round(share * len(alike))]] = True
     return rows[~out], rows[out]
+
+
+def _check_amounts(label: Floats) -> None:
+    if len(label) < FEWEST_ROWS:
+        raise DataError(
+            "too_few_rows",
+            f"After alignment and splitting, a part has {len(label)} rows; each needs {FEWEST_ROWS}. Use more rows or "
+            "another split.",
+            f"对齐与划分之后，某一部分只有 {len(label)} 行，至少需要 {FEWEST_ROWS} 行。请增加数据或调整划分。",
+        )
+    if label.min() == label.max():
+        raise constant_label()
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ class Job(Section):
     role: the guest leads, a host follows.
     directory: the party's own folder: its job, its half of the model, its log; wherever the job is read from.
     link: how to join; taken out when the run is over.
+    earlier: the party's own folder of the run whose model trees are added to.
     """
 
     role: Literal["guest", "host"]
@@ -33,6 +34,7 @@ class Job(Section):
     guest: str
     directory: Path = Field(exclude=True)
     link: LinkSection | None = None
+    earlier: Path | None = None
     party_seconds: float = 60.0
     answer_seconds: float = 600.0
     n_jobs: int = 1
@@ -68,6 +70,7 @@ def jobs_of(
             "guest": config.guest.party,
             "directory": node_directory(directory, party.party),
             "link": links[party.party] if links else None,
+            "earlier": config.run.continues and node_directory(config.run.continues, party.party),
             "party_seconds": config.run.party_seconds,
             "answer_seconds": config.run.answer_seconds,
             "n_jobs": config.run.n_jobs,

@@ -31,7 +31,7 @@ from lab.scorecards import lead_scorecard
 from lab.trees import lead_trees
 from lab.validation.features import feature_shifts
 from lab.workers import party_workers
-from models.bundle import Half, save
+from models.bundle import Half, load, save
 from models.errors import LianmoError
 
 log = logging.getLogger("lianmo.node")
@@ -89,8 +89,9 @@ def _follow(job: HostJob, link: Link) -> dict[str, Any]:
 
 
 def open_host(job: HostJob) -> TrainingHost:
-    """The responder over this party's file. Raises ``DataError``."""
-    return TrainingHost(job.party.party, read_table(job.party), job.party.policy, job.party.prebinning)
+    """The responder over this party's file. Raises ``DataError``; ``ModelError`` if its earlier half is unreadable."""
+    earlier = Half.from_json(load(job.earlier / "half.json")) if job.earlier else None
+    return TrainingHost(job.party.party, read_table(job.party), job.party.policy, job.party.prebinning, earlier)
 
 
 def keep_half(job: HostJob, host: TrainingHost) -> dict[str, Any]:

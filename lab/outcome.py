@@ -11,24 +11,48 @@ from federation.vertical.guest import Arrangement
 from lab.evaluation import gain, quality
 from lab.validation.features import FeatureShift
 from lab.validation.stored import pack_of_scores
-from models.losses import Floats
+from models.losses import LINKS, Floats, ObjectiveName
 from models.table import Table
 
 
 def scores_frame(
-    table: Table, label: Floats, when: Floats | None, a: Arrangement, alone: Floats, joint: Floats
+    table: Table,
+    label: Floats,
+    when: Floats | None,
+    a: Arrangement,
+    alone: Floats,
+    joint: Floats,
+    objective: ObjectiveName = "binary",
 ) -> pd.DataFrame:
-    """One line per row of the run, as in ``scores.csv``; ``alone`` and ``joint`` are margins in run order."""
+    """One line per row of the run, as in ``scores.csv``.
+
+    Args:
+        alone, joint: margins in run order; told as such if the objective is binary, else as expected labels.
+    """
+    binary = objective == "binary"
+    link = LINKS[objective]
     scores = pd.DataFrame(
         {
             "id": [table.ids[r] for r in a.rows],
             "part": np.repeat(["fit", "valid", "holdout"], [a.n_fit, a.n_valid, len(a.rows) - a.n_fit - a.n_valid]),
-            "label": label[a.rows].astype(int),
-            "bank_only": alone,
-            "joint": joint,
+            "label": label[a.rows].astype(int if binary else float),
+            "bank_only": alone if binary else link(alone),
+            "joint": joint if binary else link(joint),
         }
     )
     return scores if when is None else scores.assign(period=when[a.rows])
+
+
+def row_counts(a: Arrangement, n_bank: int) -> dict[str, int]:
+    """Rows of the bank, of the run, and of each part."""
+    n_seen = a.n_fit + a.n_valid
+    return {
+        "bank": n_bank,
+        "common": len(a.rows),
+        "fit": a.n_fit,
+        "valid": a.n_valid,
+        "holdout": len(a.rows) - n_seen,
+    }
 
 
 def measured(
@@ -41,13 +65,7 @@ def measured(
     better = gain(y, joint, bank, seed)
     fit_rate = float(scores.loc[scores["part"] == "fit", "label"].mean())
     return {
-        "rows": {
-            "bank": n_bank,
-            "common": len(scores),
-            "fit": a.n_fit,
-            "valid": a.n_valid,
-            "holdout": int(held_out.sum()),
-        },
+        "rows": row_counts(a, n_bank),
         "bad_rate": {"fit": fit_rate, "holdout": float(y.mean())},
         "auc": {name: q.auc.as_dict() for name, q in qualities.items()},
         "ks": {name: q.ks.as_dict() for name, q in qualities.items()},

@@ -22,8 +22,8 @@ from models.table import Column, Table
 def pooled_margin(
     guest: Party, hosts: Sequence[Party], scores: pd.DataFrame, parameters: BoostingParameters, time_column: str | None
 ) -> Floats:
-    """Log-odds of default for the rows of ``scores`` (columns ``id``, ``part``), fitted on its ``fit`` rows."""
-    own, _, _, weight = read_labelled(guest, time_column)
+    """Margins of the rows of ``scores`` (columns ``id``, ``part``), log-odds of default, fitted on its ``fit`` rows."""
+    own, _, _, weight = read_labelled(guest, time_column, parameters.objective)
     tables = [own, *(read_table(host) for host in hosts)]
     ids = tuple(scores["id"])
     columns: dict[str, Column] = {}

@@ -10,7 +10,9 @@ import jinja2
 import markupsafe
 import pandas as pd
 
+from lab.amount_reports import write_amounts
 from lab.jobs import load_job, node_directory
+from lab.validation.amounts import is_amounts
 from lab.validation.drawing import Picture, p_text, p_value, percent
 from lab.validation.measures import period_text
 from lab.validation.pictures import pictures_of
@@ -54,6 +56,9 @@ def write_report(run: Path, result: dict[str, Any]) -> tuple[Path, Path]:
     Raises:
         ModelError: the run's model or job cannot be read.
     """
+    if is_amounts(result):
+        model = JointModel.from_json(load(node_directory(run, result["guest"]) / "model.json"))
+        return write_amounts(run, result, _environment(), model_shares(model))
     scores = curves_of(run, result["guest"])
     figure, page = run / "curves.png", run / "report.html"
     draw_separation(scores).savefig(figure, dpi=150)

@@ -22,6 +22,7 @@ from federation.transports.memory import MemoryWire
 from federation.transports.relay import Relay
 from federation.vertical.host import ALLOWED
 from lab.config import Config
+from lab.continuation import check_continuation
 from lab.errors import ConfigError, ReportedError, ServiceError
 from lab.jobs import GuestJob, HostJob, LinkSection, jobs_of, node_directory, save_job
 from lab.node import keep_half, lead, open_host
@@ -41,6 +42,7 @@ def train_run(config: Config, console: Console, finish: Sequence[Finish] = ()) -
         LianmoError: what went wrong, of the party where it went wrong; nothing is left behind.
     """
     final = config.run.directory
+    check_continuation(config)
     with _staged(final) as staging:
         model_id = secrets.token_hex(16)
         travel = {"memory": _in_memory, "relay": _over_relay, "flower": _under_flower}[config.run.transport]
@@ -193,7 +195,7 @@ def _result(config: Config, staging: Path) -> dict[str, Any]:
     if config.scorecard:
         return {**result, "parameters": config.scorecard.model_dump(), **guest}
     seconds = guest["tree_seconds"]
-    return {**result, "parameters": config.boosting, "seconds_per_tree": sum(seconds) / len(seconds), **guest}
+    return {**result, "parameters": config.boosting, "seconds_per_tree": sum(seconds) / max(len(seconds), 1), **guest}
 
 
 def _outcome(staging: Path, party: str) -> dict[str, Any]:

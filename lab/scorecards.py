@@ -29,7 +29,7 @@ def lead_scorecard(job: GuestJob, wire: Wire) -> dict[str, Any]:
     started = time.perf_counter()
     report = file_reporter(job.directory / "progress.jsonl")
     report(Event(stage="waiting"))
-    table, label, when, _ = read_labelled(job.party, job.split.time_column)
+    table, label, when, weight = read_labelled(job.party, job.split.time_column)
     seed = job.scorecard.random_state
     transcript = Transcript(job.party.party)
     stages: list[tuple[str, float]] = []
@@ -52,6 +52,7 @@ def lead_scorecard(job: GuestJob, wire: Wire) -> dict[str, Any]:
         fitting=job.scorecard.fitting,
         points=job.scorecard.points,
         watch=watch,
+        weight=weight,
     )
     report(Event(stage="alignment"))
     developed = run(develop(sj), wire, transcript)

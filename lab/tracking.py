@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lab.jobs import node_directory
+from lab.validation.amounts import amount_metrics, is_amounts
 from models.bundle import JointModel, load
 
 _QUIET: Final = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
@@ -71,6 +72,7 @@ def record(run: Path, result: dict[str, Any], uri: str, artifacts: tuple[Path, .
         )
         mlflow.set_tags(
             {"model_id": result["model_id"], "model_digest": result["digest"], "data_digest": result["data_digest"]}
+            | {key: result[key] for key in ("continues",) if key in result}
         )
         now = int(time.time() * 1000)
         registry.log_batch(run_id, metrics=[Metric(k, v, now, step) for k, v, step in _metrics(result)])
@@ -109,14 +111,21 @@ def record(run: Path, result: dict[str, Any], uri: str, artifacts: tuple[Path, .
 def _metrics(result: dict[str, Any]) -> list[tuple[str, float, int]]:
     series = [("tree_seconds", float(s), step) for step, s in enumerate(result["tree_seconds"])]
     series += [("valid_loss", float(s), step) for step, s in enumerate(result["valid_loss"])]
+    told = amount_metrics(result) if is_amounts(result) else _default_metrics(result)
+    series += [(name, value, 0) for name, value in told]
+    series += [(f"rows_{part}", float(n), 0) for part, n in result["rows"].items()]
+    return [*series, ("seconds_total", float(result["seconds_total"]), 0), ("trees", float(result["trees"]), 0)]
+
+
+def _default_metrics(result: dict[str, Any]) -> list[tuple[str, float]]:
+    """Of a run whose label is a default."""
+    series: list[tuple[str, float]] = []
     for metric in ("auc", "ks"):
         for who, interval in result[metric].items():
-            series += [(f"{metric}_{who}", interval["value"], 0), (f"{metric}_{who}_low", interval["low"], 0)]
-            series += [(f"{metric}_{who}_high", interval["high"], 0)]
-        series.append((f"gain_{metric}", result["gain"][metric]["value"], 0))
-    series += [(f"rows_{part}", float(n), 0) for part, n in result["rows"].items()]
-    series += [(name, value, 0) for name, value in _validation_metrics(result["validation"])]
-    return [*series, ("seconds_total", float(result["seconds_total"]), 0), ("trees", float(result["trees"]), 0)]
+            series += [(f"{metric}_{who}", interval["value"]), (f"{metric}_{who}_low", interval["low"])]
+            series += [(f"{metric}_{who}_high", interval["high"])]
+        series.append((f"gain_{metric}", result["gain"][metric]["value"]))
+    return [*series, *_validation_metrics(result["validation"])]
 
 
 def _validation_metrics(pack: dict[str, Any]) -> list[tuple[str, float]]:
@@ -149,8 +158,12 @@ def _signature(model: JointModel) -> Any:
         ColSpec(DataType.string if bins.category else DataType.double, bins.name, required=False)
         for bins in model.own.bins
     ]
-    outputs = [ColSpec(DataType.string, "id"), ColSpec(DataType.double, "default_probability")]
-    outputs += [ColSpec(DataType.long, "points", required=False), ColSpec(DataType.string, "band")]
+    outputs = [ColSpec(DataType.string, "id")]
+    if model.objective == "binary":
+        outputs += [ColSpec(DataType.double, "default_probability")]
+        outputs += [ColSpec(DataType.long, "points", required=False), ColSpec(DataType.string, "band")]
+    else:
+        outputs += [ColSpec(DataType.double, "expected")]
     outputs += [ColSpec(DataType.string, "unknown_at")]
     hosts = ParamSchema([ParamSpec("hosts", DataType.string, "{}")])
     return ModelSignature(inputs=Schema([*columns]), outputs=Schema([*outputs]), params=hosts)

@@ -14,12 +14,14 @@ from federation.disclosure import Transcript
 from federation.script import Wire, run
 from federation.vertical.boosting.guest import JointBoosting, Progress
 from federation.vertical.guest import Trained, TrainingJob, train
+from lab.continuation import earlier_model, earlier_parts
 from lab.data.sources import file_digest, read_labelled
 from lab.evaluation import arrange
 from lab.forecast import forecast, peak_rss_mb
 from lab.jobs import GuestJob
-from lab.outcome import measured, scores_frame
+from lab.outcome import measured, row_counts, scores_frame
 from lab.progress import Event, file_reporter
+from lab.validation.amounts import measured_amounts
 from lab.validation.features import feature_shifts
 from models.baselines import fit_baseline
 from models.boosting.parameters import BoostingParameters
@@ -33,8 +35,10 @@ def lead_trees(job: GuestJob, wire: Wire) -> dict[str, Any]:
     started = time.perf_counter()
     report = file_reporter(job.directory / "progress.jsonl")
     report(Event(stage="waiting"))
-    table, label, when, weight = read_labelled(job.party, job.split.time_column)
     parameters = BoostingParameters(**job.boosting)
+    table, label, when, weight = read_labelled(job.party, job.split.time_column, parameters.objective)
+    start, earlier = earlier_model(job), earlier_parts(job)
+    n_earlier = len(start.trees) if start else 0
     transcript = Transcript(job.party.party)
     tree_ends: list[float] = []
     outcome: dict[str, Any] = {}
@@ -48,10 +52,14 @@ def lead_trees(job: GuestJob, wire: Wire) -> dict[str, Any]:
         }
         public = boosting.cipher.public
         outcome["key_bits"] = public.key_bits if isinstance(public, PaillierPublic) else 0
-        report(Event(stage="training", total=parameters.n_estimators, note=expected.note(parameters.n_estimators)))
+        note = expected.note(parameters.n_estimators - n_earlier)
+        report(Event(stage="training", total=parameters.n_estimators, note=note))
         tree_ends.append(time.perf_counter())
 
     def watch(progress: Progress) -> None:
+        if progress.tree <= n_earlier:  # walked, not grown
+            tree_ends[-1] = time.perf_counter()
+            return
         tree_ends.append(time.perf_counter())
         own = transcript.traffic()[job.party.party]
         report(
@@ -73,16 +81,20 @@ def lead_trees(job: GuestJob, wire: Wire) -> dict[str, Any]:
             hosts=job.hosts,
             parameters=parameters,
             new_cipher=lambda n: secret_cipher(job.cipher.name, job.cipher.key_bits, job.cipher.rules, n),
-            arrange=lambda rows: arrange(rows, table.ids, label, job.split, parameters.random_state, when),
+            arrange=lambda rows: arrange(
+                rows, table.ids, label, job.split, parameters.random_state, when, parameters.objective, earlier
+            ),
             watch=watch,
             opened=opened,
             weight=weight,
+            start=start,
         )
     )
     report(Event(stage="alignment"))
     trained = run(script, wire, transcript)
     report(Event(stage="evaluation"))
     seconds = np.diff(tree_ends).tolist()
+    continued = {"continues": start.digest()} if start else {}
     model = replace(
         trained.fitted.model,
         details={
@@ -90,6 +102,7 @@ def lead_trees(job: GuestJob, wire: Wire) -> dict[str, Any]:
             "cipher": job.cipher.name,
             "key_bits": outcome["key_bits"],
             "data_digest": file_digest(job.party.data),
+            **continued,
         },
     )
     outcome |= {
@@ -97,6 +110,7 @@ def lead_trees(job: GuestJob, wire: Wire) -> dict[str, Any]:
         "digest": model.digest(),
         "data_digest": file_digest(job.party.data),
         "cipher": job.cipher.name,
+        **continued,
         "trees": len(model.trees),
         "tree_seconds": seconds,
         "valid_loss": list(trained.fitted.valid_loss),
@@ -125,7 +139,9 @@ def _tested(
     fit, held_out = a.rows[: a.n_fit], a.rows[a.n_fit + a.n_valid :]
     fit_weight = None if weight is None else weight[fit]
     alone = fit_baseline(table.take(fit), label[fit], parameters, fit_weight).margin(table.take(a.rows))
-    scores = scores_frame(table, label, when, a, alone, trained.fitted.margin)
+    scores = scores_frame(table, label, when, a, alone, trained.fitted.margin, parameters.objective)
     scores.to_csv(job.directory / "scores.csv", index=False)
+    if parameters.objective != "binary":
+        return {"rows": row_counts(a, len(table)), **measured_amounts(scores, parameters)}
     shifts = feature_shifts(table, trained.fitted.model.own.bins, fit, held_out)
     return measured(scores, parameters.random_state, a, len(table), shifts)

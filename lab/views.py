@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
+from lab.amount_reports import show_measures
 from lab.reports import NAMES_ZH, interval_text
+from lab.validation.amounts import is_amounts
 from lab.validation.score_figures import CURVES
 from models.errors import LianmoError
 
@@ -38,12 +40,16 @@ def run_result(console: Console, result: dict[str, Any]) -> None:
     title(
         console, "Model 模型", f"{rows['fit']:,} fit 拟合, {rows['holdout']:,} held out 留出; 95 % bootstrap 自助法区间"
     )
-    grid = table(("", False), ("AUC", True), ("KS", True))
-    for who in result["auc"]:
-        grid.add_row(
-            f"{CURVES[who][0]} {NAMES_ZH[who]}", interval_text(result["auc"][who]), interval_text(result["ks"][who])
-        )
-    grid.add_row("gain 提升", interval_text(result["gain"]["auc"]), interval_text(result["gain"]["ks"]))
+    if is_amounts(result):
+        grid = table(("", False), ("bank alone 仅银行", True), ("joint 联合", True), ("gain 提升", True))
+        show_measures(grid, result)
+    else:
+        grid = table(("", False), ("AUC", True), ("KS", True))
+        for who in result["auc"]:
+            grid.add_row(
+                f"{CURVES[who][0]} {NAMES_ZH[who]}", interval_text(result["auc"][who]), interval_text(result["ks"][who])
+            )
+        grid.add_row("gain 提升", interval_text(result["gain"]["auc"]), interval_text(result["gain"]["ks"]))
     console.print(grid)
 
     cost(console, result, f"{result['trees']} trees 棵树, {result['seconds_per_tree']:.2f} s/tree 秒/棵")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lab.config import Party
 from models.binning import FeatureBins
 from models.errors import DataError
-from models.losses import Floats
+from models.losses import Floats, ObjectiveName
 from models.table import Column, Table
 
 
@@ -27,34 +27,22 @@ def read_table(party: Party) -> Table:
     return _table(party, _read(party))
 
 
-def read_labelled(party: Party, time_column: str | None = None) -> tuple[Table, Floats, Floats | None, Floats | None]:
-    """The guest's features, its labels (1 = default), the values of ``time_column`` and the weights of the rows, where
-    such columns are named.
+def read_labelled(
+    party: Party, time_column: str | None = None, objective: ObjectiveName = "binary"
+) -> tuple[Table, Floats, Floats | None, Floats | None]:
+    """The guest's features, its labels (1 = default; numbers under another objective), the values of ``time_column``
+    and the weights of the rows, where such columns are named.
 
     Raises:
-        DataError: as ``read_table``, and: label absent, not 0/1, missing somewhere, or of one class; a weight that is
-            not finite and above 0.
+        DataError: as ``read_table``, and: label absent, missing somewhere, all alike, or not what ``objective`` learns;
+            a weight that is not finite and above 0.
     """
     frame = _read(party)
     assert party.label is not None
     left_out = [name for name in (party.label, time_column, party.weight) if name]
     _need_columns(party, frame, left_out)
-    label = pd.to_numeric(frame[party.label], errors="coerce").to_numpy(dtype=np.float64)
-    if not np.isin(label, (0.0, 1.0)).all():
-        n_wrong = int((~np.isin(label, (0.0, 1.0))).sum())
-        raise _error(
-            party,
-            "label_not_binary",
-            f"column '{party.label}' must hold 0 or 1 (1 = default); {n_wrong} rows do not",
-            f"标签列“{party.label}”只能为 0 或 1（1 表示违约），有 {n_wrong} 行不符",
-        )
-    if len(np.unique(label)) < 2:
-        raise _error(
-            party,
-            "one_class",
-            f"column '{party.label}' has only one class; a model needs defaults and non-defaults",
-            f"标签列“{party.label}”只有一个类别，建模需要同时有违约与未违约样本",
-        )
+    label = pd.to_numeric(frame[party.label], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    _check_label(party, label, objective)
     time = None
     if time_column:
         time = pd.to_numeric(frame[time_column], errors="coerce").to_numpy(dtype=np.float64)
@@ -77,6 +65,50 @@ def read_labelled(party: Party, time_column: str | None = None) -> tuple[Table, 
                 f"权重列“{party.weight}”须为大于 0 的有限数值，有 {n_wrong} 行不符",
             )
     return _table(party, frame.drop(columns=left_out)), label, time, weight
+
+
+def _check_label(party: Party, label: Floats, objective: ObjectiveName) -> None:
+    name = party.label
+    if objective == "binary":
+        n_wrong = int((~np.isin(label, (0.0, 1.0))).sum())
+        if n_wrong:
+            raise _error(
+                party,
+                "label_not_binary",
+                f"column '{name}' must hold 0 or 1 (1 = default); {n_wrong} rows do not",
+                f"标签列“{name}”只能为 0 或 1（1 表示违约），有 {n_wrong} 行不符",
+            )
+        if len(np.unique(label)) < 2:
+            raise _error(
+                party,
+                "one_class",
+                f"column '{name}' has only one class; a model needs defaults and non-defaults",
+                f"标签列“{name}”只有一个类别，建模需要同时有违约与未违约样本",
+            )
+        return
+    n_wrong = int((~np.isfinite(label)).sum())
+    if n_wrong:
+        raise _error(
+            party,
+            "label_not_number",
+            f"column '{name}' must hold finite numbers; {n_wrong} rows do not. Leave them out or repair them",
+            f"标签列“{name}”应为有限数值，有 {n_wrong} 行不符，请剔除或修正",
+        )
+    n_wrong = int((label < 0).sum())
+    if n_wrong and objective != "regression":
+        raise _error(
+            party,
+            "label_negative",
+            f"column '{name}' must not be negative under objective {objective}; {n_wrong} rows are. Use regression",
+            f"目标 {objective} 要求标签列“{name}”不为负，有 {n_wrong} 行为负，可改用 regression",
+        )
+    if label.min() == label.max():
+        raise _error(
+            party,
+            "constant_label",
+            f"column '{name}' has one value in all rows; there is nothing to explain",
+            f"标签列“{name}”所有行取值相同，没有可解释的差异",
+        )
 
 
 def applicants_table(frame: pd.DataFrame, id_column: str, bins: Sequence[FeatureBins]) -> Table:

@@ -1,11 +1,15 @@
-"""Joint boosted trees as a scikit-learn classifier, with parties in memory."""
+"""Joint boosted trees as a scikit-learn classifier and a regressor, with parties in memory."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
+from sklearn.utils import Tags
 
 from federation.endpoint import Endpoint
 from federation.policy import HostPolicy
@@ -15,57 +19,67 @@ from federation.vertical.guest import Trained, TrainingJob, train
 from federation.vertical.scoring.guest import score
 from federation.vertical.scoring.host import ALLOWED as SCORING
 from federation.vertical.scoring.host import ScoringHost
-from lab.estimators.joint import GUEST, JointClassifier, everything, unknown_applicants
+from lab.estimators.joint import (
+    GUEST,
+    JointClassifier,
+    JointEstimator,
+    JointRegressor,
+    everything,
+    unknown_applicants,
+)
+from models.boosting.importance import by_feature
 from models.boosting.parameters import BoostingParameters
-from models.bundle import Half
-from models.losses import Floats
+from models.bundle import Half, JointModel
+from models.losses import Floats, ObjectiveName
 from models.table import Table
 
 
-class JointGBDTClassifier(JointClassifier):
+@dataclass(eq=False, repr=False)
+class JointTrees(JointEstimator):
     """Newton boosting over the features of all parties; parameters under LightGBM's names.
 
     Args:
-        hosts, cipher, key_bits, min_rows_per_bin: see ``JointClassifier``.
+        hosts, cipher, key_bits, min_rows_per_bin: see ``JointEstimator``.
         n_estimators, learning_rate, max_depth, max_bin, min_child_samples, reg_lambda, random_state: see
             ``models.boosting.parameters.BoostingParameters``.
-        options: further parameters of boosting by name.
+        options: further parameters of boosting by name, such as ``{"scale_pos_weight": 4.0}``.
+        warm_start: fitting again adds trees to those there are, up to ``n_estimators`` in all; bins are kept.
 
     Attributes:
         trained_: the guest's half and its margins (``federation.vertical.guest.Trained``).
         halves_: host → its half.
     """
 
-    def __init__(
-        self,
-        hosts: Mapping[str, Any] | None = None,
-        *,
-        n_estimators: int = 100,
-        learning_rate: float = 0.1,
-        max_depth: int = 5,
-        max_bin: int = 32,
-        min_child_samples: int = 20,
-        reg_lambda: float = 1.0,
-        random_state: int = 0,
-        options: Mapping[str, Any] | None = None,
-        cipher: Literal["paillier", "plain"] = "paillier",
-        key_bits: int = 2048,
-        min_rows_per_bin: int = 10,
-    ) -> None:
-        self.hosts = hosts
-        self.n_estimators = n_estimators
-        self.learning_rate = learning_rate
-        self.max_depth = max_depth
-        self.max_bin = max_bin
-        self.min_child_samples = min_child_samples
-        self.reg_lambda = reg_lambda
-        self.random_state = random_state
-        self.options = options
-        self.cipher = cipher
-        self.key_bits = key_bits
-        self.min_rows_per_bin = min_rows_per_bin
+    n_estimators: int = 100
+    learning_rate: float = 0.1
+    max_depth: int = 5
+    max_bin: int = 32
+    min_child_samples: int = 20
+    reg_lambda: float = 1.0
+    random_state: int = 0
+    options: Mapping[str, Any] | None = None
+    warm_start: bool = False
 
-    def _run(self, table: Table, label: Floats) -> Trained:
+    @property
+    def importance_(self) -> pd.DataFrame:
+        """Every feature with a cut: ``party``, ``feature`` (the guest's by name, a host's as ``#`` and the number it
+        gave), ``gain`` and ``n_splits`` as LightGBM's importances, greatest gain first.
+        """
+        rows = [
+            (player.party, player.feature or f"#{player.number}", found.gain, found.n_splits)
+            for player, found in by_feature(self._model).items()
+        ]
+        return pd.DataFrame(rows, columns=["party", "feature", "gain", "n_splits"])
+
+    @property
+    def _objective(self) -> ObjectiveName:
+        return "binary"
+
+    @property
+    def _model(self) -> JointModel:
+        return self.trained_.fitted.model
+
+    def _run(self, table: Table, label: Floats, weight: Floats | None) -> Trained:
         parties = self._parties()
         parameters = BoostingParameters(
             n_estimators=self.n_estimators,
@@ -75,8 +89,20 @@ class JointGBDTClassifier(JointClassifier):
             min_child_samples=self.min_child_samples,
             reg_lambda=self.reg_lambda,
             random_state=self.random_state,
+            objective=self._objective,
             **(self.options or {}),
         )
+        start = self._model if self.warm_start and hasattr(self, "trained_") else None
+        if start:
+            if self.n_estimators < len(start.trees):
+                raise ValueError(
+                    f"warm_start: n_estimators={self.n_estimators} is below the {len(start.trees)} trees there are."
+                )
+            if self.n_estimators == len(start.trees):
+                warnings.warn("warm_start: no trees are added, as n_estimators has not grown.", stacklevel=3)
+                return self.trained_
+            for party, host in parties.items():
+                host.earlier = self.halves_.get(party)
         job = TrainingJob(
             model_id="notebook",
             party=GUEST,
@@ -86,13 +112,14 @@ class JointGBDTClassifier(JointClassifier):
             parameters=parameters,
             new_cipher=self._new_cipher,
             arrange=everything,
+            weight=weight,
+            start=start,
         )
-        self.trained_ = run(train(job), self._wire(parties))
-        self.halves_ = {party: _sealed(host.half) for party, host in parties.items()}
+        self.trained_: Trained = run(train(job), self._wire(parties))
+        self.halves_: dict[str, Half] = {party: _sealed(host.half) for party, host in parties.items()}
         return self.trained_
 
     def _margin(self, table: Table) -> Floats:
-        model = self.trained_.fitted.model
         policy = HostPolicy(min_rows=1)
         wire = MemoryWire(
             {
@@ -102,11 +129,48 @@ class JointGBDTClassifier(JointClassifier):
                 for party, half in self.halves_.items()
             }
         )
-        scored = run(score(model, table), wire)
+        scored = run(score(self._model, table), wire)
         for party, known in scored.known.items():
             if not known.all():
                 raise unknown_applicants(party, int((~known).sum()))
         return np.asarray(scored.margin)
+
+
+@dataclass(eq=False, repr=False)
+class JointGBDTClassifier(JointTrees, JointClassifier):
+    """Defaults: see ``JointTrees`` and ``JointClassifier``."""
+
+
+@dataclass(eq=False, repr=False)
+class JointGBDTRegressor(JointTrees, JointRegressor):
+    """Amounts, shares and counts: see ``JointTrees``.
+
+    Args:
+        objective: ``"regression"`` (squared error), ``"poisson"`` or ``"tweedie"``; the last two need labels of 0 or
+            more, and say ``DataError`` otherwise.
+    """
+
+    objective: Literal["regression", "poisson", "tweedie"] = "regression"
+
+    def predict(self, X: Any) -> Floats:  # noqa: N803
+        """Expected label, shape ``(n_rows,)``.
+
+        Raises:
+            DataError: ``unknown_applicants`` if a host does not know some of them.
+        """
+        margin = self._told_margin(X)
+        return self._model.predict(margin)
+
+    @property
+    def _objective(self) -> ObjectiveName:
+        if self.objective not in ("regression", "poisson", "tweedie"):
+            raise ValueError(f"objective must be regression, poisson or tweedie, not {self.objective!r}.")
+        return self.objective
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.positive_only = self.objective != "regression"
+        return tags
 
 
 def _sealed(half: object) -> Half:

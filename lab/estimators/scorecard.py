@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -19,11 +19,14 @@ from models.woe.fitting import Method, WoeRules
 from models.woe.tables import BinningTable
 
 
+@dataclass(eq=False, repr=False)
 class JointScorecard(JointClassifier):
     """WOE binning, selection by information value, and logistic regression over the features of all parties.
 
+    Weights count in the regression; bins and information values count applicants, as hosts' floors do.
+
     Args:
-        hosts, cipher, key_bits, min_rows_per_bin: see ``JointClassifier``.
+        hosts, cipher, key_bits, min_rows_per_bin: see ``JointEstimator``; class_weight: see ``JointClassifier``.
         method, max_bins: how bins are made (``models.woe.fitting.WoeRules``).
         min_information_value, max_single_auc, max_correlation, max_vif, max_p_value, right_signs: which features are
             used (``models.scorecard.selection.SelectionRules``).
@@ -37,44 +40,20 @@ class JointScorecard(JointClassifier):
         binning_tables_: party → binning tables; features of hosts are named by number.
     """
 
-    def __init__(
-        self,
-        hosts: Mapping[str, Any] | None = None,
-        *,
-        method: Method = "auto",
-        max_bins: int = 8,
-        min_information_value: float = 0.02,
-        max_single_auc: float = 1.0,
-        max_correlation: float = 0.9,
-        max_vif: float = 10.0,
-        max_p_value: float = 1.0,
-        right_signs: bool = False,
-        l1: float = 0.0,
-        l2: float = 1e-6,
-        nonpositive: bool = False,
-        rounding: bool = True,
-        cipher: Literal["paillier", "plain"] = "paillier",
-        key_bits: int = 2048,
-        min_rows_per_bin: int = 10,
-    ) -> None:
-        self.hosts = hosts
-        self.method = method
-        self.max_bins = max_bins
-        self.min_information_value = min_information_value
-        self.max_single_auc = max_single_auc
-        self.max_correlation = max_correlation
-        self.max_vif = max_vif
-        self.max_p_value = max_p_value
-        self.right_signs = right_signs
-        self.l1 = l1
-        self.l2 = l2
-        self.nonpositive = nonpositive
-        self.rounding = rounding
-        self.cipher = cipher
-        self.key_bits = key_bits
-        self.min_rows_per_bin = min_rows_per_bin
+    method: Method = "auto"
+    max_bins: int = 8
+    min_information_value: float = 0.02
+    max_single_auc: float = 1.0
+    max_correlation: float = 0.9
+    max_vif: float = 10.0
+    max_p_value: float = 1.0
+    right_signs: bool = False
+    l1: float = 0.0
+    l2: float = 1e-6
+    nonpositive: bool = False
+    rounding: bool = True
 
-    def _run(self, table: Table, label: Floats) -> Developed:
+    def _run(self, table: Table, label: Floats, weight: Floats | None) -> Developed:
         parties = self._parties()
         job = ScorecardJob(
             model_id="notebook",
@@ -95,6 +74,7 @@ class JointScorecard(JointClassifier):
             ),
             fitting=LogisticRules(l1=self.l1, l2=self.l2, nonpositive=self.nonpositive),
             points=ScorecardRules(rounding=self.rounding),
+            weight=weight,
         )
         self.developed_ = run(develop(job), self._wire(parties))
         self.halves_ = {party: _sealed(host.half) for party, host in parties.items()}

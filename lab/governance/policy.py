@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from sqlalchemy import Engine, Select, func, insert, select, update
+from sqlalchemy import Connection, Engine, func, insert, select, update
 
 from lab.errors import GovernanceError
 from lab.governance.consents import Name
@@ -156,7 +156,7 @@ class PolicyBook:
             # Noted first and counted with it: two that ask at once cannot both have the last of a budget.
             connection.execute(update(PROJECTS).where(PROJECTS.c.project == use.project).values(status=status))
             connection.execute(insert(USES), [row])
-            n_uses, n_rows = connection.execute(self._spent(use.project, terms, use.at)).one()
+            n_uses, n_rows = self._spent(connection, use.project, terms, use.at)
             if n_uses > terms.max_uses or n_rows > terms.max_rows:
                 raise _no(
                     "budget_spent",
@@ -171,7 +171,7 @@ class PolicyBook:
         """What ``admit`` would say, and what is left of the budgets; nothing is noted."""
         status, terms = self._row(use.project)
         with self.engine.connect() as connection:
-            n_uses, n_rows = connection.execute(self._spent(use.project, terms, use.at)).one()
+            n_uses, n_rows = self._spent(connection, use.project, terms, use.at)
         left = Remaining(terms.max_uses - n_uses, terms.max_rows - n_rows)
         try:
             self._check(use, status, terms)
@@ -217,10 +217,13 @@ class PolicyBook:
         return row.status, Terms.model_validate(json.loads(row.terms))
 
     @staticmethod
-    def _spent(project: str, terms: Terms, at: datetime) -> Select[tuple[int, int]]:
+    def _spent(connection: Connection, project: str, terms: Terms, at: datetime) -> tuple[int, int]:
+        """Uses and rows in the period that ends at ``at``."""
         since = _utc(at) - timedelta(days=terms.period_days)
         n_rows = func.coalesce(func.sum(USES.c.n_rows), 0)
-        return select(func.count(USES.c.use), n_rows).where(USES.c.project == project, USES.c.at > since)
+        query = select(func.count(USES.c.use), n_rows).where(USES.c.project == project, USES.c.at > since)
+        found = connection.execute(query).one()
+        return int(found[0]), int(found[1])
 
 
 def _no(code: str, english: str, chinese: str) -> GovernanceError:

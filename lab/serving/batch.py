@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
+from federation.errors import PartyId
 from federation.script import Wire, run
 from federation.vertical.scoring.guest import score
 from lab.serving.answers import Answer, Unknown, answer_of
@@ -26,14 +27,28 @@ def score_table(model: JointModel, table: Table, wire: Wire) -> list[Answer | Un
         Refused, RemoteProtocolError: a host declines, or answers what does not fit.
         TransportError: a host is absent, too slow or breaks off.
     """
-    results: list[Answer | Unknown] = []
+    return [Unknown(absent) if absent else answer_of(margin) for margin, absent in _margins(model, table, wire)]
+
+
+def score_frame(model: JointModel, table: Table, wire: Wire) -> pd.DataFrame:
+    """``answers_frame`` of a model of defaults; of another objective columns ``id``, ``expected`` (the expected label,
+    empty where a party does not hold the applicant) and ``unknown_at``. Raises as ``score_table``.
+    """
+    if model.objective == "binary":
+        return answers_frame(table, score_table(model, table, wire))
+    margins = list(_margins(model, table, wire))
+    expected = model.predict(np.array([margin for margin, _ in margins], dtype=np.float64))
+    unknown = [" ".join(absent) for _, absent in margins]
+    return pd.DataFrame({"id": table.ids, "expected": expected, "unknown_at": unknown})
+
+
+def _margins(model: JointModel, table: Table, wire: Wire) -> Iterator[tuple[float, tuple[PartyId, ...]]]:
+    """Per row its margin, and the hosts that do not hold the applicant; the margin is NaN if there are any."""
     for start in range(0, len(table), ROWS_PER_MESSAGE):
         rows = np.arange(start, min(start + ROWS_PER_MESSAGE, len(table)))
         scored = run(score(model, table.take(rows)), wire)
         for row, margin in enumerate(scored.margin.tolist()):
-            absent = tuple(host for host, known in scored.known.items() if not known[row])
-            results.append(Unknown(absent) if absent else answer_of(margin))
-    return results
+            yield margin, tuple(host for host, known in scored.known.items() if not known[row])
 
 
 def answers_frame(table: Table, results: Sequence[Answer | Unknown]) -> pd.DataFrame:

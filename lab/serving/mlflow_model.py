@@ -17,12 +17,12 @@ from mlflow.pyfunc import PythonModel  # type: ignore[attr-defined]
 from federation.transports.http import HttpWire
 from lab.data.sources import applicants_table
 from lab.errors import ConfigError
-from lab.serving.batch import answers_frame, score_table
+from lab.serving.batch import score_frame
 from models.bundle import JointModel, load
 
 
 class JointScorer(PythonModel):
-    """Columns ``id`` and the bank's features in; those of ``batch.answers_frame`` out."""
+    """Columns ``id`` and the bank's features in; those of ``batch.score_frame`` out."""
 
     def load_context(self, context: Any) -> None:
         self.model = JointModel.from_json(load(Path(context.artifacts["bundle"])))
@@ -38,8 +38,7 @@ class JointScorer(PythonModel):
             )
         table = applicants_table(model_input, "id", self.model.own.bins)
         with HttpWire(urls) as wire:
-            results = score_table(self.model, table, wire)
-        return answers_frame(table, results)
+            return score_frame(self.model, table, wire)
 
 
 set_model(JointScorer())

@@ -34,7 +34,7 @@ def test_plaintext_has_to_be_allowed_by_name(write_config: Write) -> None:
         ('transport = "memory"', 'transport = "carrier-pigeon"', "run.transport"),
         ("party_seconds", "party_second", "did you mean party_seconds?"),
         ('label = "bad"', "", "guest.label"),
-        ("max_bin = 8", 'objective = "poisson"', "0/1 outcome"),
+        ("[cipher]", 'objective = "poisson"\n[scorecard]\n[cipher]', "0/1 outcome"),
         ("max_bin = 8", 'objective = "gamma"', "must be one of"),
         ('label = "bad"', 'label = "bad"\nmonotone_constraints = { x = 1 }', "belong into [boosting]"),
         ('party = "host:court"', 'party = "host:court"\nmonotone_constraints = { x = 2 }', "monotone_constraints.x"),

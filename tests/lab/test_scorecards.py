@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
@@ -35,6 +37,19 @@ def test_each_party_keeps_its_own_and_the_bank_sees_numbers_for_names(write_conf
     assert {f["party"] for f in result["features"]} == {"bank", "host:tax", "host:court"}
     assert result["auc"]["joint"]["value"] > result["auc"]["bank_only"]["value"]
     assert "validation" in result
+
+
+def test_weights_of_the_bank_count_in_the_regression_only(write_config: Write, files: Path) -> None:
+    path = write_config(extra=SECTION)
+    plain = train_run(load_config(path), Console(quiet=True))
+    bank = pd.read_csv(files / "bank.csv", dtype={"id": str})
+    bank.assign(w=bank["bad"] * 3 + 1).to_csv(files / "bank.csv", index=False)
+    text = path.read_text(encoding="utf-8").replace('label = "bad"', 'label = "bad"\nweight = "w"')
+    path.write_text(text, encoding="utf-8")
+    weighted = train_run(load_config(path), Console(quiet=True))
+    assert weighted["binning"]["bank"] == plain["binning"]["bank"]
+    moved = weighted["coefficients"][0]["value"] - plain["coefficients"][0]["value"]
+    assert moved == pytest.approx(np.log(4), abs=0.35)
 
 
 def test_the_model_does_not_depend_on_how_parties_meet(write_config: Write) -> None:

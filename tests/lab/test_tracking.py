@@ -60,3 +60,29 @@ def test_a_run_is_recorded_registered_and_scores_through_mlflow(write_config: Wr
         hosts = json.dumps({"host:tax": tax_url, "host:court": court_url})
         scored = scorer.predict(frame, params={"hosts": hosts})
     assert scored["default_probability"].notna().sum() == result["rows"]["common"]
+
+
+@pytest.mark.slow
+def test_a_run_of_amounts_is_recorded_with_its_own_measures(write_config: Write, files: Path) -> None:
+    import mlflow
+    from mlflow.tracking import MlflowClient
+
+    first = write_config(boosting='objective = "poisson"', label="bad")
+    train_run(load_config(first), Console(quiet=True))
+    text = first.read_text(encoding="utf-8").replace("n_estimators = 3", "n_estimators = 4")
+    text = text.replace('directory = "runs/small"', 'directory = "runs/more"\ncontinues = "runs/small"')
+    first.write_text(text, encoding="utf-8")
+    result = train_run(load_config(first), Console(quiet=True), finish=(report_run, record_run))
+    parent = MlflowClient(result["mlflow"]["tracking_uri"]).get_run(result["mlflow"]["run_id"])
+    assert parent.data.metrics["deviance_joint"] == result["amounts"]["measures"]["joint"]["deviance"]["value"]
+    assert parent.data.metrics["gain_gini"] == result["amounts"]["gain"]["gini"]["value"]
+    assert parent.data.tags["continues"] == result["continues"]
+    mlflow.set_tracking_uri(result["mlflow"]["tracking_uri"])
+    scorer = mlflow.pyfunc.load_model(result["mlflow"]["model_uri"])
+    frame = pd.read_csv(files / "bank.csv", dtype={"id": str}).drop(columns="bad").astype({"amount": float})
+    folders = hosts_beside(files / "runs" / "more" / "nodes" / "bank")
+    tax, court = (running(create_host_app(scoring_endpoint(folders[host]))) for host in ("host:tax", "host:court"))
+    with tax as tax_url, court as court_url:
+        scored = scorer.predict(frame, params={"hosts": json.dumps({"host:tax": tax_url, "host:court": court_url})})
+    assert list(scored) == ["id", "expected", "unknown_at"]
+    assert scored["expected"].min() > 0

@@ -123,7 +123,7 @@ class JointLogistic:
         newton = begin(self._fit_woe, self._fit_label, [*self._own_names, *names], self.rules, self.rows.weight)
         newton.rank = _COARSE_RANK if len(self.hosts) > 1 else RANK
         moments = yield from self.rounds.moments(newton, self._fit_woe)
-        # All weights are equal now, so these are sums of products of WOE.
+        # All residual weights are in proportion to the rows' own now, so these are sums of products of WOE.
         correlation = correlations(moments.hessian)
         kept = list(self.screen(correlation))
         moments = yield from self._narrow(newton, moments, kept)

@@ -37,6 +37,7 @@ class ScorecardJob:
         new_cipher: number of encryptions to come → a fresh key.
         arrange: indices of the common rows → their use.
         watch: told the name of each stage as it begins: ``binning``, ``fitting``.
+        weight: of every row of ``table``, above 0, in the regression; bins count applicants. None: all weigh 1.
     """
 
     model_id: str
@@ -52,6 +53,7 @@ class ScorecardJob:
     fitting: LogisticRules = field(default_factory=LogisticRules)
     points: ScorecardRules = field(default_factory=ScorecardRules)
     watch: Callable[[str], None] = lambda _: None
+    weight: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +94,11 @@ def develop(job: ScorecardJob) -> Script[Developed]:
     yield from _tell({host: selection.places(host) for host in job.hosts})
     own = tuple(WoeFeature(binned.prebins[k], binned.own[k].bins) for k in selection.places(job.party))
     job.watch("fitting")
+    weight = None if job.weight is None else job.weight[rows[:n_fit]]
     fitted = yield from JointLogistic(
         job.model_id,
         job.party,
-        ScorecardRows(table, label, n_fit),
+        ScorecardRows(table, label, n_fit, weight),
         own,
         job.hosts,
         cipher,

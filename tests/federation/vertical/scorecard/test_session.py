@@ -103,6 +103,24 @@ def test_coefficients_are_those_of_scikit_learn_on_the_joined_woe(
     np.testing.assert_allclose(developed.fitted.margin, oracle.decision_function(np.hstack(designs)), atol=1e-4)
 
 
+def test_weighted_coefficients_are_those_of_scikit_learn_and_bins_count_applicants(
+    large: Problem, plain: tuple[Session, Developed]
+) -> None:
+    weight = np.random.default_rng(0).uniform(0.2, 5.0, len(large.label))
+    session = Session(large, options={"weight": weight})
+    developed = session.develop()
+    rows, n_fit = developed.arrangement.rows, developed.arrangement.n_fit
+    own = developed.fitted.model.half
+    designs = [woe_of(own.features, large.guest.take(rows))]
+    designs += [woe_of(half.features, rows_of(large, developed, party)) for party, half in session.halves.items()]
+    oracle = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(
+        np.hstack(designs)[:n_fit], large.label[rows][:n_fit], sample_weight=weight[rows][:n_fit]
+    )
+    np.testing.assert_allclose(developed.fitted.margin, oracle.decision_function(np.hstack(designs)), atol=1e-4)
+    assert [f.table for f in developed.binned.own] == [f.table for f in plain[1].binned.own]
+    assert np.abs(developed.fitted.margin - plain[1].fitted.margin).max() > 0.01
+
+
 def test_points_of_all_parties_add_up_to_the_score(large: Problem, plain: tuple[Session, Developed]) -> None:
     session, developed = plain
     rows = developed.arrangement.rows
