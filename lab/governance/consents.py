@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
-from sqlalchemy import Engine, func, insert, or_, select, update
+from sqlalchemy import Engine, func, insert, or_, select, true, update
 
 from lab.errors import GovernanceError
 from lab.governance.store import AT_ONCE, in_pieces
@@ -91,22 +91,21 @@ class ConsentLedger:
         """Which subjects allow ``party`` to use all of ``scopes`` for ``purpose`` at that moment.
 
         Args:
+            scopes: none: any consent for that party and purpose will do, for what is open to all.
             at: with a time zone.
 
         Returns:
-            One bit per subject, in order; all false if no scope is asked for.
+            One bit per subject, in order.
         """
         now, wanted = _utc(at), sorted(set(scopes))
         g = GRANTS.c
         valid = (
             select(g.subject)
-            .where(g.party == party, g.purpose == purpose, g.scope.in_(wanted))
+            .where(g.party == party, g.purpose == purpose, g.scope.in_(wanted) if wanted else true())
             .where(g.starts <= now, g.ends > now, or_(g.revoked.is_(None), g.revoked > now))
             .group_by(g.subject)
-            .having(func.count(g.scope.distinct()) == len(wanted))
+            .having(func.count(g.scope.distinct()) >= len(wanted))
         )
-        if not wanted:
-            return np.zeros(len(subjects), dtype=bool)
         with self.engine.connect() as connection:
             if len(subjects) <= AT_ONCE:
                 found = set(connection.scalars(valid.where(g.subject.in_(list(subjects)))))

@@ -47,7 +47,8 @@ def test_a_consent_allows_what_it_names_and_nothing_else(store: Engine) -> None:
     assert allows(ledger)
     assert allows(ledger, scopes=["tax", "social"])
     assert not allows(ledger, scopes=["tax", "utilities"])
-    assert not allows(ledger, scopes=[])
+    assert allows(ledger, scopes=[])  # what is open to all: any consent for that party and purpose
+    assert not allows(ledger, scopes=[], purpose="marketing")
     assert not allows(ledger, party="bank2")
     assert not allows(ledger, purpose="marketing")
     assert not allows(ledger, subject="91310000MA1K00002X")

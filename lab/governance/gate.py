@@ -1,0 +1,143 @@
+"""The one door between a data node's tables and any run: catalogue, sources, project and consent, in that order.
+
+Nothing is computed, and no ciphertext made, before a table has come through. What comes out holds only columns that
+cite an item and rows whose subjects consent at that moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Engine
+
+from lab.errors import GovernanceError
+from lab.governance.catalogue import Catalogue, Cited, cite, load_catalogue
+from lab.governance.consents import ConsentLedger
+from lab.governance.lines import read_lines
+from lab.governance.policy import Algorithm, PolicyBook, Terms, Use
+from lab.governance.quality import QualityRules, SourceQuality, SourceReport, judge
+from lab.governance.settings import NodeSettings, load_settings
+from lab.governance.store import open_store
+from models.table import Table
+
+Clock = Callable[[], datetime]
+
+
+def now() -> datetime:
+    """The present moment, with its zone."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """For what a table is asked for.
+
+    Attributes:
+        project: of ``policy``.
+        party: who asks.
+        purpose: as consents name it.
+    """
+
+    project: str
+    party: str
+    purpose: str
+    algorithm: Algorithm
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """What came through.
+
+    Attributes:
+        cited: what the columns are.
+        terms: of the project.
+        n_without_consent: rows that stayed behind.
+        flagged: sources that fall short of the aim but may be used.
+    """
+
+    table: Table
+    cited: Cited
+    terms: Terms
+    n_without_consent: int
+    flagged: tuple[SourceQuality, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Attributes:
+    citations: column → item of the catalogue.
+    reports: of the sources; a source without one is not judged.
+    clock: the present moment; tests set it.
+    """
+
+    engine: Engine
+    catalogue: Catalogue
+    citations: Mapping[str, str]
+    reports: Sequence[SourceReport] = ()
+    rules: QualityRules = field(default_factory=QualityRules)
+    clock: Clock = now
+
+    @classmethod
+    def at(cls, node: Path, clock: Clock = now) -> Self:
+        """The gate of a node's folder. Raises ``GovernanceError``, as ``settings``, ``catalogue`` and ``store``."""
+        settings: NodeSettings = load_settings(node)
+        reports = read_lines(SourceReport, settings.reports.read_text("utf-8").splitlines()) if settings.reports else []
+        return cls(
+            open_store(settings.store),
+            load_catalogue(settings.catalogue),
+            settings.citations,
+            reports,
+            settings.quality,
+            clock,
+        )
+
+    def admit(self, table: Table, asked: Asked) -> Admitted:
+        """What of ``table`` may be used.
+
+        Raises:
+            GovernanceError: as ``catalogue.cite`` and ``policy.PolicyBook.admit``; ``source_blocked`` naming sources
+                that are not good enough; ``no_consent`` if no subject consents.
+        """
+        cited = cite(table, self.citations, self.catalogue)
+        flagged = self._sources(cited)
+        use = Use(
+            project=asked.project,
+            party=asked.party,
+            purpose=asked.purpose,
+            algorithm=asked.algorithm,
+            n_rows=len(table),
+            at=self.clock(),
+        )
+        terms = PolicyBook(self.engine).admit(use)
+        allowed = self.permitted(table.ids, asked, cited)
+        if not allowed.any():
+            raise GovernanceError(
+                "no_consent",
+                f"None of the {len(table)} subjects consents to '{asked.purpose}' by {asked.party} now.",
+                f"{len(table)} 个主体中无一在当前时点授权 {asked.party} 用于“{asked.purpose}”。",
+            )
+        rows = np.flatnonzero(allowed)
+        return Admitted(table.take(rows), cited, terms, len(table) - len(rows), flagged)
+
+    def permitted(self, subjects: Sequence[str], asked: Asked, cited: Cited) -> NDArray[np.bool_]:
+        """Which subjects consent at this moment, in order: asked anew for every use."""
+        ledger = ConsentLedger(self.engine)
+        return ledger.allowed(subjects, party=asked.party, purpose=asked.purpose, scopes=cited.scopes, at=self.clock())
+
+    def _sources(self, cited: Cited) -> tuple[SourceQuality, ...]:
+        used = {item.source for item in cited.items.values()}
+        judged = judge((r for r in self.reports if r.source in used), self.rules, self.clock().date())
+        blocked = [f"{q.source} ({', '.join(q.why)})" for q in judged if q.verdict == "blocked"]
+        if blocked:
+            raise GovernanceError(
+                "source_blocked",
+                f"These sources are not good enough to be used: {'; '.join(blocked)}. Drop their columns or wait.",
+                f"以下数据源质量未达标，不可使用：{'；'.join(blocked)}。请剔除相关列或待其改进。",
+            )
+        return tuple(q for q in judged if q.verdict == "flagged")

@@ -1,0 +1,142 @@
+"""Nothing comes through the door that should not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from lab.errors import GovernanceError
+from lab.governance.catalogue import SAMPLE, load_catalogue
+from lab.governance.consents import Consent, ConsentLedger
+from lab.governance.gate import Asked, Gate
+from lab.governance.policy import PolicyBook, Terms
+from lab.governance.quality import SourceReport
+from lab.governance.settings import load_settings
+from models.table import Table
+from tests.builders import numbers, texts
+
+NOW = datetime(2026, 6, 1, 4, tzinfo=UTC)
+TABLE = Table(
+    ("S-0", "S-1", "S-2", "S-3"),
+    {"insured": numbers(1, 2, 3, 4), "tax_grade": texts("A", "B", "C", "D")},
+)
+CITATIONS = {"insured": "SOC-01", "tax_grade": "TAX-02"}
+ASKED = Asked(project="p", party="bank", purpose="loan_model", algorithm="boosting")
+TAX = "tax bureau 税务"
+
+
+def consent(k: int, **changes: Any) -> Consent:
+    told = {
+        "consent": f"C-{k}",
+        "subject": f"S-{k}",
+        "purpose": "loan_model",
+        "parties": ["bank"],
+        "scopes": ["social", "tax"],
+        "starts": NOW - timedelta(days=1),
+        "ends": NOW + timedelta(days=1),
+        "evidence": "0" * 64,
+    }
+    return Consent(**{**told, **changes})
+
+
+def gate(store: Engine, **changes: Any) -> Gate:
+    book = PolicyBook(store)
+    book.propose("p", Terms(parties=["bank"], purposes=["loan_model"], algorithms=["boosting"]), "Li", NOW)
+    book.decide("p", "approved", "Wang", NOW)
+    ConsentLedger(store).add([consent(0), consent(1), consent(2, scopes=["tax"])])
+    return replace(Gate(store, load_catalogue(SAMPLE), CITATIONS, clock=lambda: NOW), **changes)
+
+
+def refusal(door: Gate, table: Table = TABLE, asked: Asked = ASKED) -> str:
+    with pytest.raises(GovernanceError) as caught:
+        door.admit(table, asked)
+    return caught.value.code
+
+
+def test_only_rows_with_consent_for_all_their_columns_come_through(store: Engine) -> None:
+    door = gate(store)
+    admitted = door.admit(TABLE, ASKED)
+    assert admitted.table.ids == ("S-0", "S-1")
+    assert admitted.table.columns["insured"].tolist() == [1, 2]
+    assert admitted.n_without_consent == 2
+    assert door.admit(TABLE.select(("tax_grade",)), ASKED).table.ids == ("S-0", "S-1", "S-2")
+
+
+def test_a_revocation_counts_at_the_next_use(store: Engine) -> None:
+    door = gate(store)
+    admitted = door.admit(TABLE, ASKED)
+    ConsentLedger(store).revoke("C-1", NOW)
+    assert door.admit(TABLE, ASKED).table.ids == ("S-0",)
+    assert door.permitted(admitted.table.ids, ASKED, admitted.cited).tolist() == [True, False]
+    ConsentLedger(store).revoke("C-0", NOW)
+    assert refusal(door) == "no_consent"
+
+
+def test_a_column_without_an_item_stops_everything(store: Engine) -> None:
+    door = gate(store, citations={"insured": "SOC-01"})
+    assert refusal(door) == "uncatalogued"
+
+
+def test_a_project_that_is_not_allowed_stops_everything(store: Engine) -> None:
+    door = gate(store)
+    assert refusal(door, asked=replace(ASKED, project="q")) == "project_unknown"
+    assert refusal(door, asked=replace(ASKED, purpose="marketing")) == "purpose_not_allowed"
+    PolicyBook(store).decide("p", "stopped", "Wang", NOW)
+    assert refusal(door) == "project_not_approved"
+
+
+def test_a_source_that_is_not_good_enough_stops_everything(store: Engine) -> None:
+    poor = SourceReport(source=TAX, due=100, reported=100, compliant=80, on_time=100, newest=NOW.date())
+    door = gate(store, reports=[poor])
+    assert refusal(door) == "source_blocked"
+    assert door.admit(TABLE.select(("insured",)), ASKED).flagged == ()
+    fair = poor.model_copy(update={"compliant": 95})
+    [flagged] = replace(door, reports=[fair]).admit(TABLE, ASKED).flagged
+    assert (flagged.source, flagged.why) == (TAX, ("compliance",))
+
+
+def test_a_node_is_its_folder(tmp_path: Path, address: str) -> None:
+    (tmp_path / "catalogue.toml").write_text(SAMPLE.read_text("utf-8"), "utf-8")
+    (tmp_path / "sources.jsonl").write_text(
+        SourceReport(source=TAX, due=1, reported=1, compliant=1, on_time=1, newest=NOW.date()).model_dump_json(),
+        "utf-8",
+    )
+    (tmp_path / "node.toml").write_text(
+        f'party = "host:tax"\nstore = "{address}"\nreports = "sources.jsonl"\n[citations]\ninsured = "SOC-01"\n',
+        "utf-8",
+    )
+    door = Gate.at(tmp_path, clock=lambda: NOW)
+    assert door.citations == {"insured": "SOC-01"}
+    assert [r.source for r in door.reports] == [TAX]
+    door.engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("", "party"),
+        ("[", "TOML"),
+        ('party = "bank"', "party"),
+        ('party = "host:tax"\nmore = 1', "more"),
+        ('party = "host:tax"\n[quality]\nblock_under = 2.0', "block_under"),
+    ],
+)
+def test_settings_that_are_none_are_refused_by_their_field(tmp_path: Path, text: str, field: str) -> None:
+    with pytest.raises(GovernanceError) as caught:
+        load_settings(tmp_path)
+    assert caught.value.code == "node_missing"
+    (tmp_path / "node.toml").write_text(text, "utf-8")
+    with pytest.raises(GovernanceError) as caught:
+        load_settings(tmp_path)
+    assert caught.value.code == "node_unreadable"
+    assert field in caught.value.english
+
+
+def test_a_store_without_a_path_lies_in_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "node.toml").write_text('party = "host:tax"\n', "utf-8")
+    assert load_settings(tmp_path).store == f"sqlite:///{tmp_path.resolve()}/node.db"
