@@ -9,10 +9,10 @@ import pandas as pd
 
 from federation.vertical.guest import Arrangement
 from lab.evaluation import gain, quality
-from lab.validation.features import FeatureShift
 from lab.validation.stored import pack_of_scores
 from models.losses import Floats
 from models.table import Table
+from models.validation.features import FeatureShift
 
 
 def scores_frame(

@@ -21,6 +21,7 @@ from lab.outcome import measured, scores_frame
 from lab.progress import Event, file_reporter
 from models.bundle import save
 from models.scorecard.wald import Coefficient
+from models.validation.features import FeatureShift, binned_by_woe, feature_shifts
 
 
 def lead_scorecard(job: GuestJob, wire: Wire) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def lead_scorecard(job: GuestJob, wire: Wire) -> dict[str, Any]:
         },
         "bytes": transcript.traffic(),
         "disclosures": transcript.disclosures(),
-        **measured(scores, seed, developed.arrangement, len(table)),
+        **measured(scores, seed, developed.arrangement, len(table), _shifts(sj, developed)),
         "seconds": time.perf_counter() - started,
         "peak_rss_mb": peak_rss_mb(),
     }
@@ -100,6 +101,13 @@ def _alone(sj: ScorecardJob, a: Arrangement) -> Developed:
         watch=lambda _: None,
     )
     return run(develop(alone), MemoryWire({}))
+
+
+def _shifts(sj: ScorecardJob, developed: Developed) -> tuple[FeatureShift, ...]:
+    """Of all features of the scorecard, the bank's own first."""
+    a = developed.arrangement
+    binned = binned_by_woe(sj.table, developed.fitted.model.half.features)
+    return feature_shifts(binned, a.rows[: a.n_fit], a.rows[a.n_fit + a.n_valid :]) + developed.shifts
 
 
 def _coefficients(job: GuestJob, developed: Developed) -> list[dict[str, Any]]:

@@ -20,12 +20,12 @@ from lab.forecast import forecast, peak_rss_mb
 from lab.jobs import GuestJob
 from lab.outcome import measured, scores_frame
 from lab.progress import Event, file_reporter
-from lab.validation.features import feature_shifts
 from models.baselines import fit_baseline
 from models.boosting.parameters import BoostingParameters
 from models.bundle import save
 from models.losses import Floats
 from models.table import Table
+from models.validation.features import binned_by_cuts, feature_shifts
 
 
 def lead_trees(job: GuestJob, wire: Wire) -> dict[str, Any]:
@@ -127,5 +127,5 @@ def _tested(
     alone = fit_baseline(table.take(fit), label[fit], parameters, fit_weight).margin(table.take(a.rows))
     scores = scores_frame(table, label, when, a, alone, trained.fitted.margin)
     scores.to_csv(job.directory / "scores.csv", index=False)
-    shifts = feature_shifts(table, trained.fitted.model.own.bins, fit, held_out)
-    return measured(scores, parameters.random_state, a, len(table), shifts)
+    own = feature_shifts(binned_by_cuts(table, trained.fitted.model.own.bins), fit, held_out)
+    return measured(scores, parameters.random_state, a, len(table), own + trained.shifts)

@@ -19,12 +19,14 @@ from federation.vertical.binning.prebinning import Prebinning
 from federation.vertical.guest import Arrangement
 from federation.vertical.logistic.guest import FittedScorecard, JointLogistic, ScorecardRows
 from federation.vertical.scorecard.messages import Accepted, Selected
+from federation.vertical.stability.guest import ask_shifts
 from models.errors import DataError
 from models.losses import Floats
 from models.scorecard.card import ScorecardRules, WoeFeature
 from models.scorecard.logistic import LogisticRules
 from models.scorecard.selection import SelectionRules, Verdict, select
 from models.table import Table
+from models.validation.features import FeatureShift
 from models.woe.fitting import WoeRules
 
 
@@ -56,12 +58,13 @@ class ScorecardJob:
 
 @dataclass(frozen=True, slots=True)
 class Developed:
-    """Outcome of a session; ``fitted.margin`` belongs to ``arrangement.rows``."""
+    """Outcome of a session; ``fitted.margin`` belongs to ``arrangement.rows``, ``shifts`` to the hosts' features."""
 
     arrangement: Arrangement
     binned: Binned
     verdicts: tuple[Verdict, ...]
     fitted: FittedScorecard
+    shifts: tuple[FeatureShift, ...]
 
 
 def develop(job: ScorecardJob) -> Script[Developed]:
@@ -99,8 +102,10 @@ def develop(job: ScorecardJob) -> Script[Developed]:
     fitted = yield from JointLogistic(
         job.model_id, job.party, ScorecardRows(table, label, n_fit), own, job.hosts, cipher, job.fitting, job.points
     ).fit()
+    names = {host: [v.variable for v in strongest if v.party == host and not v.reason] for host in job.hosts}
+    shifts = yield from ask_shifts(names, len(rows), n_fit, arrangement.n_valid)
     yield {host: Goodbye(code="") for host in job.hosts}
-    return Developed(arrangement, binned, verdicts, fitted)
+    return Developed(arrangement, binned, verdicts, fitted, shifts)
 
 
 def _tell(kept: Mapping[PartyId, list[int]], hosts: Sequence[PartyId]) -> Script[None]:
