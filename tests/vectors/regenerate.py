@@ -14,6 +14,7 @@ import federation.vertical.boosting.messages as boosting
 import federation.vertical.logistic.messages as logistic
 import federation.vertical.scorecard.messages as scorecard
 import federation.vertical.scoring.messages as scoring
+import federation.vertical.stability.messages as stability
 from federation.alignment.messages import (
     BlindedIds,
     EvaluatedIds,
@@ -89,6 +90,9 @@ MESSAGES: tuple[Message, ...] = (
     scoring.EvaluatedApplicants(points=bytes(32)),
     scoring.RoutesWanted(model_id="m", digest="cd" * 32, tokens=bytes(16)),
     scoring.Routes(known=b"\x80", left=b"\x40"),
+    stability.Wanted(n_fit=7, n_valid=1, minimum=50),
+    stability.Shifts(shifts=((123, 12, 20), (0, 100, 100))),
+    stability.Withheld(),
     logistic.Open(
         model_id="模型-1", cipher="paillier", key=b"\x01\x02", n_rows=9, n_fit=7, n_values=14, max_margins=12
     ),
