@@ -22,7 +22,7 @@ from federation.script import Wire
 from federation.transports.dialogue import RelayWire, serve_responder
 from federation.transports.link import Link
 from federation.vertical.host import ALLOWED, TrainingHost
-from lab.data.sources import file_digest, read_table
+from lab.data.sources import check_wishes, file_digest, read_table
 from lab.forecast import peak_rss_mb
 from lab.jobs import GuestJob, HostJob, Job, load_job, node_directory
 from lab.scorecards import lead_scorecard
@@ -87,7 +87,9 @@ def _follow(job: HostJob, link: Link) -> dict[str, Any]:
 
 def open_host(job: HostJob) -> TrainingHost:
     """The responder over this party's file. Raises ``DataError``."""
-    return TrainingHost(job.party.party, read_table(job.party), job.party.policy, job.party.prebinning)
+    table = read_table(job.party)
+    check_wishes(job.party, table)
+    return TrainingHost(job.party.party, table, job.party.policy, job.party.prebinning)
 
 
 def keep_half(job: HostJob, host: TrainingHost) -> dict[str, Any]:
