@@ -17,14 +17,17 @@ from models.losses import Floats
 from models.table import Column, Table, is_category
 
 
-def read_table(party: Party) -> Table:
+def read_table(party: Party, *, varied: bool = True) -> Table:
     """The party's features, without id and label.
+
+    Args:
+        varied: columns of one value are refused: nothing can be learnt from them. Rows to score may all be alike.
 
     Raises:
         DataError: file absent, empty or unreadable; column absent, all missing, of one value, or infinite; ids empty or
             repeated; no feature left.
     """
-    return _table(party, _read(party))
+    return _table(party, _read(party), varied)
 
 
 def read_labelled(party: Party, time_column: str | None = None) -> tuple[Table, Floats, Floats | None, Floats | None]:
@@ -168,7 +171,7 @@ def _read_file(path: Path, id_column: str) -> pd.DataFrame:
     return pd.read_csv(path, dtype={id_column: str})
 
 
-def _table(party: Party, frame: pd.DataFrame) -> Table:
+def _table(party: Party, frame: pd.DataFrame, varied: bool = True) -> Table:
     ids = frame[party.id]
     texts = ids.astype(str).str.strip()
     n_empty = int((ids.isna() | (texts == "")).sum())
@@ -196,15 +199,15 @@ def _table(party: Party, frame: pd.DataFrame) -> Table:
             "no feature column is left; name some in columns, or drop fewer",
             "没有可用的特征列，请检查 columns 与 drop",
         )
-    return Table(tuple(texts), {name: _column(party, name, frame[name]) for name in names})
+    return Table(tuple(texts), {name: _column(party, name, frame[name], varied) for name in names})
 
 
-def _column(party: Party, name: str, values: pd.Series) -> Column:
+def _column(party: Party, name: str, values: pd.Series, varied: bool) -> Column:
     if values.isna().all():
         raise _error(
             party, "all_missing", f"column '{name}' has no value at all; drop it", f"列“{name}”全部缺失，请剔除"
         )
-    if values.nunique(dropna=False) < 2:
+    if varied and values.nunique(dropna=False) < 2:
         raise _error(
             party,
             "one_value",

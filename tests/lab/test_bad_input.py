@@ -557,6 +557,18 @@ def test_levels_never_seen_and_missing_values_are_scored(trained: Path) -> None:
     assert answers["points"].notna().all()
 
 
+@pytest.mark.parametrize("then", [{"seized": "maybe"}, {"cases": 0}, {"cases": 9999}], ids=str)
+def test_a_hosts_later_table_may_have_one_value_throughout_and_levels_never_seen(
+    trained: Path, then: dict[str, Any]
+) -> None:
+    court = frames()["court"]
+    court.assign(**then).to_csv(trained / "court.csv", index=False)
+    answers = scored(trained, frames()["bank"].head(30), "later")
+    court.to_csv(trained / "court.csv", index=False)
+    assert answers["default_probability"].between(0, 1, inclusive="neither").all()
+    assert len(answers) == 30
+
+
 @pytest.mark.parametrize(
     ("change", "code", "names"),
     [
