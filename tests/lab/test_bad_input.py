@@ -458,7 +458,7 @@ FALLBACKS: tuple[tuple[str, str, Change, Check], ...] = (
         better_than(0.95),
     ),
     ("separation at a host", "trees", column("tax", "paid", unknowing), better_than(0.95)),
-    ("separation at a host", "scorecard", column("tax", "paid", unknowing), reason("host:tax", "flagged", "one_bin")),
+    ("separation at a host", "scorecard", column("tax", "paid", unknowing), reason("host:tax", "leak", "one_bin")),
     ("one column twice", "trees", column("tax", "twice", lambda f: f["tax"]["paid"]), better_than(0.5)),
     ("one column twice with l2", "scorecard", column("tax", "twice", lambda f: f["tax"]["paid"]), all_of(7)),
     ("one column at bank and host", "trees", column("tax", "twice", lambda f: f["bank"]["amount"]), better_than(0.5)),
