@@ -19,6 +19,7 @@ class HostPolicy:
     cipher: which keys are accepted.
     monotone_constraints: own feature → 1: predictions must rise with it, -1: fall. The guest learns of each cut shown
         which way it must lie, and no name.
+    share_stability: whether the guest is told how far this party's features of the model have moved, unnamed.
     """
 
     min_rows_per_bin: int = 10
@@ -26,6 +27,7 @@ class HostPolicy:
     max_blinded_ids: int = 2_000_000
     cipher: CipherRules = field(default_factory=CipherRules)
     monotone_constraints: Mapping[str, int] = field(default_factory=dict)
+    share_stability: bool = True
 
     def check_rows(self, n_rows: int) -> None:
         """Raises ``LocalProtocolError`` (``too_few_rows``) for fewer applicants than ``min_rows``, or none."""

@@ -175,6 +175,7 @@ class Party(Section):
         min_rows: host: fewest applicants of a run.
         monotone_constraints: host: feature → 1: predictions must rise with it, -1: fall; the guest's stand in
             ``[boosting]``.
+        share_stability: host: tell the bank how far this party's features of the model have moved, unnamed.
         cut_points, special_codes, trends: scorecards: column → cut points by hand; values kept apart; how to merge it.
         insecure_allow_plaintext: host: take part in a run that does not encrypt.
         insecure_allow_label_hints: guest: sample rows by gradient (goss), from which hosts can guess labels.
@@ -190,6 +191,7 @@ class Party(Section):
     min_rows_per_bin: int = Field(default=10, ge=0)
     min_rows: int = Field(default=100, ge=1)
     monotone_constraints: dict[str, Literal[-1, 0, 1]] = Field(default_factory=dict)
+    share_stability: bool = True
     cut_points: dict[str, tuple[float, ...]] = Field(default_factory=dict)
     special_codes: dict[str, tuple[float, ...]] = Field(default_factory=dict)
     trends: dict[str, str] = Field(default_factory=dict)
@@ -210,6 +212,7 @@ class Party(Section):
             min_rows=self.min_rows,
             cipher=rules,
             monotone_constraints=self.monotone_constraints,
+            share_stability=self.share_stability,
         )
 
 

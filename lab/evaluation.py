@@ -52,14 +52,16 @@ def arrange(
     fit, valid = _divide(fit, label, split.valid, rng) if split.valid else (fit, fit[:0])
     if earlier:
         fit, valid, held_out = unmixed((fit, valid, held_out), ids, earlier)
-    for part in (fit, held_out, *([valid] if split.valid else [])):
+    parts = [(fit, "fitted", "拟合"), (held_out, "held-out", "留出")]
+    for part, english, chinese in [*parts, *([(valid, "watching", "监控")] if split.valid else [])]:
         if objective != "binary":
             _check_amounts(label[part])
         elif len(np.unique(label[part])) < 2:
             raise DataError(
                 "one_class",
-                "After alignment and splitting, a part has only one class or no rows. Use more rows or another split.",
-                "对齐与划分之后，某一部分只有一个类别或没有数据行。请增加数据或调整划分。",
+                f"After alignment and splitting, the {len(part)} {english} rows lack defaults or non-defaults. Use "
+                "more rows or another [split].",
+                f"对齐与划分之后，{len(part)} 行{chinese}样本缺少违约或未违约样本。请增加数据或调整 [split]。",
             )
     return Arrangement(np.concatenate([fit, valid, held_out]).astype(np.intp), len(fit), len(valid))
 

@@ -14,8 +14,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from federation.endpoint import Endpoint
 from federation.errors import PartyId
 from federation.flower.client_app import make_client_app
@@ -24,12 +22,11 @@ from federation.script import Wire
 from federation.transports.dialogue import RelayWire, serve_responder
 from federation.transports.link import Link
 from federation.vertical.host import ALLOWED, TrainingHost
-from lab.data.sources import file_digest, read_table
+from lab.data.sources import check_wishes, file_digest, read_table
 from lab.forecast import peak_rss_mb
 from lab.jobs import GuestJob, HostJob, Job, load_job, node_directory
 from lab.scorecards import lead_scorecard
 from lab.trees import lead_trees
-from lab.validation.features import feature_shifts
 from lab.workers import party_workers
 from models.bundle import Half, load, save
 from models.errors import LianmoError
@@ -90,8 +87,10 @@ def _follow(job: HostJob, link: Link) -> dict[str, Any]:
 
 def open_host(job: HostJob) -> TrainingHost:
     """The responder over this party's file. Raises ``DataError``; ``ModelError`` if its earlier half is unreadable."""
+    table = read_table(job.party)
+    check_wishes(job.party, table)
     earlier = Half.from_json(load(job.earlier / "half.json")) if job.earlier else None
-    return TrainingHost(job.party.party, read_table(job.party), job.party.policy, job.party.prebinning, earlier)
+    return TrainingHost(job.party.party, table, job.party.policy, job.party.prebinning, earlier)
 
 
 def keep_half(job: HostJob, host: TrainingHost) -> dict[str, Any]:
@@ -99,8 +98,8 @@ def keep_half(job: HostJob, host: TrainingHost) -> dict[str, Any]:
     half = host.half
     if half:
         save(job.directory / "half.json", half.to_json())
-    if isinstance(half, Half):
-        save(job.directory / "stability.json", {"features": _own_shifts(host, half)})
+    if host.moved:  # with names: for this party alone
+        save(job.directory / "stability.json", {"features": [asdict(shift) for shift in host.moved.shifts()]})
     if host.scorecard and host.scorecard.kept:
         save(job.directory / "bins.json", host.scorecard.kept.to_json())
     outcome = {
@@ -112,14 +111,6 @@ def keep_half(job: HostJob, host: TrainingHost) -> dict[str, Any]:
     }
     save(job.directory / "outcome.json", outcome)
     return outcome
-
-
-def _own_shifts(host: TrainingHost, half: Half) -> list[dict[str, Any]]:
-    """Rows that fitted the model against the others of the run; stays in the host's own folder."""
-    assert host.boosting
-    table, n_fit = host.boosting.table, host.boosting.state.n_fit
-    rows = np.arange(len(table))
-    return [asdict(shift) for shift in feature_shifts(table, half.bins, rows[:n_fit], rows[n_fit:])]
 
 
 # -- guest ---------------------------------------------------------------------------------------------------------

@@ -9,10 +9,11 @@ import pandas as pd
 
 from federation.vertical.guest import Arrangement
 from lab.evaluation import gain, quality
-from lab.validation.features import FeatureShift
 from lab.validation.stored import pack_of_scores
+from models.errors import DataError
 from models.losses import LINKS, Floats, ObjectiveName
 from models.table import Table
+from models.validation.features import FeatureShift
 
 
 def scores_frame(
@@ -58,9 +59,21 @@ def row_counts(a: Arrangement, n_bank: int) -> dict[str, int]:
 def measured(
     scores: pd.DataFrame, seed: int, a: Arrangement, n_bank: int, shifts: tuple[FeatureShift, ...] = ()
 ) -> dict[str, Any]:
-    """Metrics on the held-out rows of ``scores_frame``, joint beside bank alone, and the validation pack."""
+    """Metrics on the held-out rows of ``scores_frame``, joint beside bank alone, and the validation pack.
+
+    Raises:
+        DataError: ``model_parts_nothing`` if the joint model has one score for all.
+    """
     held_out = (scores["part"] == "holdout").to_numpy()
     y, bank, joint = (scores[name].to_numpy(dtype=np.float64)[held_out] for name in ("label", "bank_only", "joint"))
+    if joint.min() == joint.max():
+        raise DataError(
+            "model_parts_nothing",
+            "The joint model gives all held-out applicants one score: no feature of any party was worth using. Allow "
+            "smaller leaves (min_child_samples) or smaller penalties (l1), or give features that say more.",
+            "联合模型对所有留出申请人给出同一评分：任何一方的特征均未被采用。请放宽叶节点下限（min_child_samples）或"
+            "减小惩罚（l1），或提供信息量更高的特征。",
+        )
     qualities = {"bank_only": quality(y, bank, seed), "joint": quality(y, joint, seed)}
     better = gain(y, joint, bank, seed)
     fit_rate = float(scores.loc[scores["part"] == "fit", "label"].mean())

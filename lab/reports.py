@@ -13,10 +13,10 @@ import pandas as pd
 from lab.amount_reports import write_amounts
 from lab.jobs import load_job, node_directory
 from lab.validation.amounts import is_amounts
-from lab.validation.drawing import Picture, p_text, p_value, percent
+from lab.validation.drawing import Picture, moved_text, p_text, p_value, percent
 from lab.validation.measures import period_text
 from lab.validation.pictures import pictures_of
-from lab.validation.readings import READINGS
+from lab.validation.readings import READINGS, features_reading
 from lab.validation.score_figures import CURVES, draw_separation
 from lab.validation.stored import pack_of_scores
 from models.bundle import JointModel, load
@@ -82,6 +82,7 @@ def write_report(run: Path, result: dict[str, Any]) -> tuple[Path, Path]:
             curves={name: english for name, (english, _, _) in CURVES.items()},
             names_zh=NAMES_ZH,
             readings=READINGS,
+            moved_features=features_reading(pack),
         )
     )
     page.write_text(html, encoding="utf-8")
@@ -149,6 +150,7 @@ def _environment() -> jinja2.Environment:
 
     environment.filters |= {
         "interval": interval_text,
+        "moved": moved_text,
         "percent": percent,
         "percents": percent_text,
         "moneys": money_text,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
+
+import numpy as np
 
 from federation.ciphers.plain import PlainSecret
 from federation.ciphers.suite import secret_cipher
@@ -20,7 +23,10 @@ from lab.jobs import GuestJob
 from lab.outcome import measured, scores_frame
 from lab.progress import Event, file_reporter
 from models.bundle import save
+from models.errors import DataError, ModelError
+from models.losses import Floats
 from models.scorecard.wald import Coefficient
+from models.validation.features import FeatureShift, binned_by_woe, feature_shifts
 
 
 def lead_scorecard(job: GuestJob, wire: Wire) -> dict[str, Any]:
@@ -58,7 +64,7 @@ def lead_scorecard(job: GuestJob, wire: Wire) -> dict[str, Any]:
     developed = run(develop(sj), wire, transcript)
     report(Event(stage="evaluation"))
     alone = _alone(sj, developed.arrangement)
-    scores = scores_frame(table, label, when, developed.arrangement, alone.fitted.margin, developed.fitted.margin)
+    scores = scores_frame(table, label, when, developed.arrangement, alone, developed.fitted.margin)
     scores.to_csv(job.directory / "scores.csv", index=False)
     fitted = developed.fitted
     ended = time.perf_counter()
@@ -82,7 +88,7 @@ def lead_scorecard(job: GuestJob, wire: Wire) -> dict[str, Any]:
         },
         "bytes": transcript.traffic(),
         "disclosures": transcript.disclosures(),
-        **measured(scores, seed, developed.arrangement, len(table)),
+        **measured(scores, seed, developed.arrangement, len(table), _shifts(sj, developed)),
         "seconds": time.perf_counter() - started,
         "peak_rss_mb": peak_rss_mb(),
     }
@@ -91,17 +97,22 @@ def lead_scorecard(job: GuestJob, wire: Wire) -> dict[str, Any]:
     return {"features": len(outcome["coefficients"]), "seconds": outcome["seconds"]}
 
 
-def _alone(sj: ScorecardJob, a: Arrangement) -> Developed:
-    """The same with the bank's own features only, even weak ones, on the same rows."""
-    alone = replace(
-        sj,
-        hosts=(),
-        new_cipher=lambda _: PlainSecret(),
-        arrange=lambda _: a,
-        selection=replace(sj.selection, min_information_value=0.0),
-        watch=lambda _: None,
-    )
-    return run(develop(alone), MemoryWire({}))
+def _alone(sj: ScorecardJob, a: Arrangement) -> Floats:
+    """Margins with the bank's own features only, on the same rows: even weak ones, else those that the selection lets
+    pass, else none, which is the bad rate for everybody."""
+    alone = replace(sj, hosts=(), new_cipher=lambda _: PlainSecret(), arrange=lambda _: a, watch=lambda _: None)
+    for selection in (replace(sj.selection, min_information_value=0.0), sj.selection):
+        with suppress(DataError, ModelError):  # nothing is selected, collinear, separated
+            return run(develop(replace(alone, selection=selection)), MemoryWire({})).fitted.margin
+    rate = float(sj.label[a.rows[: a.n_fit]].mean())
+    return np.full(len(a.rows), np.log(rate / (1.0 - rate)))
+
+
+def _shifts(sj: ScorecardJob, developed: Developed) -> tuple[FeatureShift, ...]:
+    """Of all features of the scorecard, the bank's own first."""
+    a = developed.arrangement
+    binned = binned_by_woe(sj.table, developed.fitted.model.half.features)
+    return feature_shifts(binned, a.rows[: a.n_fit], a.rows[a.n_fit + a.n_valid :]) + developed.shifts
 
 
 def _coefficients(job: GuestJob, developed: Developed) -> list[dict[str, Any]]:

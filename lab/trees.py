@@ -22,12 +22,12 @@ from lab.jobs import GuestJob
 from lab.outcome import measured, row_counts, scores_frame
 from lab.progress import Event, file_reporter
 from lab.validation.amounts import measured_amounts
-from lab.validation.features import feature_shifts
 from models.baselines import fit_baseline
 from models.boosting.parameters import BoostingParameters
 from models.bundle import save
 from models.losses import Floats
 from models.table import Table
+from models.validation.features import binned_by_cuts, feature_shifts
 
 
 def lead_trees(job: GuestJob, wire: Wire) -> dict[str, Any]:
@@ -143,5 +143,5 @@ def _tested(
     scores.to_csv(job.directory / "scores.csv", index=False)
     if parameters.objective != "binary":
         return {"rows": row_counts(a, len(table)), **measured_amounts(scores, parameters)}
-    shifts = feature_shifts(table, trained.fitted.model.own.bins, fit, held_out)
-    return measured(scores, parameters.random_state, a, len(table), shifts)
+    own = feature_shifts(binned_by_cuts(table, trained.fitted.model.own.bins), fit, held_out)
+    return measured(scores, parameters.random_state, a, len(table), own + trained.shifts)

@@ -51,10 +51,13 @@ def find_common(ids: Sequence[str], hosts: Sequence[PartyId]) -> Script[Position
     theirs = yield from _host_tokens(hosts)
     positions = {host: _positions(mine[host], theirs[host]) for host in hosts}
     if hosts and not np.all([p >= 0 for p in positions.values()], axis=0).any():
+        strangers = ", ".join(host for host, p in positions.items() if not (p >= 0).any())
+        none_en = f" {strangers}: none of ours." if strangers else ""
+        none_zh = f"{strangers}：没有我方任何申请人。" if strangers else ""
         raise DataError(
             "no_common_applicants",
-            "No applicant is known to all parties. Check that all files use the same kind of identifier.",
-            "没有为各方共有的申请人。请检查各方文件是否使用同一种标识。",
+            f"No applicant is known to all parties.{none_en} Check that all files use the same kind of identifier.",
+            f"没有为各方共有的申请人。{none_zh}请检查各方文件是否使用同一种标识。",
         )
     return positions
 

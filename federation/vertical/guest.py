@@ -1,4 +1,4 @@
-"""A whole training session, guest side: find the common applicants, choose rows, boost."""
+"""A whole training session, guest side: find the common applicants, choose rows, boost, ask how features moved."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from federation.errors import PartyId
 from federation.messages import Goodbye
 from federation.script import Script
 from federation.vertical.boosting.guest import Fitted, JointBoosting, Progress, TrainingRows, first_joint_tree
+from federation.vertical.stability.guest import ask_shifts
 from models.boosting.parameters import BoostingParameters
 from models.bundle import JointModel
 from models.losses import Floats
 from models.table import Table
+from models.validation.features import FeatureShift
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +33,11 @@ class Arrangement:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """Outcome of a session; ``fitted.margin`` belongs to ``arrangement.rows``."""
+    """Outcome of a session; ``fitted.margin`` belongs to ``arrangement.rows``, ``shifts`` to the hosts' features."""
 
     arrangement: Arrangement
     fitted: Fitted
+    shifts: tuple[FeatureShift, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,5 +93,10 @@ def train(job: TrainingJob) -> Script[Trained]:
         job.start,
     )
     fitted = yield from boosting.fit()
+    names = {
+        host: [f"{host} feature {number + 1}" for number in sorted(set(numbers))]
+        for host, numbers in fitted.model.host_features.items()
+    }
+    shifts = yield from ask_shifts(names, len(rows), arrangement.n_fit, arrangement.n_valid)
     yield {host: Goodbye(code="") for host in job.hosts}
-    return Trained(arrangement, fitted)
+    return Trained(arrangement, fitted, shifts)

@@ -1,4 +1,4 @@
-"""A whole training session, host side: alignment first, then boosting or a scorecard over the rows that were chosen."""
+"""A whole training session, host side: alignment, boosting or a scorecard over the rows chosen, how features moved."""
 
 from __future__ import annotations
 
@@ -18,14 +18,20 @@ from federation.vertical.boosting.host import BoostingHost
 from federation.vertical.boosting.state import BoostingState
 from federation.vertical.scorecard.host import KINDS as SCORECARD_KINDS
 from federation.vertical.scorecard.host import ScorecardHost
+from federation.vertical.stability.host import TRANSITIONS as STABILITY
+from federation.vertical.stability.host import StabilityHost
+from federation.vertical.stability.state import StabilityState
 from models.bundle import Half
 from models.scorecard.card import ScorecardHalf
 from models.table import Table
 
 _ALIGNMENT_KINDS: Final = frozenset(kind for _, kind in ALIGNMENT)
 _BOOSTING_KINDS: Final = frozenset(kind for _, kind in BOOSTING)
+_STABILITY_KINDS: Final = frozenset(kind for _, kind in STABILITY)
 #: Every message a training session accepts.
-ALLOWED: Final[tuple[type[Message], ...]] = tuple(_ALIGNMENT_KINDS | _BOOSTING_KINDS | SCORECARD_KINDS)
+ALLOWED: Final[tuple[type[Message], ...]] = tuple(
+    _ALIGNMENT_KINDS | _BOOSTING_KINDS | SCORECARD_KINDS | _STABILITY_KINDS
+)
 
 
 @dataclass(slots=True)
@@ -44,6 +50,7 @@ class TrainingHost:
     alignment: AlignmentHost = field(init=False)
     boosting: BoostingHost | None = field(init=False, default=None)
     scorecard: ScorecardHost | None = field(init=False, default=None)
+    stability: StabilityState = field(init=False, default_factory=StabilityState)
 
     def __post_init__(self) -> None:
         self.alignment = AlignmentHost(self.table.ids, self.policy)
@@ -66,6 +73,8 @@ class TrainingHost:
             reply = scorecard.answer(request)
             self.scorecard = scorecard
             return reply
+        if kind in _STABILITY_KINDS and (moved := self.moved):
+            return moved.answer(request)
         raise _out_of_turn(request)
 
     @property
@@ -73,16 +82,25 @@ class TrainingHost:
         """This party's half of the model, once sealed."""
         return self._part.half if self._part else None
 
+    @property
+    def moved(self) -> StabilityHost | None:
+        """How this party's features have moved, once its half is sealed."""
+        part, half = self._part, self.half
+        if part is None or half is None:
+            return None
+        return StabilityHost(part.table, half, part.n_fit, self.policy, self.stability)
+
     def dump(self) -> bytes:
         """Everything remembered, for this party's own disk only."""
         boosting = self.boosting.state.dump() if self.boosting else b""
         scorecard = self.scorecard.dump() if self.scorecard else b""
-        return bytes(msgpack.packb([self.alignment.state.dump(), boosting, scorecard]))
+        return bytes(msgpack.packb([self.alignment.state.dump(), boosting, scorecard, self.stability.dump()]))
 
     def load(self, data: bytes) -> None:
         """Take up what ``dump`` wrote, over the same table and policy."""
-        alignment, boosting, scorecard = msgpack.unpackb(data)
+        alignment, boosting, scorecard, stability = msgpack.unpackb(data)
         self.alignment.state = AlignmentState.load(alignment)
+        self.stability = StabilityState.load(stability)
         if boosting:
             self.boosting = self._new_boosting()
             self.boosting.state = BoostingState.load(boosting)

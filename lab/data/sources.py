@@ -14,17 +14,20 @@ from lab.config import Party
 from models.binning import FeatureBins
 from models.errors import DataError
 from models.losses import Floats, ObjectiveName
-from models.table import Column, Table
+from models.table import Column, Table, is_category
 
 
-def read_table(party: Party) -> Table:
+def read_table(party: Party, *, varied: bool = True) -> Table:
     """The party's features, without id and label.
+
+    Args:
+        varied: columns of one value are refused: nothing can be learnt from them. Rows to score may all be alike.
 
     Raises:
         DataError: file absent, empty or unreadable; column absent, all missing, of one value, or infinite; ids empty or
             repeated; no feature left.
     """
-    return _table(party, _read(party))
+    return _table(party, _read(party), varied)
 
 
 def read_labelled(
@@ -64,7 +67,29 @@ def read_labelled(
                 f"weight column '{party.weight}' must hold finite numbers above 0; {n_wrong} rows do not",
                 f"权重列“{party.weight}”须为大于 0 的有限数值，有 {n_wrong} 行不符",
             )
-    return _table(party, frame.drop(columns=left_out)), label, time, weight
+    table = _table(party, frame.drop(columns=left_out))
+    check_wishes(party, table)
+    return table, label, time, weight
+
+
+def check_wishes(party: Party, table: Table) -> None:
+    """That what the party's own section says of single columns can be used, before anybody else is troubled.
+
+    Raises:
+        DataError: those of ``Prebinning.check``; ``monotone_constraints`` for a name that is no column with numbers.
+    """
+    try:
+        party.prebinning.check(table)
+    except DataError as error:
+        raise DataError(error.code, f"{party.party}: {error.english}", f"{party.party}：{error.chinese}") from None
+    wrong = [n for n in party.monotone_constraints if n not in table.columns or is_category(table.columns[n])]
+    if wrong:
+        raise _error(
+            party,
+            "monotone_constraints",
+            f"monotone_constraints names what is no column with numbers: {', '.join(wrong)}; name such columns only",
+            f"monotone_constraints 中有并非数值列的名称：{'、'.join(wrong)}，请仅列出数值列",
+        )
 
 
 def _check_label(party: Party, label: Floats, objective: ObjectiveName) -> None:
@@ -82,8 +107,8 @@ def _check_label(party: Party, label: Floats, objective: ObjectiveName) -> None:
             raise _error(
                 party,
                 "one_class",
-                f"column '{name}' has only one class; a model needs defaults and non-defaults",
-                f"标签列“{name}”只有一个类别，建模需要同时有违约与未违约样本",
+                f"column '{name}' has only one class; add rows of the other: a model needs both",
+                f"标签列“{name}”只有一个类别，建模需要同时有违约与未违约样本，请补充另一类样本",
             )
         return
     n_wrong = int((~np.isfinite(label)).sum())
@@ -178,7 +203,7 @@ def _read_file(path: Path, id_column: str) -> pd.DataFrame:
     return pd.read_csv(path, dtype={id_column: str})
 
 
-def _table(party: Party, frame: pd.DataFrame) -> Table:
+def _table(party: Party, frame: pd.DataFrame, varied: bool = True) -> Table:
     ids = frame[party.id]
     texts = ids.astype(str).str.strip()
     n_empty = int((ids.isna() | (texts == "")).sum())
@@ -200,16 +225,21 @@ def _table(party: Party, frame: pd.DataFrame) -> Table:
     names = [c for c in (party.columns or frame.columns) if c != party.id and c not in party.drop]
     _need_columns(party, frame, names)
     if not names:
-        raise _error(party, "no_features", "no feature column is left", "没有可用的特征列")
-    return Table(tuple(texts), {name: _column(party, name, frame[name]) for name in names})
+        raise _error(
+            party,
+            "no_features",
+            "no feature column is left; name some in columns, or drop fewer",
+            "没有可用的特征列，请检查 columns 与 drop",
+        )
+    return Table(tuple(texts), {name: _column(party, name, frame[name], varied) for name in names})
 
 
-def _column(party: Party, name: str, values: pd.Series) -> Column:
+def _column(party: Party, name: str, values: pd.Series, varied: bool) -> Column:
     if values.isna().all():
         raise _error(
             party, "all_missing", f"column '{name}' has no value at all; drop it", f"列“{name}”全部缺失，请剔除"
         )
-    if values.nunique(dropna=False) < 2:
+    if varied and values.nunique(dropna=False) < 2:
         raise _error(
             party,
             "one_value",
@@ -242,7 +272,12 @@ def _need_columns(party: Party, frame: pd.DataFrame, names: list[str]) -> None:
 
 
 def _empty(party: Party) -> DataError:
-    return _error(party, "file_empty", f"file {party.data.name} has no rows", f"文件 {party.data.name} 没有数据行")
+    return _error(
+        party,
+        "file_empty",
+        f"file {party.data.name} has no rows; give one per applicant",
+        f"文件 {party.data.name} 没有数据行，每个申请人应有一行",
+    )
 
 
 def _error(party: Party, code: str, english: str, chinese: str) -> DataError:

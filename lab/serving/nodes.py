@@ -33,7 +33,7 @@ def scoring_endpoint(directory: Path) -> Endpoint:
     job = job_in(directory)
     assert isinstance(job, HostJob)
     half = Half.from_json(load(directory / "half.json"))
-    host = ScoringHost(read_table(job.party), {half.model_id: half}, job.party.policy)
+    host = ScoringHost(read_table(job.party, varied=False), {half.model_id: half}, job.party.policy)
     return Endpoint(host, job.guest, ALLOWED)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -99,6 +99,11 @@ def error_bars(intervals: list[dict[str, float]]) -> list[list[float]]:
 def percent(share: float, decimals: int = 1) -> str:
     """``12.3 %``."""
     return f"{share * 100:.{decimals}f} %"
+
+
+def moved_text(shares: Sequence[float]) -> str:
+    """The shares of a bin in two samples: ``12 % → 20 %``."""
+    return " → ".join(percent(share, 0) for share in shares)
 
 
 def p_value(p: float) -> str:

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lab.validation.calibrated import CalibrationReport, calibrated, probability_of
-from lab.validation.features import FeatureShift
 from lab.validation.grades import GradeReport, grade_report
 from lab.validation.measures import (
     Comparison,
@@ -30,6 +29,7 @@ from models.validation.calibrators import calibrator_from_json
 from models.validation.decisions import bad_rate_at
 from models.validation.discrimination import ScoreBand, decile_table
 from models.validation.fairness import GroupReport
+from models.validation.features import FeatureShift
 from models.validation.master_scale import MasterScale
 from models.validation.reject_inference import DefaultRateBounds, default_rate_bounds
 from models.validation.stability import Stability, stability_of_scores
@@ -48,7 +48,7 @@ class ValidationPack:
         deciles: held-out, riskiest first.
         grades, stability: None where they cannot be made (see ``notes``).
         stability: of scores, fitted against held-out.
-        features: shifts of the features of the party that makes the pack.
+        features: shifts of the features, the own and what other parties told of theirs.
         comparison: against the challenger; None without one.
         vintages, groups: empty without periods or groups.
         rejects: bounds of the default rate of all applicants, if margins of the rejected are given.
@@ -94,7 +94,7 @@ def validate(
         challenger: margins to compare with, such as the bank alone, finite, shape ``(n_rows,)``.
         groups: name of each row's group, ``n_rows`` texts; only groups the lender may look at.
         rejected_margin: log-odds of applicants without outcome, any length.
-        features: shifts that ``feature_shifts`` told of the own features.
+        features: shifts of the own features, and of others as far as told.
         scale: the bank's own master scale; None: one made of development rows.
         seed: of bootstraps and folds.
 

@@ -103,11 +103,15 @@ def vintages_reading(pack: Json) -> Reading:
 
 
 def features_reading(pack: Json) -> Reading:
-    told = [f["stability"]["reading"] for f in pack["features"] if f["stability"]]
-    n, moved = len(told), sum(r != "stable" for r in told)
+    told = [f for f in pack["features"] if f["stability"]]
+    bank, hosts = ([f for f in told if bool(f.get("party")) == theirs] for theirs in (False, True))
+    of_bank, of_hosts = (sum(f["stability"]["reading"] == "stable" for f in fs) for fs in (bank, hosts))
+    withheld = len({f["party"] for f in pack["features"] if f.get("withheld")})
+    silent = (f"; {withheld} data nodes tell nothing", f"；{withheld} 个数据方未提供") if withheld else ("", "")
     return (
-        f"{n - moved} of the bank's {n} features are stable; data nodes keep their own results at home.",
-        f"银行的 {n} 个特征中有 {n - moved} 个稳定；各数据方的结果保存在其本地。",
+        f"{of_bank} of the bank's {len(bank)} features are stable, and {of_hosts} of {len(hosts)} of data nodes"
+        f"{silent[0]}.",
+        f"银行的 {len(bank)} 个特征中有 {of_bank} 个稳定，数据方的 {len(hosts)} 个中有 {of_hosts} 个稳定{silent[1]}。",
     )
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from models.errors import DataError
 from models.losses import Floats
 from models.samples import check_parameter, checked_label, checked_score, need_both_classes
+from models.validation.features import MINIMUM
 
 PARTS: Final = ("fit", "valid", "holdout")
 
@@ -35,7 +36,7 @@ class ValidationRules:
     approval_rate: float = 0.7
     n_bands: int = 10
     n_grades: int = 8
-    minimum: int = 50
+    minimum: int = MINIMUM
     minimum_per_class: int = 10
     n_resamples: int = 200
 

@@ -12,11 +12,11 @@ import pandas as pd
 from lab.data.sources import applicants_table, read_frame
 from lab.errors import ConfigError
 from lab.jobs import load_job, node_directory
-from lab.validation.features import FeatureShift, feature_shifts
 from lab.validation.pack import ValidationPack, validate
 from lab.validation.sample import ValidationRules, sample_of
 from models.bundle import JointModel, load
 from models.errors import DataError
+from models.validation.features import FeatureShift, binned_by_cuts, feature_shifts, shifts_of_others
 
 
 def pack_of_scores(
@@ -59,7 +59,8 @@ def pack_of_run(
     table = applicants_table(frame, job.party.id, model.own.bins)
     fit, held_out = (np.flatnonzero(scores["part"] == part) for part in ("fit", "holdout"))
     kept = rules or ValidationRules()
-    shifts = feature_shifts(table, model.own.bins, fit, held_out, kept.minimum)
+    shifts = feature_shifts(binned_by_cuts(table, model.own.bins), fit, held_out, kept.minimum)
+    shifts += shifts_of_others(result["validation"]["features"])
     groups = None if group_column is None else _groups(frame, group_column)
     seed = model.details.get("parameters", {}).get("random_state", 0)
     return pack_of_scores(scores, seed, shifts, groups, kept)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from rich.console import Console
 
 from lab.reports import interval_text, money_text, percent_text
-from lab.validation.drawing import p_text, p_value, percent
+from lab.validation.drawing import moved_text, p_text, p_value, percent
 from lab.validation.readings import READINGS
 from lab.views import table, title
 
@@ -106,11 +106,13 @@ def _grades(console: Console, report: Json) -> None:
 
 def _stability(console: Console, pack: Json) -> None:
     title(console, "Stability 稳定性", "fitted against held out 拟合对留出; < 0.1 stable 稳定, ≥ 0.25 large 明显")
-    grid = table(("", False), ("stability index 稳定性指标", True), ("", False))
-    named = [("score 评分", pack["stability"]), *((f["name"], f["stability"]) for f in pack["features"])]
-    for name, stability in named:
-        if stability:
-            grid.add_row(name, f"{stability['index']:.3f}", " ".join(READINGS[stability["reading"]]))
+    grid = table(("", False), ("stability index 稳定性指标", True), ("", False), ("moved most 变动最大", True))
+    for f in [{"name": "score 评分", "stability": pack["stability"]}, *pack["features"]]:
+        if s := f["stability"]:
+            most = moved_text(s["most_moved"])
+            grid.add_row(f["name"], f"{s['index']:.3f}", " ".join(READINGS[s["reading"]]), most)
+        elif f.get("withheld"):
+            grid.add_row(f["name"], "–", "withheld 未提供", "")
     console.print(grid)
 
 

@@ -15,7 +15,7 @@ from scipy.stats import norm
 from models.losses import Floats
 from models.samples import check_parameter
 from models.woe.fitting import FittedWoe
-from models.woe.tables import BinningTable
+from models.woe.tables import BinningTable, ranked_auc
 
 #: Why a feature is left out: too little information value; flagged, e.g. constant; it may know the outcome; there are
 #: enough features with more information value; it goes with a stronger one; others together determine it; its
@@ -84,8 +84,8 @@ class Verdict:
 def select(features: Mapping[str, Sequence[FittedWoe]], rules: SelectionRules) -> tuple[Verdict, ...]:
     """A verdict on every feature, party by party.
 
-    A feature with an AUC over ``max_single_auc`` is left out because lenders meet such features only when the outcome
-    has leaked into them (a term shortened by default, a balance after charge-off).
+    A feature with an AUC over ``max_single_auc``, by its bins or its prebins, is left out because lenders meet such
+    features only when the outcome has leaked into them (a term shortened by default, a balance after charge-off).
     """
     judged = [
         Verdict(party, place, f.table.variable, f.table.information_value, single, _reason(f, single, rules))
@@ -105,18 +105,15 @@ def select(features: Mapping[str, Sequence[FittedWoe]], rules: SelectionRules) -
 
 def single_auc(table: BinningTable) -> float:
     """AUC of ranking by bad rate of the bins, 0.5 to 1."""
-    goods, bads = (np.array([getattr(row, name) for row in table.rows], dtype=np.float64) for name in ("good", "bad"))
-    rate = np.divide(bads, goods + bads, out=np.zeros(len(bads)), where=goods + bads > 0)
-    order = np.argsort(-rate, kind="stable")
-    goods, bads = goods[order] / goods.sum(), bads[order] / bads.sum()
-    return float(np.sum(goods * (np.cumsum(bads) - bads / 2)))
+    return ranked_auc([row.good for row in table.rows], [row.bad for row in table.rows])
 
 
 def _reason(feature: FittedWoe, single: float, rules: SelectionRules) -> Reason:
+    # Of a host's feature that knows the outcome one bin may be left: no bin of few goods or few bads is told of.
+    if max(single, feature.fine_auc) > rules.max_single_auc:  # "separates" too: its AUC is 1
+        return "leak"
     if set(feature.table.flags) - {"separates"}:
         return "flagged"
-    if single > rules.max_single_auc:  # "separates" too: its AUC is 1
-        return "leak"
     return "weak" if feature.table.information_value < rules.min_information_value else ""
 
 
@@ -143,6 +140,10 @@ class Selection:
     def places(self, party: str) -> list[int]:
         """Of the features of one party, in the order of the columns."""
         return [self.verdicts[k].place for k in self.columns if self.verdicts[k].party == party]
+
+    def names(self, party: str) -> list[str]:
+        """The same by name."""
+        return [self.verdicts[k].variable for k in self.columns if self.verdicts[k].party == party]
 
     def screen(self, correlation: Floats) -> list[int]:
         """Columns that stay: none goes closely with a stronger one, none follows from the others.

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from models.losses import Integers
+from models.losses import Floats, Integers
 from models.samples import check_parameter, checked_counts, checked_score, need_rows, need_spread
 from models.validation.bands import joined, sums_of, upper_edges
 
@@ -20,18 +20,29 @@ HALF_A_ROW: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Stability:
-    """Stability index with the shares behind it.
+class Shift:
+    """Stability index, and where most of it comes from.
 
     Attributes:
         index: 0 or more; 0 if all shares agree.
         reading: ``"stable"``, ``"some_shift"`` or ``"large_shift"``.
-        expected, actual: share of each told bin, summing to 1 each.
-        bins: told bin of each bin that was counted: neighbours below the minimum were joined.
+        most_moved: expected and actual share of the bin that adds most to the index.
     """
 
     index: float
     reading: str
+    most_moved: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Stability(Shift):
+    """A shift with the shares behind it.
+
+    Attributes:
+        expected, actual: share of each told bin, summing to 1 each.
+        bins: told bin of each bin that was counted: neighbours below the minimum were joined.
+    """
+
     expected: tuple[float, ...]
     actual: tuple[float, ...]
     bins: tuple[int, ...]
@@ -46,11 +57,7 @@ def stability_index(expected: ArrayLike, actual: ArrayLike) -> float:
     Args:
         expected, actual: counts per bin, whole, shape ``(n_bins,)``, neither all zero.
     """
-    e, a = _counts(expected, actual)
-    filled = (e > 0) | (a > 0)
-    share_e = np.maximum(e, HALF_A_ROW)[filled] / e.sum()
-    share_a = np.maximum(a, HALF_A_ROW)[filled] / a.sum()
-    return float(np.sum((share_a - share_e) * np.log(share_a / share_e)))
+    return float(np.sum(_terms(*_counts(expected, actual))))
 
 
 def reading(index: float) -> str:
@@ -81,12 +88,15 @@ def stability_of_counts(expected: ArrayLike, actual: ArrayLike, *, minimum: int 
     bins = joined(np.stack([e, a]), (minimum, minimum))
     n_bins = int(bins[-1]) + 1
     e, a = (sums_of(counts.astype(np.float64), bins, n_bins).astype(np.int64) for counts in (e, a))
-    index = stability_index(e, a)
+    terms = _terms(e, a)
+    index, most = float(np.sum(terms)), int(np.argmax(terms))
+    share_e, share_a = (e / e.sum()).tolist(), (a / a.sum()).tolist()
     return Stability(
         index=index,
         reading=reading(index),
-        expected=tuple((e / e.sum()).tolist()),
-        actual=tuple((a / a.sum()).tolist()),
+        most_moved=(share_e[most], share_a[most]),
+        expected=tuple(share_e),
+        actual=tuple(share_a),
         bins=tuple(bins.tolist()),
     )
 
@@ -106,6 +116,13 @@ def stability_of_scores(expected: ArrayLike, actual: ArrayLike, n_bins: int = 10
     edges = upper_edges(first, n_bins)
     e, a = (np.bincount(np.searchsorted(edges, s), minlength=len(edges) + 1) for s in (first, second))
     return stability_of_counts(e, a, minimum=minimum)
+
+
+def _terms(e: Integers, a: Integers) -> Floats:
+    """What each bin adds to the index, 0 or more."""
+    share_e, share_a = (np.where((e > 0) | (a > 0), np.maximum(c, HALF_A_ROW), 1.0) / c.sum() for c in (e, a))
+    terms: Floats = (share_a - share_e) * np.log(share_a / share_e)
+    return np.where((e > 0) | (a > 0), terms, 0.0)
 
 
 def _counts(expected: ArrayLike, actual: ArrayLike) -> tuple[Integers, Integers]:

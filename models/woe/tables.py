@@ -172,6 +172,15 @@ def tabulate(
     return BinningTable(name, method, rows, total, flags)
 
 
+def ranked_auc(goods: Sequence[int], bads: Sequence[int]) -> float:
+    """AUC of ranking rows by the bad rate of their bin, 0.5 to 1; both classes occur."""
+    good, bad = np.array(goods, dtype=np.float64), np.array(bads, dtype=np.float64)
+    rate = np.divide(bad, good + bad, out=np.zeros(len(bad)), where=good + bad > 0)
+    order = np.argsort(-rate, kind="stable")
+    good, bad = good[order] / good.sum(), bad[order] / bad.sum()
+    return float(np.sum(good * (np.cumsum(bad) - bad / 2)))
+
+
 def _unreadable() -> ModelError:
     return ModelError(
         "woe_unreadable",

@@ -41,7 +41,7 @@ def test_seed_and_ids_decide_not_the_order_of_rows() -> None:
 
 
 def test_a_part_of_one_class_is_an_error() -> None:
-    with pytest.raises(DataError, match="only one class"):
+    with pytest.raises(DataError, match="lack defaults or non-defaults"):
         arrange(COMMON, IDS, np.zeros(500), SplitSection(), seed=1)
 
 

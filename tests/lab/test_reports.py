@@ -88,6 +88,10 @@ def test_no_applicant_and_no_feature_of_a_host_is_on_the_page(run: tuple[Path, d
     assert "sector" in text  # the bank's own
     own = load(run[0] / "nodes" / "host-tax" / "stability.json")["features"]
     assert [f["name"] for f in own] == ["tax, 元", "late"]
+    told = [f["name"] for f in run[1]["validation"]["features"]]
+    assert told[:2] == ["amount", "sector"]
+    assert {"host:tax feature 1", "host:court feature 1"} <= set(told)
+    assert all(f"<td>{name}</td>" in text for name in told)
 
 
 def test_the_same_run_gives_the_same_page(run: tuple[Path, dict[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from lab.config import load_config
 from lab.errors import ConfigError
 from lab.jobs import node_directory
 from lab.runs import train_run
+from lab.validation.readings import features_reading
+from lab.validation.tables import show_pack
 from models.errors import DataError
 from models.scorecard.card import JointScorecard, ScorecardHalf
 from tests.lab.conftest import Write
@@ -37,6 +40,36 @@ def test_each_party_keeps_its_own_and_the_bank_sees_numbers_for_names(write_conf
     assert {f["party"] for f in result["features"]} == {"bank", "host:tax", "host:court"}
     assert result["auc"]["joint"]["value"] > result["auc"]["bank_only"]["value"]
     assert "validation" in result
+    shifts = result["validation"]["features"]
+    assert {f["party"] for f in shifts} == {"", "host:tax", "host:court"}
+    used = {f["variable"] for f in result["features"] if not f["reason"]}
+    assert {f["name"] for f in shifts} == used
+    for host in ("host:tax", "host:court"):
+        own = json.loads((node_directory(run, host) / "stability.json").read_text(encoding="utf-8"))["features"]
+        told = [f["stability"] for f in shifts if f["party"] == host]
+        assert [round(f["stability"]["index"], 3) for f in own] == [s["index"] for s in told]
+        assert not any(f["name"].startswith("host:") for f in own)  # at home they have their names
+
+
+def test_a_data_node_may_keep_to_itself_how_its_features_moved(write_config: Write) -> None:
+    path = write_config(extra=SECTION)
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('party = "host:tax"', 'party = "host:tax"\nshare_stability = false'))
+    config = load_config(path)
+    result = train_run(config, Console(quiet=True))
+    silent = [f for f in result["validation"]["features"] if f["withheld"]]
+    assert {f["party"] for f in silent} == {"host:tax"}
+    assert not any(f["stability"] for f in silent)
+    own = json.loads((node_directory(config.run.directory, "host:tax") / "stability.json").read_text(encoding="utf-8"))
+    assert any(f["stability"] for f in own["features"])
+    console = Console(record=True, width=120, file=io.StringIO())
+    show_pack(console, result["validation"])
+    shown = console.export_text()
+    assert "withheld 未提供" in shown
+    assert "host:court feature 1" in shown
+    english, chinese = features_reading(result["validation"])
+    assert "1 data nodes tell nothing" in english
+    assert "1 个数据方未提供" in chinese
 
 
 def test_weights_of_the_bank_count_in_the_regression_only(write_config: Write, files: Path) -> None:

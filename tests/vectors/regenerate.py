@@ -14,6 +14,7 @@ import federation.vertical.boosting.messages as boosting
 import federation.vertical.logistic.messages as logistic
 import federation.vertical.scorecard.messages as scorecard
 import federation.vertical.scoring.messages as scoring
+import federation.vertical.stability.messages as stability
 from federation.alignment.messages import (
     BlindedIds,
     EvaluatedIds,
@@ -89,16 +90,25 @@ MESSAGES: tuple[Message, ...] = (
     scoring.EvaluatedApplicants(points=bytes(32)),
     scoring.RoutesWanted(model_id="m", digest="cd" * 32, tokens=bytes(16)),
     scoring.Routes(known=b"\x80", left=b"\x40"),
+    stability.Wanted(n_fit=7, n_valid=1, minimum=50),
+    stability.Shifts(shifts=((123, 12, 20), (0, 100, 100))),
+    stability.Withheld(),
     logistic.Open(
         model_id="模型-1", cipher="paillier", key=b"\x01\x02", n_rows=9, n_fit=7, n_values=14, max_margins=12
     ),
-    logistic.Ready(n_features=2, mask_key=bytes(range(32))),
-    logistic.Introduce(mask_keys=(bytes(range(32)), bytes(32))),
+    logistic.Ready(n_features=2, mask_key=bytes(range(32)), exponent=2),
+    logistic.Introduce(mask_keys=(bytes(range(32)), bytes(32)), n_features=(2, 3)),
     logistic.Introduced(),
     logistic.Derivatives(round=1, start=4096, ciphertexts=b"\xff" * 4),
     logistic.Stored(n_rows=4100),
     logistic.Collect(round=1, ciphertexts=b"\x00\x01"),
     logistic.Blocks(ciphertexts=b"\x00\x01"),
+    logistic.Veil(round=1, start=0, seeds=(bytes(32),), shares=(bytes(range(8)),)),
+    logistic.Veiled(factors=(bytes(range(32)),)),
+    logistic.Pair(factors=(bytes(range(32)),)),
+    logistic.Paired(n_rows=1, sums=(bytes(range(8)),)),
+    logistic.Keep(places=(0, 2), n_values=3),
+    logistic.Kept(n_features=2),
     logistic.Weigh(round=2, coefficients=(-0.5, 0.0)),
     logistic.Margins(values=bytes(range(8))),
     logistic.Seal(coefficients=(-0.5, 0.0), points_to_double=20.0, rounding=True),

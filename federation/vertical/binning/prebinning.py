@@ -48,6 +48,11 @@ class Prebinning:
         rules = replace(self.rules, min_count=max(self.rules.min_count, floor))
         return fit_prebins(table, rules, self.cut_points, self.special_codes)
 
+    def check(self, table: Table) -> None:
+        """That the columns named here can be cut and merged so. Raises as ``fit``."""
+        named = {*self.cut_points, *self.special_codes, *self.trends}
+        self.fit(table.select(tuple(name for name in table.columns if name in named)))
+
     def trend(self, name: str) -> str:
         """The wish for a column; "" without one."""
         return self.trends.get(name, "")

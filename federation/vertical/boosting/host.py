@@ -90,6 +90,11 @@ class BoostingHost:
         return reply
 
     @property
+    def n_fit(self) -> int:
+        """Rows that carry gradients, the first of the run."""
+        return self.state.n_fit
+
+    @property
     def half(self) -> Half | None:
         """The host's half of the model, once sealed."""
         return Half.from_json(json.loads(self.state.half)) if self.state.half else None

@@ -19,12 +19,14 @@ from federation.vertical.binning.prebinning import Prebinning
 from federation.vertical.guest import Arrangement
 from federation.vertical.logistic.guest import FittedScorecard, JointLogistic, ScorecardRows
 from federation.vertical.scorecard.messages import Accepted, Selected
+from federation.vertical.stability.guest import ask_shifts
 from models.errors import DataError
 from models.losses import Floats
 from models.scorecard.card import ScorecardRules, WoeFeature
 from models.scorecard.logistic import LogisticRules
 from models.scorecard.selection import Selection, SelectionRules, Verdict, select
 from models.table import Table
+from models.validation.features import FeatureShift
 from models.woe.fitting import WoeRules
 
 
@@ -58,12 +60,13 @@ class ScorecardJob:
 
 @dataclass(frozen=True, slots=True)
 class Developed:
-    """Outcome of a session; ``fitted.margin`` belongs to ``arrangement.rows``."""
+    """Outcome of a session; ``fitted.margin`` belongs to ``arrangement.rows``, ``shifts`` to the hosts' features."""
 
     arrangement: Arrangement
     binned: Binned
     verdicts: tuple[Verdict, ...]
     fitted: FittedScorecard
+    shifts: tuple[FeatureShift, ...]
 
 
 def develop(job: ScorecardJob) -> Script[Developed]:
@@ -107,8 +110,10 @@ def develop(job: ScorecardJob) -> Script[Developed]:
         screen=selection.screen,
         eliminate=selection.eliminate,
     ).fit()
+    names = {host: selection.names(host) for host in job.hosts}
+    shifts = yield from ask_shifts(names, len(rows), n_fit, arrangement.n_valid)
     yield {host: Goodbye(code="") for host in job.hosts}
-    return Developed(arrangement, binned, tuple(selection.verdicts), fitted)
+    return Developed(arrangement, binned, tuple(selection.verdicts), fitted, shifts)
 
 
 def _tell(kept: Mapping[PartyId, list[int]]) -> Script[None]:

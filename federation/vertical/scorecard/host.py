@@ -64,6 +64,11 @@ class ScorecardHost:
         return self.binning.kept
 
     @property
+    def n_fit(self) -> int:
+        """Rows that are fitted, the first of the run."""
+        return self.binning.state.n_fit
+
+    @property
     def half(self) -> ScorecardHalf | None:
         """The host's half of the scorecard, once sealed."""
         return self.logistic.half if self.logistic else None

@@ -33,6 +33,7 @@ from federation.vertical.guest import Arrangement, Trained, TrainingJob, train
 from federation.vertical.host import ALLOWED, TrainingHost
 from federation.vertical.logistic.host import TRANSITIONS as LOGISTIC
 from federation.vertical.scorecard.messages import Selected
+from federation.vertical.stability.host import TRANSITIONS as STABILITY
 from models.boosting.parameters import BoostingParameters
 from models.errors import DataError
 from models.table import Table
@@ -219,7 +220,8 @@ def test_a_training_host_refuses_out_of_turn_and_changes_nothing(problem: Proble
 
 
 def test_the_door_opens_for_the_messages_of_the_tables_only() -> None:
-    assert set(ALLOWED) == {kind for _, kind in (*ALIGNMENT, *BOOSTING, *BINNING, *LOGISTIC)} | {Selected}
+    tables = (*ALIGNMENT, *BOOSTING, *BINNING, *LOGISTIC, *STABILITY)
+    assert set(ALLOWED) == {kind for _, kind in tables} | {Selected}
 
 
 @dataclass

@@ -10,14 +10,10 @@ import pytest
 from scipy.stats import ks_2samp
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
-from lab.validation.features import feature_shifts
 from lab.validation.pack import validate
 from lab.validation.sample import ScoredSample, ValidationRules
-from models.binning import fit_bins
 from models.errors import DataError, ModelError
 from models.losses import default_probability
-from models.table import Table
-from tests.builders import numbers, texts
 from tests.lab.validation.samples import scored
 
 QUICK = ValidationRules(n_resamples=20)
@@ -113,23 +109,6 @@ def test_what_cannot_be_measured_is_noted_not_hidden() -> None:
     perfect = validate(ScoredSample(label, 4 * label - 2 + np.linspace(0, 1, 80), part), rules=QUICK, seed=1)
     assert perfect.calibration.methods[0].cox is None
     assert "separated" in {note.code for note in perfect.notes}
-
-
-def test_a_shift_of_a_feature_is_seen_and_small_bins_are_joined() -> None:
-    rng = np.random.default_rng(0)
-    steady, moved = rng.normal(size=1000), rng.normal(size=1000)
-    moved[500:] += 1.0
-    rare = texts(*np.where(np.arange(1000) % 100 == 0, "rare", "often"))
-    table = Table(tuple(map(str, range(1000))), {"a": steady, "b": moved, "c": rare, "d": numbers(*steady)})
-    bins = fit_bins(table, 8)
-    first, second = np.arange(500), np.arange(500, 1000)
-    a, b, c, _ = feature_shifts(table, bins, first, second, minimum=50)
-    assert a.stability
-    assert b.stability
-    assert c.stability
-    assert a.stability.index < 0.1 < 0.25 < b.stability.index
-    assert c.stability.expected == (1.0,)  # five rows of the rare level are told with the others
-    assert feature_shifts(table, bins, first[:20], second, minimum=50)[0].stability is None
 
 
 def test_few_resamples_keep_a_large_pack_quick() -> None:

@@ -1,9 +1,12 @@
-"""Shapley values by hand: every coalition of small trees, and the axioms."""
+"""Shapley values against shap and by hand: every coalition of small trees, and the axioms."""
 
 from __future__ import annotations
 
+import json
 from itertools import combinations
 from math import comb
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,3 +111,57 @@ def test_a_tree_of_one_leaf_has_no_player() -> None:
     assert found.values.shape == (3, 0)
     assert found.average == pytest.approx(0.8)
     assert found.top(0, 3) == ()
+
+
+SHAP = json.loads((Path(__file__).parents[2] / "vectors" / "reasons_shap.json").read_text(encoding="utf-8"))
+
+
+def shared_out() -> tuple[JointModel, Routes, list[Player]]:
+    """The model of the vector with its features at three parties, and which player each feature is."""
+    names = [f["name"] for f in SHAP["features"]]
+    owners = ["bank", "bank", "host:tax", "host:tax", "host:电信", "host:电信"]
+    players = [
+        Player(o, n) if o == "bank" else Player(o, number=7 - k)
+        for k, (o, n) in enumerate(zip(owners, names, strict=True))
+    ]
+    cuts: dict[str, list[dict[str, Any]]] = {owner: [] for owner in owners}
+    trees: list[Tree] = []
+    for nodes in SHAP["trees"]:
+        tree = []
+        for n in nodes:
+            if "feature" in n:
+                owner = owners[n["feature"]]
+                tree.append(Node(owner, len(cuts[owner]), n["left"], n["right"], n_rows=n["n_rows"]))
+                cuts[owner].append(n)
+            else:
+                tree.append(Node(value=n["value"], n_rows=n["n_rows"]))
+        trees.append(tree)
+    codes = np.array(SHAP["codes"])
+    routes = {o: np.array([np.isin(codes[n["feature"]], n["left_codes"]) for n in found]) for o, found in cuts.items()}
+    own = Half(
+        "m",
+        "bank",
+        tuple(FeatureBins(name, category=False) for name in names),
+        tuple(Split(n["feature"], 0, False) for n in cuts["bank"]),
+    )
+    numbers = {o: tuple(players[n["feature"]].number for n in cuts[o]) for o in set(owners) - {"bank"}}
+    model = JointModel(own, tuple(trees), SHAP["base_margin"], dict.fromkeys(numbers, ""), host_features=numbers)
+    return model, routes, players
+
+
+def test_values_are_those_of_shap_with_missing_values_and_categories() -> None:
+    """``TreeExplainer``, path-dependent, on the pooled twin: the same values wherever the features lie."""
+    model, routes, players = shared_out()
+    codes = np.array(SHAP["codes"])
+    used = {n["feature"] for tree in SHAP["trees"] for n in tree if "feature" in n}
+    missing = np.array([f["missing_code"] for f in SHAP["features"]])[:, None] == codes
+    assert {k for k, f in enumerate(SHAP["features"]) if f["category"]} <= used
+    assert missing.any(axis=0).mean() > 0.2
+    theirs = np.array(SHAP["values"])
+    ours = contributions(model, routes, codes.shape[1])
+    assert set(ours.players) == {players[k] for k in used}
+    for k, player in enumerate(players):
+        own = ours.values[:, ours.players.index(player)] if player in ours.players else 0.0
+        np.testing.assert_allclose(own, theirs[:, k], atol=1e-12, rtol=0)
+    assert ours.average == pytest.approx(SHAP["average"], abs=1e-12)
+    assert np.abs(theirs).max() > 0.1

@@ -24,7 +24,7 @@ from models.scorecard.selection import (
     variance_inflation,
 )
 from models.table import Table
-from models.woe.fitting import FittedWoe, WoeRules, count_prebins, fit_woe
+from models.woe.fitting import FittedWoe, PrebinCounts, WoeRules, count_prebins, fit_woe
 from models.woe.prebins import fit_prebins
 
 N = 3000
@@ -62,6 +62,19 @@ def test_each_feature_has_its_verdict() -> None:
         ("host:a", 1, "leak"),
         ("host:a", 2, "flagged"),
     ]
+
+
+def test_a_feature_that_merging_hides_is_a_leak_all_the_same() -> None:
+    """As at a host, where bins of few goods or few bads are merged: one bin is left of what knows the outcome."""
+    counts = PrebinCounts("x", 4, True, (500, 400, 3, 0, 0), (0, 2, 300, 200, 0))
+    merged = fit_woe(counts, WoeRules(min_goods=10, min_bads=10))
+    assert "one_bin" in merged.table.flags
+    assert single_auc(merged.table) == 0.5
+    label = np.repeat([0, 0, 1, 0, 1, 1], [500, 400, 2, 3, 300, 200])
+    score = np.repeat([0, 1, 2, 3], [500, 402, 303, 200])
+    assert merged.fine_auc == pytest.approx(roc_auc_score(label, score), abs=1e-12)
+    assert [v.reason for v in select({"host:a": [merged]}, SelectionRules())] == ["leak"]
+    assert [v.reason for v in select({"host:a": [merged]}, SelectionRules(max_single_auc=1.0))] == ["flagged"]
 
 
 def test_the_strongest_are_kept_when_there_are_too_many() -> None:

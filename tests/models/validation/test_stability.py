@@ -70,6 +70,13 @@ def test_no_share_describes_fewer_rows_than_the_minimum(cells: list[tuple[int, i
         assert found.index <= stability_index(e, a) + 1e-12
 
 
+def test_the_bin_that_adds_most_to_the_index_is_told_of() -> None:
+    found = stability_of_counts([50, 40, 10, 0], [50, 20, 25, 5])
+    assert found.most_moved == (0.4, 0.2)  # -0.2 ln(1 / 2) = 0.139; then 0.15 ln 2.5 = 0.137, 0.045 ln 10 = 0.104
+    assert stability_of_counts([50, 40, 10, 0], [50, 20, 25, 5], minimum=5).most_moved == (0.1, 0.3)  # joined: 0.2 ln 3
+    assert stability_of_counts([3, 4], [5, 6], minimum=4).most_moved == (1.0, 1.0)
+
+
 def test_scores_are_counted_in_quantiles_of_the_first() -> None:
     rng = np.random.default_rng(12)
     first, second = rng.normal(size=1000), rng.normal(0.5, 1, size=700)
