@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from federation.ciphers.suite import CipherRules
 from federation.errors import LocalProtocolError
+from models.reasons import Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,8 @@ class HostPolicy:
     cipher: which keys are accepted.
     monotone_constraints: own feature → 1: predictions must rise with it, -1: fall. The guest learns of each cut shown
         which way it must lie, and no name.
+    reasons: own feature → words anyone may read. None: no part of a score is shown by feature, and nothing is named;
+        features without words go by number.
     """
 
     min_rows_per_bin: int = 10
@@ -26,6 +29,7 @@ class HostPolicy:
     max_blinded_ids: int = 2_000_000
     cipher: CipherRules = field(default_factory=CipherRules)
     monotone_constraints: Mapping[str, int] = field(default_factory=dict)
+    reasons: Mapping[str, Words] | None = None
 
     def check_rows(self, n_rows: int) -> None:
         """Raises ``LocalProtocolError`` (``too_few_rows``) for fewer applicants than ``min_rows``, or none."""

@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import numpy as np
-
-from federation.endpoint import Endpoint
-from federation.policy import HostPolicy
 from federation.script import run
-from federation.transports.memory import MemoryWire
 from federation.vertical.guest import Trained, TrainingJob, train
-from federation.vertical.scoring.guest import score
-from federation.vertical.scoring.host import ALLOWED as SCORING
-from federation.vertical.scoring.host import ScoringHost
-from lab.estimators.joint import GUEST, JointClassifier, everything, unknown_applicants
+from lab.estimators.joint import GUEST, JointClassifier, everything
 from models.boosting.parameters import BoostingParameters
 from models.bundle import Half
 from models.losses import Floats
@@ -92,21 +84,7 @@ class JointGBDTClassifier(JointClassifier):
         return self.trained_
 
     def _margin(self, table: Table) -> Floats:
-        model = self.trained_.fitted.model
-        policy = HostPolicy(min_rows=1)
-        wire = MemoryWire(
-            {
-                party: Endpoint(
-                    ScoringHost(self._host_table(party), {half.model_id: half}, policy), GUEST, SCORING
-                ).answer
-                for party, half in self.halves_.items()
-            }
-        )
-        scored = run(score(model, table), wire)
-        for party, known in scored.known.items():
-            if not known.all():
-                raise unknown_applicants(party, int((~known).sum()))
-        return np.asarray(scored.margin)
+        return self._scored(self.trained_.fitted.model, self.halves_, table).margin
 
 
 def _sealed(half: object) -> Half:

@@ -87,8 +87,9 @@ MESSAGES: tuple[Message, ...] = (
     scorecard.Accepted(n_features=2),
     scoring.BlindedApplicants(points=bytes(32)),
     scoring.EvaluatedApplicants(points=bytes(32)),
-    scoring.RoutesWanted(model_id="m", digest="cd" * 32, tokens=bytes(16)),
-    scoring.Routes(known=b"\x80", left=b"\x40"),
+    scoring.Wanted(model="trees", model_id="m", digest="cd" * 32, tokens=bytes(16), reasons=True),
+    scoring.Routes(known=b"\x80", left=b"\x40", words=(("Arrears of tax", "欠税"), ("", ""))),
+    scoring.Parts(known=b"\x80", margins=bytes(8), points=bytes(8), contributions=b"", words=()),
     logistic.Open(
         model_id="模型-1", cipher="paillier", key=b"\x01\x02", n_rows=9, n_fit=7, n_values=14, max_margins=12
     ),

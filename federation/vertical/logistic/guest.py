@@ -48,7 +48,7 @@ from federation.vertical.logistic.messages import (
 )
 from federation.vertical.logistic.moments import HostBlocks, assembled
 from models.losses import Floats
-from models.scorecard.card import JointScorecard, ScorecardHalf, ScorecardRules, WoeFeature, woe_of
+from models.scorecard.card import JointScorecard, ScorecardHalf, ScorecardRules, WoeFeature, margin_of, woe_of
 from models.scorecard.logistic import LogisticRules, Moments, Newton, moments_of, run_newton, with_intercept
 from models.scorecard.wald import Coefficient
 from models.table import Table
@@ -267,8 +267,8 @@ class JointLogistic:
         return self._own_margin(slice(0, self.rows.n_fit), target) + self._unmasked(parts, self.rows.n_fit)
 
     def _own_margin(self, rows: slice, coefficients: Floats) -> Floats:
-        own: Floats = with_intercept(self.woe[rows]) @ coefficients[: self._n_own]
-        return own
+        intercept, *own = coefficients[: self._n_own].tolist()
+        return margin_of(self.woe[rows], own, intercept)
 
     def _unmasked(self, parts: Sequence[bytes], n_rows: int) -> Floats:
         """The sum of all hosts' parts, in which the masks cancel."""
@@ -298,16 +298,17 @@ class JointLogistic:
         }
         replies = (yield requests) if requests else {}
         sealed = {host: expect(replies, host, Sealed) for host in self.hosts}
-        rest = slice(self.rows.n_fit, None)
-        parts = self._unmasked([reply.values for reply in sealed.values()], len(self.rows.table) - self.rows.n_fit)
+        parts = self._unmasked([reply.values for reply in sealed.values()], len(self.rows.table))
         intercept, *own = coefficients[: self._n_own].tolist()
-        half = ScorecardHalf(self.model_id, self.party, self.features, tuple(own), intercept, self.points)
+        means = tuple(self.woe[: self.rows.n_fit].mean(axis=0).tolist())
+        half = ScorecardHalf(self.model_id, self.party, self.features, tuple(own), intercept, self.points, means)
+        digests = {host: reply.digest for host, reply in sealed.items()}
         found = newton.inference(moments.hessian if len(self.hosts) < 2 else None)
         return FittedScorecard(
-            model=JointScorecard(half, {host: reply.digest for host, reply in sealed.items()}),
+            model=JointScorecard(half, digests, {host: tuple(range(n)) for host, n in self.sizes.items()}),
             intercept=found[0],
             own=found[1 : self._n_own],
             of_hosts={host: found[self._of_host(host)] for host in self.hosts},
-            margin=np.concatenate([newton.margin, self._own_margin(rest, coefficients) + parts]),
+            margin=self._own_margin(slice(None), coefficients) + parts,
             n_rounds=newton.n_steps,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,7 +100,8 @@ def develop(job: ScorecardJob) -> Script[Developed]:
         job.model_id, job.party, ScorecardRows(table, label, n_fit), own, job.hosts, cipher, job.fitting, job.points
     ).fit()
     yield {host: Goodbye(code="") for host in job.hosts}
-    return Developed(arrangement, binned, verdicts, fitted)
+    numbered = replace(fitted.model, host_features={host: tuple(kept[host]) for host in job.hosts})
+    return Developed(arrangement, binned, verdicts, replace(fitted, model=numbered))
 
 
 def _tell(kept: Mapping[PartyId, list[int]], hosts: Sequence[PartyId]) -> Script[None]:
