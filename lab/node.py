@@ -33,6 +33,7 @@ from lab.validation.features import feature_shifts
 from lab.workers import party_workers
 from models.bundle import Half, save
 from models.errors import LianmoError
+from models.joint import JointHalf
 
 log = logging.getLogger("lianmo.node")
 
@@ -98,7 +99,6 @@ def keep_half(job: HostJob, host: TrainingHost) -> dict[str, Any]:
     half = host.half
     if half:
         save(job.directory / "half.json", half.to_json())
-    if isinstance(half, Half):
         save(job.directory / "stability.json", {"features": _own_shifts(host, half)})
     if host.scorecard and host.scorecard.kept:
         save(job.directory / "bins.json", host.scorecard.kept.to_json())
@@ -113,12 +113,18 @@ def keep_half(job: HostJob, host: TrainingHost) -> dict[str, Any]:
     return outcome
 
 
-def _own_shifts(host: TrainingHost, half: Half) -> list[dict[str, Any]]:
+def _own_shifts(host: TrainingHost, half: JointHalf) -> list[dict[str, Any]]:
     """Rows that fitted the model against the others of the run; stays in the host's own folder."""
-    assert host.boosting
-    table, n_fit = host.boosting.table, host.boosting.state.n_fit
+    if isinstance(half, Half):
+        assert host.boosting
+        table, n_fit, bins = host.boosting.table, host.boosting.state.n_fit, half.bins
+    else:
+        assert host.scorecard
+        assert host.scorecard.logistic
+        table, n_fit = host.scorecard.table, host.scorecard.logistic.state.n_fit
+        bins = tuple(f.prebins.bins for f in half.features)
     rows = np.arange(len(table))
-    return [asdict(shift) for shift in feature_shifts(table, half.bins, rows[:n_fit], rows[n_fit:])]
+    return [asdict(shift) for shift in feature_shifts(table, bins, rows[:n_fit], rows[n_fit:])]
 
 
 # -- guest ---------------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from lab.forecast import peak_rss_mb
 from lab.jobs import GuestJob
 from lab.outcome import measured, scores_frame
 from lab.progress import Event, file_reporter
+from lab.validation.features import feature_shifts
 from models.bundle import save
 from models.scorecard.wald import Coefficient
 
@@ -59,14 +60,16 @@ def lead_scorecard(job: GuestJob, wire: Wire) -> dict[str, Any]:
     alone = _alone(sj, developed.arrangement)
     scores = scores_frame(table, label, when, developed.arrangement, alone.fitted.margin, developed.fitted.margin)
     scores.to_csv(job.directory / "scores.csv", index=False)
-    fitted = developed.fitted
+    fitted, a = developed.fitted, developed.arrangement
+    shifts = feature_shifts(table, fitted.model.inputs, a.rows[: a.n_fit], a.rows[a.n_fit + a.n_valid :])
     ended = time.perf_counter()
     outcome = {
         "kind": "scorecard",
         "model_id": job.model_id,
-        "digest": fitted.model.half.digest(),
+        "digest": fitted.model.digest(),
         "data_digest": file_digest(job.party.data),
         "cipher": job.cipher.name,
+        "key_bits": job.cipher.key_bits if job.cipher.name == "paillier" else 0,
         "features": [asdict(v) for v in developed.verdicts],
         "binning": {
             party: [f.table.to_json() for f in found]
@@ -80,7 +83,7 @@ def lead_scorecard(job: GuestJob, wire: Wire) -> dict[str, Any]:
         },
         "bytes": transcript.traffic(),
         "disclosures": transcript.disclosures(),
-        **measured(scores, seed, developed.arrangement, len(table)),
+        **measured(scores, seed, a, len(table), shifts),
         "seconds": time.perf_counter() - started,
         "peak_rss_mb": peak_rss_mb(),
     }

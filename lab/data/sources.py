@@ -169,6 +169,14 @@ def _table(party: Party, frame: pd.DataFrame) -> Table:
     _need_columns(party, frame, names)
     if not names:
         raise _error(party, "no_features", "no feature column is left", "没有可用的特征列")
+    unknown = [name for name in party.reasons or {} if name not in names]
+    if unknown:
+        raise _error(
+            party,
+            "reason_unknown",
+            f"reasons has words for {', '.join(unknown)}, which is no feature",
+            f"reasons 中的 {'、'.join(unknown)} 不是特征列",
+        )
     return Table(tuple(texts), {name: _column(party, name, frame[name]) for name in names})
 
 

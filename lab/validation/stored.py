@@ -15,8 +15,9 @@ from lab.jobs import load_job, node_directory
 from lab.validation.features import FeatureShift, feature_shifts
 from lab.validation.pack import ValidationPack, validate
 from lab.validation.sample import ValidationRules, sample_of
-from models.bundle import JointModel, load
+from models.bundle import load
 from models.errors import DataError
+from models.joint import joint_from_json
 
 
 def pack_of_scores(
@@ -52,16 +53,16 @@ def pack_of_run(
     bank = node_directory(run, result["guest"])
     scores = pd.read_csv(bank / "scores.csv", dtype={"id": str})
     job = load_job(bank / "job.json")
-    model = JointModel.from_json(load(bank / "model.json"))
+    model = joint_from_json(load(bank / "model.json"))
     frame = read_frame(job.party.data, job.party.id)
     frame[job.party.id] = frame[job.party.id].astype(str).str.strip()
     frame = _rows_of(frame.set_index(job.party.id, drop=False), scores["id"])
-    table = applicants_table(frame, job.party.id, model.own.bins)
+    table = applicants_table(frame, job.party.id, model.inputs)
     fit, held_out = (np.flatnonzero(scores["part"] == part) for part in ("fit", "holdout"))
     kept = rules or ValidationRules()
-    shifts = feature_shifts(table, model.own.bins, fit, held_out, kept.minimum)
+    shifts = feature_shifts(table, model.inputs, fit, held_out, kept.minimum)
     groups = None if group_column is None else _groups(frame, group_column)
-    seed = model.details.get("parameters", {}).get("random_state", 0)
+    seed = result["parameters"].get("random_state", 0)
     return pack_of_scores(scores, seed, shifts, groups, kept)
 
 

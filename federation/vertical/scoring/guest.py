@@ -141,7 +141,8 @@ def _asked(model: Joint, kind: str, ids: Sequence[str], answer: type[M], reasons
 
 
 def _everywhere(known: Mapping[PartyId, Mask], n: int) -> Mask:
-    return np.logical_and.reduce([np.ones(n, dtype=bool), *known.values()])
+    held: Mask = np.logical_and.reduce([np.ones(n, dtype=bool), *known.values()])
+    return held
 
 
 # -- checks of what hosts answer ---------------------------------------------------------------------------------------
