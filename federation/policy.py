@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from federation.ciphers.suite import CipherRules
 from federation.errors import LocalProtocolError
+from models.reasons import Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,8 @@ class HostPolicy:
     monotone_constraints: own feature → 1: predictions must rise with it, -1: fall. The guest learns of each cut shown
         which way it must lie, and no name.
     share_stability: whether the guest is told how far this party's features of the model have moved, unnamed.
+    reasons: own feature → words anyone may read. None: no part of a score is shown by feature, and nothing is named;
+        features without words go by number.
     """
 
     min_rows_per_bin: int = 10
@@ -28,6 +31,7 @@ class HostPolicy:
     cipher: CipherRules = field(default_factory=CipherRules)
     monotone_constraints: Mapping[str, int] = field(default_factory=dict)
     share_stability: bool = True
+    reasons: Mapping[str, Words] | None = None
 
     def check_rows(self, n_rows: int) -> None:
         """Raises ``LocalProtocolError`` (``too_few_rows``) for fewer applicants than ``min_rows``, or none."""

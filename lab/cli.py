@@ -68,18 +68,16 @@ def train(
     from lab.config import load_config
     from lab.finish import record_run, report_run
     from lab.runs import train_run
-    from lab.scorecard_views import scorecard_result
 
     console = _console(as_json)
     run = load_config(config)
     if transport:
         run = run.model_copy(update={"run": run.run.model_copy(update={"transport": _transport(transport)})})
-    steps = () if run.scorecard else (report_run, record_run) if record else (report_run,)
-    result = train_run(run, console, finish=steps)
+    result = train_run(run, console, finish=(report_run, record_run) if record else (report_run,))
     if as_json:
         print(json.dumps(result, ensure_ascii=False))
         return
-    (scorecard_result if run.scorecard else views.run_result)(console, result)
+    _show_run(console, result)
     views.files(console, run.run.directory)
 
 
@@ -94,17 +92,20 @@ def score(
         bool, typer.Option(help="Hosts are on this machine, beside the bank's folder. 数据方在本机。")
     ] = False,
     id_column: Annotated[str, typer.Option("--id", help="Column of identifiers. 标识列。")] = "id",
+    reasons: Annotated[
+        int, typer.Option(min=0, max=50, help="Name so many features that raise the risk. 列出最多几条风险原因。")
+    ] = 0,
     out: Annotated[Path | None, typer.Option(help="Write here instead of standard output. 输出文件。")] = None,
 ) -> None:
-    """Score a file of applicants with all parties. 批量联合评分。"""
+    """Score a file of applicants with all parties, trees or scorecard. 批量联合评分（树模型或评分卡）。"""
     from lab.data.sources import applicants_table, read_frame
     from lab.serving.batch import score_frame
-    from lab.serving.nodes import joint_model, scoring_wire
+    from lab.serving.nodes import joint_model, own_words, scoring_wire
 
     model, _ = joint_model(node)
-    table = applicants_table(read_frame(applicants, id_column), id_column, model.own.bins)
+    table = applicants_table(read_frame(applicants, id_column), id_column, model.inputs)
     with scoring_wire(node, model, _urls(host), local=local) as wire:
-        frame = score_frame(model, table, wire)
+        frame = score_frame(model, table, wire, reasons, own_words(node))
     if out is None:
         frame.to_csv(sys.stdout, index=False)
         return
@@ -120,13 +121,14 @@ def serve(
     bind: Annotated[str, typer.Option(help="Address to listen on. 监听地址。")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port. 端口。")] = 8100,
 ) -> None:
-    """Serve scores (bank) or a host's half of them. 启动评分服务。"""
+    """Serve scores (bank) or a host's half of them. 启动评分服务（银行或数据方）。"""
     from lab.jobs import HostJob
     from lab.serving.guest_api import create_guest_app
     from lab.serving.host_api import create_host_app
-    from lab.serving.nodes import job_in, joint_model, scoring_endpoint, scoring_wire
+    from lab.serving.nodes import job_in, joint_model, own_words, scoring_endpoint, scoring_wire
     from lab.serving.server import serve_app
     from lab.validation.amounts import need_default
+    from models.bundle import JointModel
 
     console = Console()
 
@@ -137,9 +139,16 @@ def serve(
         serve_app(create_host_app(scoring_endpoint(node)), bind, port, announce=announce)
         return
     model, published = joint_model(node)
-    need_default(model.objective, "lianmo serve")
+    need_default(model.objective if isinstance(model, JointModel) else "binary", "lianmo serve")
     with scoring_wire(node, model, _urls(host), local=False) as wire:
-        guest = create_guest_app(model, wire, name=published.name, version=published.version, alias=published.alias)
+        guest = create_guest_app(
+            model,
+            wire,
+            name=published.name,
+            version=published.version,
+            alias=published.alias,
+            words=own_words(node),
+        )
         serve_app(guest, bind, port, announce=announce)
 
 
@@ -157,7 +166,7 @@ def report(
         print(json.dumps({"figure": str(figure), "page": str(page)}))
         return
     console = Console()
-    views.run_result(console, result)
+    _show_run(console, result)
     views.files(console, run)
 
 
@@ -233,6 +242,12 @@ def doctor(as_json: AsJson = False) -> None:
         views.findings(Console(), findings)
     if any(not f.good for f in findings):
         raise typer.Exit(1)
+
+
+def _show_run(console: Console, result: dict[str, Any]) -> None:
+    from lab.scorecard_views import scorecard_result
+
+    (scorecard_result if result.get("kind") == "scorecard" else views.run_result)(console, result)
 
 
 def _transport(name: str) -> Any:

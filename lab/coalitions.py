@@ -78,9 +78,7 @@ def value_of_run(config: Config, console: Console, money: MoneyTerms, n_resample
 
         done[frozenset(hosts)] = train(frozenset(hosts))
         label = _held_out(done[frozenset(hosts)], "label")
-        return party_values(
-            label, hosts, margin_of, money=money, seed=config.parameters.random_state, n_resamples=n_resamples
-        )
+        return party_values(label, hosts, margin_of, money=money, seed=config.seed, n_resamples=n_resamples)
 
 
 def keep_value(config: Config, value: dict[str, Any]) -> bool:
@@ -95,7 +93,7 @@ def keep_value(config: Config, value: dict[str, Any]) -> bool:
     result = load(run / "result.json")
     same = (list(result["hosts"]), result["parameters"], result["data_digest"]) == (
         value["hosts"],
-        config.boosting,
+        config.settings,
         file_digest(config.guest.data),
     )
     if same:

@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from federation.ciphers.paillier import MINIMUM_KEY_BITS
 from federation.ciphers.suite import CipherRules
@@ -20,6 +20,7 @@ from federation.vertical.binning.prebinning import Prebinning
 from lab.errors import ConfigError
 from models.boosting.parameters import BoostingParameters
 from models.errors import LianmoError
+from models.reasons import MOST_LETTERS, Words, fit_to_show
 from models.scorecard.card import ScorecardRules
 from models.scorecard.logistic import LogisticRules
 from models.scorecard.selection import ANY_VIF, SelectionRules
@@ -176,6 +177,8 @@ class Party(Section):
         monotone_constraints: host: feature → 1: predictions must rise with it, -1: fall; the guest's stand in
             ``[boosting]``.
         share_stability: host: tell the bank how far this party's features of the model have moved, unnamed.
+        reasons: feature → its words in English and in Chinese, for reasons of scores. A host that has this key, even
+            empty, shows when asked what each of its features adds to a score; those without words go by number.
         cut_points, special_codes, trends: scorecards: column → cut points by hand; values kept apart; how to merge it.
         insecure_allow_plaintext: host: take part in a run that does not encrypt.
         insecure_allow_label_hints: guest: sample rows by gradient (goss), from which hosts can guess labels.
@@ -192,6 +195,7 @@ class Party(Section):
     min_rows: int = Field(default=100, ge=1)
     monotone_constraints: dict[str, Literal[-1, 0, 1]] = Field(default_factory=dict)
     share_stability: bool = True
+    reasons: dict[str, Words] | None = None
     cut_points: dict[str, tuple[float, ...]] = Field(default_factory=dict)
     special_codes: dict[str, tuple[float, ...]] = Field(default_factory=dict)
     trends: dict[str, str] = Field(default_factory=dict)
@@ -213,7 +217,18 @@ class Party(Section):
             cipher=rules,
             monotone_constraints=self.monotone_constraints,
             share_stability=self.share_stability,
+            reasons=self.reasons,
         )
+
+    @field_validator("reasons")
+    @classmethod
+    def _words_fit(cls, reasons: dict[str, Words] | None) -> dict[str, Words] | None:
+        if not all(map(fit_to_show, (reasons or {}).values())):
+            raise ValueError(
+                f"words must be plain text of at most {MOST_LETTERS} characters that does not begin with = + - @ / "
+                f"说明文字应为不超过 {MOST_LETTERS} 个字符的纯文本，且不得以 = + - @ 开头"
+            )
+        return reasons
 
 
 class Config(Section):
@@ -230,6 +245,15 @@ class Config(Section):
     @property
     def parameters(self) -> BoostingParameters:
         return BoostingParameters(**self.boosting)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Parameters of the model, as they are recorded."""
+        return self.scorecard.model_dump() if self.scorecard else self.boosting
+
+    @property
+    def seed(self) -> int:
+        return self.scorecard.random_state if self.scorecard else self.parameters.random_state
 
     @property
     def parties(self) -> tuple[Party, ...]:

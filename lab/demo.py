@@ -99,7 +99,7 @@ def _score_one(config: Config, run: Path, console: Console) -> dict[str, Any]:
     scores = pd.read_csv(bank / "scores.csv", dtype={"id": str})
     applicant = scores.loc[scores["part"] == "holdout", "id"].iloc[0]
     row = pd.read_csv(config.guest.data, dtype={"id": str}).set_index("id").loc[applicant]
-    features = {b.name: None if pd.isna(row[b.name]) else row[b.name] for b in model.own.bins}
+    features = {b.name: None if pd.isna(row[b.name]) else row[b.name] for b in model.inputs}
     body = {"application_id": "demo-0001", "applicant_id": applicant, "features": features}
     with contextlib.ExitStack() as stack:
         urls = {

@@ -12,15 +12,17 @@ import pandas as pd
 
 from lab.amount_reports import write_amounts
 from lab.jobs import load_job, node_directory
+from lab.scorecard_document import scorecard_facts
 from lab.validation.amounts import is_amounts
 from lab.validation.drawing import Picture, moved_text, p_text, p_value, percent
 from lab.validation.measures import period_text
 from lab.validation.pictures import pictures_of
 from lab.validation.readings import READINGS, features_reading
-from lab.validation.score_figures import CURVES, draw_separation
+from lab.validation.score_figures import CURVES, draw_separation, points_of
 from lab.validation.stored import pack_of_scores
 from models.bundle import JointModel, load
-from models.scale import points
+from models.joint import Joint, joint_from_json
+from models.scorecard.card import JointScorecard, ScorecardRules
 
 NAMES_ZH: Final = {"bank_only": "仅银行", "joint": "联合", "pooled": "合并数据（仅供对比）"}
 #: Section → English and Chinese heading, in the order of the page.
@@ -57,14 +59,16 @@ def write_report(run: Path, result: dict[str, Any]) -> tuple[Path, Path]:
         ModelError: the run's model or job cannot be read.
     """
     if is_amounts(result):
-        model = JointModel.from_json(load(node_directory(run, result["guest"]) / "model.json"))
-        return write_amounts(run, result, _environment(), model_shares(model))
+        trees = JointModel.from_json(load(node_directory(run, result["guest"]) / "model.json"))
+        return write_amounts(run, result, _environment(), model_shares(trees))
     scores = curves_of(run, result["guest"])
     figure, page = run / "curves.png", run / "report.html"
     draw_separation(scores).savefig(figure, dpi=150)
     pack = result.get("validation") or pack_of_scores(scores, 0).to_json()
     value = load(run / "value.json") if (run / "value.json").exists() else None
     bank = node_directory(run, result["guest"])
+    model = joint_from_json(load(bank / "model.json"))
+    scale = model.half.rules if isinstance(model, JointScorecard) else ScorecardRules()
     shown = {"groups": bool(pack["groups"]), "value": bool(value), "grades": bool(pack["grades"])}
     html = (
         _environment()
@@ -73,11 +77,12 @@ def write_report(run: Path, result: dict[str, Any]) -> tuple[Path, Path]:
             r=result,
             v=pack,
             value=value,
-            pictures=pictures_of(pack, scores, value),
+            pictures=pictures_of(pack, scores, value, scale),
             sections=[name for name in SECTIONS if shown.get(name, True)],
             titles=SECTIONS,
             parts=_parts(scores),
-            shares=model_shares(JointModel.from_json(load(bank / "model.json"))),
+            **_model_facts(model, result),
+            points=lambda margin: round(float(points_of(margin, scale))),
             split=load_job(bank / "job.json").model_dump().get("split", {}),
             curves={name: english for name, (english, _, _) in CURVES.items()},
             names_zh=NAMES_ZH,
@@ -87,6 +92,16 @@ def write_report(run: Path, result: dict[str, Any]) -> tuple[Path, Path]:
     )
     page.write_text(html, encoding="utf-8")
     return figure, page
+
+
+def _model_facts(model: Joint, result: dict[str, Any]) -> dict[str, Any]:
+    """What differs between the kinds of models: ``kind``, ``what`` it is, how many features the bank brought."""
+    if isinstance(model, JointModel):
+        what, n_own = f"{len(model.trees)} trees 棵树", len(model.own.bins)
+        return {"kind": "trees", "what": what, "n_own": n_own, "shares": model_shares(model)}
+    facts = scorecard_facts(result, {b.name for b in model.inputs if b.category})
+    what = f"scorecard of {len(facts['coefficients']) - 1} features 评分卡，{len(facts['coefficients']) - 1} 个特征"
+    return {"kind": "scorecard", "what": what, "n_own": facts["parties"][0]["binned"], "card": facts}
 
 
 def model_shares(model: JointModel) -> dict[str, Any]:
@@ -154,7 +169,6 @@ def _environment() -> jinja2.Environment:
         "percent": percent,
         "percents": percent_text,
         "moneys": money_text,
-        "points": points,
         "p_text": p_text,
         "p_value": p_value,
         "svg": svg,

@@ -192,10 +192,10 @@ def _result(config: Config, staging: Path) -> dict[str, Any]:
         "hosts": hosts,
         "seconds_total": guest.pop("seconds"),
     }
-    if config.scorecard:
-        return {**result, "parameters": config.scorecard.model_dump(), **guest}
-    seconds = guest["tree_seconds"]
-    return {**result, "parameters": config.boosting, "seconds_per_tree": sum(seconds) / max(len(seconds), 1), **guest}
+    if not config.scorecard:
+        seconds = guest["tree_seconds"]
+        result["seconds_per_tree"] = sum(seconds) / max(len(seconds), 1)
+    return {**result, "parameters": config.settings, **guest}
 
 
 def _outcome(staging: Path, party: str) -> dict[str, Any]:

@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from rich.console import Console
 
 from lab import views
 from lab.reports import NAMES_ZH, interval_text
+from lab.scorecard_document import shown_name, why
 from lab.validation.score_figures import CURVES
-
-REASONS: Final = {
-    "": "used 采用",
-    "weak": "little information 信息量低",
-    "flagged": "one bin only 无法分箱",
-    "leak": "may know the outcome 疑似泄漏",
-    "surplus": "enough stronger ones 已有更强特征",
-    "correlated": "goes with 相关于",
-    "collinear": "follows from others 多重共线, VIF",
-    "reversed": "against its WOE 符号与 WOE 相反",
-    "insignificant": "adds nothing 不显著, p",
-}
-
-
-def why(feature: Mapping[str, Any]) -> str:
-    """Why a feature is used or not, with the number that decided."""
-    figure, other = feature["figure"], feature["other"]
-    told = "" if figure is None else f" {figure:.2g}" if abs(figure) < 0.1 else f" {figure:.2f}"
-    return f"{REASONS[feature['reason']]}{f' {other}' if other else ''}{told}"
 
 
 def scorecard_result(console: Console, result: dict[str, Any]) -> None:
@@ -40,14 +21,14 @@ def scorecard_result(console: Console, result: dict[str, Any]) -> None:
     )
     grid = views.table(("feature 特征", False), ("IV", True), ("AUC alone 单变量", True), ("", False))
     for f in sorted(result["features"], key=lambda f: -f["information_value"]):
-        name = f["variable"] if f["variable"].startswith(f["party"]) else f"{f['party']} {f['variable']}"
-        grid.add_row(name, f"{f['information_value']:.3f}", f"{f['single_auc']:.3f}", why(f))
+        name = shown_name(f["party"], f["variable"])
+        grid.add_row(name, f"{f['information_value']:.3f}", f"{f['single_auc']:.3f}", " ".join(why(f)))
     console.print(grid)
 
     views.title(console, "Scorecard 评分卡", "margin = log-odds of default 违约对数几率; WOE = ln(goods / bads)")
     grid = views.table(("", False), ("coefficient 系数", True), ("std. error 标准误", True), ("p", True), ("", False))
     for c in result["coefficients"]:
-        name = c["name"] if c["name"].startswith(c["party"]) else f"{c['party']} {c['name']}"
+        name = shown_name(c["party"], c["name"])
         error = "–" if c["standard_error"] is None else f"{c['standard_error']:.3f}"
         p_value = "–" if c["p_value"] is None else f"{c['p_value']:.4f}"
         turned = c["name"] != "intercept" and c["value"] > 0

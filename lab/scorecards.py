@@ -71,9 +71,10 @@ def lead_scorecard(job: GuestJob, wire: Wire) -> dict[str, Any]:
     outcome = {
         "kind": "scorecard",
         "model_id": job.model_id,
-        "digest": fitted.model.half.digest(),
+        "digest": fitted.model.digest(),
         "data_digest": file_digest(job.party.data),
         "cipher": job.cipher.name,
+        "key_bits": job.cipher.key_bits if job.cipher.name == "paillier" else 0,
         "features": [asdict(v) for v in developed.verdicts],
         "binning": {
             party: [f.table.to_json() for f in found]

@@ -19,6 +19,7 @@ from typing import Any, Final
 from lab.jobs import node_directory
 from lab.validation.amounts import amount_metrics, is_amounts
 from models.bundle import JointModel, load
+from models.joint import Joint, joint_from_json
 
 _QUIET: Final = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
 _MODEL_CODE: Final = Path(__file__).parent / "serving" / "mlflow_model.py"
@@ -94,7 +95,7 @@ def record(run: Path, result: dict[str, Any], uri: str, artifacts: tuple[Path, .
                 python_model=str(_MODEL_CODE),
                 artifacts={"bundle": str(bundle)},
                 pip_requirements=["lianmo"],
-                signature=_signature(JointModel.from_json(load(bundle))),
+                signature=_signature(joint_from_json(load(bundle))),
                 registered_model_name=name,
             )
     version = str(logged.registered_model_version)
@@ -109,12 +110,11 @@ def record(run: Path, result: dict[str, Any], uri: str, artifacts: tuple[Path, .
 
 
 def _metrics(result: dict[str, Any]) -> list[tuple[str, float, int]]:
-    series = [("tree_seconds", float(s), step) for step, s in enumerate(result["tree_seconds"])]
-    series += [("valid_loss", float(s), step) for step, s in enumerate(result["valid_loss"])]
+    series = _card_metrics(result) if result.get("kind") == "scorecard" else _tree_metrics(result)
     told = amount_metrics(result) if is_amounts(result) else _default_metrics(result)
     series += [(name, value, 0) for name, value in told]
     series += [(f"rows_{part}", float(n), 0) for part, n in result["rows"].items()]
-    return [*series, ("seconds_total", float(result["seconds_total"]), 0), ("trees", float(result["trees"]), 0)]
+    return [*series, ("seconds_total", float(result["seconds_total"]), 0)]
 
 
 def _default_metrics(result: dict[str, Any]) -> list[tuple[str, float]]:
@@ -126,6 +126,23 @@ def _default_metrics(result: dict[str, Any]) -> list[tuple[str, float]]:
             series += [(f"{metric}_{who}_high", interval["high"])]
         series.append((f"gain_{metric}", result["gain"][metric]["value"]))
     return [*series, *_validation_metrics(result["validation"])]
+
+
+def _tree_metrics(result: dict[str, Any]) -> list[tuple[str, float, int]]:
+    series = [("tree_seconds", float(s), step) for step, s in enumerate(result["tree_seconds"])]
+    series += [("valid_loss", float(s), step) for step, s in enumerate(result["valid_loss"])]
+    return [*series, ("trees", float(result["trees"]), 0)]
+
+
+def _card_metrics(result: dict[str, Any]) -> list[tuple[str, float, int]]:
+    """Counts, times, and what the features of each party tell."""
+    used = [f for f in result["features"] if not f["reason"]]
+    numbers = {"features_used": len(used), "features_binned": len(result["features"]), "rounds": result["rounds"]}
+    numbers |= {f"{stage}_seconds": seconds for stage, seconds in result["stage_seconds"].items()}
+    for party in (result["guest"], *result["hosts"]):
+        total = sum(f["information_value"] for f in used if f["party"] == party)
+        numbers[f"information_value_{party.replace(':', '-')}"] = total
+    return [(name, float(value), 0) for name, value in numbers.items()]
 
 
 def _validation_metrics(pack: dict[str, Any]) -> list[tuple[str, float]]:
@@ -149,21 +166,23 @@ def _validation_metrics(pack: dict[str, Any]) -> list[tuple[str, float]]:
     return [(name, float(value)) for name, value in numbers.items() if value is not None]
 
 
-def _signature(model: JointModel) -> Any:
+def _signature(model: Joint) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
     columns = [ColSpec(DataType.string, "id")]
     columns += [
         ColSpec(DataType.string if bins.category else DataType.double, bins.name, required=False)
-        for bins in model.own.bins
+        for bins in model.inputs
     ]
     outputs = [ColSpec(DataType.string, "id")]
-    if model.objective == "binary":
-        outputs += [ColSpec(DataType.double, "default_probability")]
-        outputs += [ColSpec(DataType.long, "points", required=False), ColSpec(DataType.string, "band")]
-    else:
+    if isinstance(model, JointModel) and model.objective != "binary":
         outputs += [ColSpec(DataType.double, "expected")]
+    else:
+        whole = isinstance(model, JointModel) or model.half.rules.rounding
+        points = DataType.long if whole else DataType.double
+        outputs += [ColSpec(DataType.double, "default_probability")]
+        outputs += [ColSpec(points, "points", required=False), ColSpec(DataType.string, "band")]
     outputs += [ColSpec(DataType.string, "unknown_at")]
     hosts = ParamSchema([ParamSpec("hosts", DataType.string, "{}")])
     return ModelSignature(inputs=Schema([*columns]), outputs=Schema([*outputs]), params=hosts)

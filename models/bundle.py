@@ -137,6 +137,15 @@ class JointModel:
     def model_id(self) -> str:
         return self.own.model_id
 
+    @property
+    def party(self) -> Owner:
+        return self.own.party
+
+    @property
+    def inputs(self) -> tuple[FeatureBins, ...]:
+        """The columns of the guest that scoring needs."""
+        return self.own.bins
+
     def n_splits(self, owner: Owner) -> int:
         """How many cuts of ``owner`` the trees refer to."""
         return sum(node.owner == owner for tree in self.trees for node in tree)

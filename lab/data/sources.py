@@ -231,6 +231,14 @@ def _table(party: Party, frame: pd.DataFrame, varied: bool = True) -> Table:
             "no feature column is left; name some in columns, or drop fewer",
             "没有可用的特征列，请检查 columns 与 drop",
         )
+    unknown = [name for name in party.reasons or {} if name not in names]
+    if unknown:
+        raise _error(
+            party,
+            "reason_unknown",
+            f"reasons has words for {', '.join(unknown)}, which is no feature",
+            f"reasons 中的 {'、'.join(unknown)} 不是特征列",
+        )
     return Table(tuple(texts), {name: _column(party, name, frame[name], varied) for name in names})
 
 

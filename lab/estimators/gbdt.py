@@ -7,26 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 from sklearn.utils import Tags
 
-from federation.endpoint import Endpoint
-from federation.policy import HostPolicy
 from federation.script import run
-from federation.transports.memory import MemoryWire
 from federation.vertical.guest import Trained, TrainingJob, train
-from federation.vertical.scoring.guest import score
-from federation.vertical.scoring.host import ALLOWED as SCORING
-from federation.vertical.scoring.host import ScoringHost
-from lab.estimators.joint import (
-    GUEST,
-    JointClassifier,
-    JointEstimator,
-    JointRegressor,
-    everything,
-    unknown_applicants,
-)
+from lab.estimators.joint import GUEST, JointClassifier, JointEstimator, JointRegressor, everything
 from models.boosting.importance import by_feature
 from models.boosting.parameters import BoostingParameters
 from models.bundle import Half, JointModel
@@ -120,20 +106,7 @@ class JointTrees(JointEstimator):
         return self.trained_
 
     def _margin(self, table: Table) -> Floats:
-        policy = HostPolicy(min_rows=1)
-        wire = MemoryWire(
-            {
-                party: Endpoint(
-                    ScoringHost(self._host_table(party), {half.model_id: half}, policy), GUEST, SCORING
-                ).answer
-                for party, half in self.halves_.items()
-            }
-        )
-        scored = run(score(self._model, table), wire)
-        for party, known in scored.known.items():
-            if not known.all():
-                raise unknown_applicants(party, int((~known).sum()))
-        return np.asarray(scored.margin)
+        return self._scored(self._model, self.halves_, table).margin
 
 
 @dataclass(eq=False, repr=False)

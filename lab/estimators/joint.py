@@ -23,12 +23,16 @@ from federation.ciphers.plain import PlainSecret
 from federation.ciphers.suite import CipherRules, secret_cipher
 from federation.endpoint import Endpoint
 from federation.policy import HostPolicy
-from federation.script import Wire
+from federation.script import Wire, run
 from federation.transports.memory import MemoryWire
 from federation.vertical.guest import Arrangement
 from federation.vertical.host import ALLOWED, TrainingHost
+from federation.vertical.scoring.guest import Scored, score
+from federation.vertical.scoring.host import ALLOWED as SCORING
+from federation.vertical.scoring.host import ScoringHost
 from lab.estimators.frames import as_table
 from models.errors import DataError
+from models.joint import Joint, JointHalf
 from models.losses import Floats, default_probability
 from models.table import Table
 
@@ -120,13 +124,22 @@ class JointEstimator(BaseEstimator):  # type: ignore[misc]
             return PlainSecret()  # nobody to hide anything from
         return secret_cipher(self.cipher, self.key_bits, self._cipher_rules(), expected)
 
-    def _host_rows(self, party: str, ids: tuple[str, ...]) -> Table:
-        table = self._host_table(party)
-        row_of = {identifier: row for row, identifier in enumerate(table.ids)}
-        unknown = sum(identifier not in row_of for identifier in ids)
-        if unknown:
-            raise unknown_applicants(party, unknown)
-        return table.take(np.array([row_of[identifier] for identifier in ids], dtype=np.intp))
+    def _scored(self, model: Joint, halves: Mapping[str, JointHalf], table: Table) -> Scored:
+        """Scores over the messages of a real call."""
+        policy = HostPolicy(min_rows=1)
+        wire = MemoryWire(
+            {
+                party: Endpoint(
+                    ScoringHost(self._host_table(party), {half.model_id: half}, policy), GUEST, SCORING
+                ).answer
+                for party, half in halves.items()
+            }
+        )
+        scored = run(score(model, table), wire)
+        for party, known in scored.known.items():
+            if not known.all():
+                raise unknown_applicants(party, int((~known).sum()))
+        return scored
 
     def _table(self, x: Any, *, reset: bool) -> Table:
         kept = x if hasattr(x, "iloc") else None

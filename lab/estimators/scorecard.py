@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from federation.script import run
 from federation.vertical.scorecard.guest import Developed, ScorecardJob, develop
@@ -82,7 +82,10 @@ class JointScorecard(JointClassifier):
 
     def points(self, X: Any) -> Floats:  # noqa: N803
         """Score of each applicant: points of all parties added up, higher is safer."""
-        return self._total(self._table(X, reset=False), "points")
+        check_is_fitted(self)
+        points = self._scored(self.developed_.fitted.model, self.halves_, self._table(X, reset=False)).points
+        assert points is not None
+        return points
 
     @property
     def points_tables_(self) -> dict[str, PointsTable]:
@@ -95,14 +98,7 @@ class JointScorecard(JointClassifier):
         return {party: tuple(f.table for f in fs) for party, fs in {GUEST: binned.own, **binned.hosts}.items()}
 
     def _margin(self, table: Table) -> Floats:
-        return self._total(table, "margin")
-
-    def _total(self, table: Table, of: Literal["margin", "points"]) -> Floats:
-        own = self.developed_.fitted.model.half
-        parts = [getattr(own, of)(table)]
-        parts += [getattr(half, of)(self._host_rows(party, table.ids)) for party, half in self.halves_.items()]
-        total: Floats = np.sum(parts, axis=0)
-        return own.rules.score(total) if of == "points" else total
+        return self._scored(self.developed_.fitted.model, self.halves_, table).margin
 
 
 def _sealed(half: object) -> ScorecardHalf:

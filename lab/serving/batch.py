@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from typing import Final
 
 import numpy as np
@@ -10,49 +11,73 @@ import pandas as pd
 
 from federation.errors import PartyId
 from federation.script import Wire, run
-from federation.vertical.scoring.guest import score
-from lab.serving.answers import Answer, Unknown, answer_of
-from models.bundle import JointModel
+from federation.vertical.scoring.guest import Scored, score
+from lab.serving.answers import Answer, Told, Unknown, answer_of, told
+from models.joint import Joint
+from models.reasons import Words
+from models.scorecard.card import JointScorecard
 from models.table import Table
 
 #: Rows asked about in one message: 128 KiB of points there, and about 3 MB back for a model of 6,000 cuts.
 ROWS_PER_MESSAGE: Final = 4096
 
 
-def score_table(model: JointModel, table: Table, wire: Wire) -> list[Answer | Unknown]:
+def score_table(
+    model: Joint, table: Table, wire: Wire, n_reasons: int = 0, own_words: Mapping[str, Words] | None = None
+) -> list[Answer | Unknown]:
     """One result per row of ``table``, in its order.
+
+    Args:
+        n_reasons: so many reasons per applicant, at most.
+        own_words: the guest's column → words for it.
 
     Raises:
         ModelError: the table lacks a column of the guest's half, or one has the wrong type.
         Refused, RemoteProtocolError: a host declines, or answers what does not fit.
         TransportError: a host is absent, too slow or breaks off.
     """
-    return [Unknown(absent) if absent else answer_of(margin) for margin, absent in _margins(model, table, wire)]
+    results: list[Answer | Unknown] = []
+    for scored, row in _rows(model, table, wire, n_reasons):
+        if absent := _absent(scored, row):
+            results.append(Unknown(absent))
+            continue
+        points = None if scored.points is None else float(scored.points[row])
+        reasons = told(scored.reasons[row], scored.words, own_words or {}) if n_reasons else ()
+        results.append(answer_of(float(scored.margin[row]), points, reasons))
+    return results
 
 
-def score_frame(model: JointModel, table: Table, wire: Wire) -> pd.DataFrame:
+def score_frame(
+    model: Joint, table: Table, wire: Wire, n_reasons: int = 0, own_words: Mapping[str, Words] | None = None
+) -> pd.DataFrame:
     """``answers_frame`` of a model of defaults; of another objective columns ``id``, ``expected`` (the expected label,
     empty where a party does not hold the applicant) and ``unknown_at``. Raises as ``score_table``.
     """
-    if model.objective == "binary":
-        return answers_frame(table, score_table(model, table, wire))
-    margins = list(_margins(model, table, wire))
-    expected = model.predict(np.array([margin for margin, _ in margins], dtype=np.float64))
-    unknown = [" ".join(absent) for _, absent in margins]
-    return pd.DataFrame({"id": table.ids, "expected": expected, "unknown_at": unknown})
+    if isinstance(model, JointScorecard) or model.objective == "binary":
+        return answers_frame(table, score_table(model, table, wire, n_reasons, own_words), n_reasons)
+    found = [(float(s.margin[row]), " ".join(_absent(s, row))) for s, row in _rows(model, table, wire, 0)]
+    expected = model.predict(np.array([margin for margin, _ in found], dtype=np.float64))
+    return pd.DataFrame({"id": table.ids, "expected": expected, "unknown_at": [absent for _, absent in found]})
 
 
-def _margins(model: JointModel, table: Table, wire: Wire) -> Iterator[tuple[float, tuple[PartyId, ...]]]:
-    """Per row its margin, and the hosts that do not hold the applicant; the margin is NaN if there are any."""
+def _rows(model: Joint, table: Table, wire: Wire, n_reasons: int) -> Iterator[tuple[Scored, int]]:
+    """Every row as it was scored, in order: what came of its message, and its place there."""
     for start in range(0, len(table), ROWS_PER_MESSAGE):
         rows = np.arange(start, min(start + ROWS_PER_MESSAGE, len(table)))
-        scored = run(score(model, table.take(rows)), wire)
-        for row, margin in enumerate(scored.margin.tolist()):
-            yield margin, tuple(host for host, known in scored.known.items() if not known[row])
+        scored = run(score(model, table.take(rows), n_reasons), wire)
+        yield from ((scored, row) for row in range(len(rows)))
 
 
-def answers_frame(table: Table, results: Sequence[Answer | Unknown]) -> pd.DataFrame:
-    """Results beside their ids; empty where a party does not hold the applicant, which ``unknown_at`` then names."""
+def _absent(scored: Scored, row: int) -> tuple[PartyId, ...]:
+    """Hosts that do not hold the applicant."""
+    return tuple(host for host, known in scored.known.items() if not known[row])
+
+
+def answers_frame(table: Table, results: Sequence[Answer | Unknown], n_reasons: int = 0) -> pd.DataFrame:
+    """Results beside their ids; empty where a party does not hold the applicant, which ``unknown_at`` then names.
+
+    With reasons, a column for each part of ``Told``: ``reason_1_code``, ``reason_1_party``, ``reason_1_text``…
+    """
     rows = [
         (a.default_probability, a.points, a.band, "")
         if isinstance(a, Answer)
@@ -61,4 +86,10 @@ def answers_frame(table: Table, results: Sequence[Answer | Unknown]) -> pd.DataF
     ]
     frame = pd.DataFrame(rows, columns=["default_probability", "points", "band", "unknown_at"])
     frame.insert(0, "id", table.ids)
-    return frame.astype({"points": "Int64"})
+    whole = all(isinstance(a.points, int) for a in results if isinstance(a, Answer))
+    frame = frame.astype({"points": "Int64" if whole else "Float64"})
+    for k in range(n_reasons):
+        given = [a.reasons[k] if isinstance(a, Answer) and len(a.reasons) > k else None for a in results]
+        for part in fields(Told):
+            frame[f"reason_{k + 1}_{part.name}"] = [None if r is None else getattr(r, part.name) for r in given]
+    return frame

@@ -3,6 +3,8 @@
 # Annotations are evaluated here, not deferred: the request's type is made from the model being served.
 
 import time
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
@@ -20,6 +22,7 @@ from lab.serving.problems import RequestError, answer_problems, documented, prob
 from lab.serving.schemas import (
     CurrentModel,
     ScoreAnswer,
+    ScoreReason,
     ScoreRequest,
     ServedModel,
     features_of,
@@ -28,22 +31,38 @@ from lab.serving.schemas import (
     table_of,
 )
 from models.bundle import JointModel
+from models.joint import Joint
+from models.reasons import Words
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 
 
-def create_guest_app(model: JointModel, wire: Wire, *, name: str, version: str, alias: str | None = None) -> FastAPI:
+def create_guest_app(
+    model: Joint,
+    wire: Wire,
+    *,
+    name: str,
+    version: str,
+    alias: str | None = None,
+    words: Mapping[str, Words] | None = None,
+) -> FastAPI:
     """``POST /v1/scores``, ``GET /v1/models/current`` and ``GET /healthz``.
 
     Args:
         wire: open, and safe to use from several threads; ``HttpWire`` is.
         name, version, alias: of the model in the registry, as told in answers.
+        words: the bank's column → English and Chinese for it, for reasons.
     """
-    bins = model.own.bins
+    bins = model.inputs
     served = ServedModel(name=name, version=version, model_id=model.model_id, digest=model.digest())
-    parties = [model.own.party, *model.needed_hosts]
+    parties = [model.party, *model.needed_hosts]
     current = CurrentModel(
-        **served.model_dump(), alias=alias, n_trees=len(model.trees), parties=parties, features=features_of(bins)
+        **served.model_dump(),
+        alias=alias,
+        kind="trees" if isinstance(model, JointModel) else "scorecard",
+        n_trees=len(model.trees) if isinstance(model, JointModel) else None,
+        parties=parties,
+        features=features_of(bins),
     )
     schema = request_schema(bins)
     app = FastAPI(title="Lianmo joint scoring 联模联合评分", version=version, docs_url=None, redoc_url=None)
@@ -52,7 +71,7 @@ def create_guest_app(model: JointModel, wire: Wire, *, name: str, version: str, 
     app.add_exception_handler(RequestValidationError, _on_invalid)
 
     def score_one(application: ScoreRequest) -> Answer:
-        (result,) = score_table(model, table_of(application, bins), wire)
+        (result,) = score_table(model, table_of(application, bins), wire, application.reasons, words)
         if isinstance(result, Unknown):
             raise _unknown_applicant(result)
         return result
@@ -79,6 +98,7 @@ def create_guest_app(model: JointModel, wire: Wire, *, name: str, version: str, 
             default_probability=answer.default_probability,
             points=answer.points,
             band=answer.band,
+            reasons=[ScoreReason(**asdict(reason)) for reason in answer.reasons],
             model=served,
             parties_used=parties,
             scored_at=datetime.now(UTC),

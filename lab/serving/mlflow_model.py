@@ -18,14 +18,15 @@ from federation.transports.http import HttpWire
 from lab.data.sources import applicants_table
 from lab.errors import ConfigError
 from lab.serving.batch import score_frame
-from models.bundle import JointModel, load
+from models.bundle import load
+from models.joint import joint_from_json
 
 
 class JointScorer(PythonModel):
     """Columns ``id`` and the bank's features in; those of ``batch.score_frame`` out."""
 
     def load_context(self, context: Any) -> None:
-        self.model = JointModel.from_json(load(Path(context.artifacts["bundle"])))
+        self.model = joint_from_json(load(Path(context.artifacts["bundle"])))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
         urls = json.loads((params or {}).get("hosts", "{}"))
@@ -36,7 +37,7 @@ class JointScorer(PythonModel):
                 f"Give the scoring endpoints of {', '.join(absent)} in params['hosts'] as JSON.",
                 f"请在 params['hosts'] 中以 JSON 给出 {'、'.join(absent)} 的评分端点。",
             )
-        table = applicants_table(model_input, "id", self.model.own.bins)
+        table = applicants_table(model_input, "id", self.model.inputs)
         with HttpWire(urls) as wire:
             return score_frame(self.model, table, wire)
 

@@ -16,7 +16,9 @@ from federation.vertical.scoring.host import ALLOWED, ScoringHost
 from lab.data.sources import read_table
 from lab.errors import ConfigError
 from lab.jobs import GuestJob, HostJob, load_job
-from models.bundle import Half, JointModel, load
+from models.bundle import load
+from models.joint import Joint, half_from_json, joint_from_json
+from models.reasons import Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +34,22 @@ def scoring_endpoint(directory: Path) -> Endpoint:
     """A host's door for scoring, over its own file and its own half. Raises ``DataError``, ``ModelError``."""
     job = job_in(directory)
     assert isinstance(job, HostJob)
-    half = Half.from_json(load(directory / "half.json"))
+    half = half_from_json(load(directory / "half.json"))
     host = ScoringHost(read_table(job.party, varied=False), {half.model_id: half}, job.party.policy)
     return Endpoint(host, job.guest, ALLOWED)
 
 
-def joint_model(directory: Path) -> tuple[JointModel, Published]:
+def joint_model(directory: Path) -> tuple[Joint, Published]:
     """The bank's half and what it is called. Raises ``ModelError``."""
-    model = JointModel.from_json(load(directory / "model.json"))
+    model = joint_from_json(load(directory / "model.json"))
     path = directory / "published.json"
     published = Published(**load(path)) if path.exists() else Published("unpublished", model.model_id[:8], None)
     return model, published
+
+
+def own_words(directory: Path) -> Mapping[str, Words]:
+    """The bank's words for its own columns. Raises ``ModelError``."""
+    return job_in(directory).party.reasons or {}
 
 
 def job_in(directory: Path) -> GuestJob | HostJob:
@@ -59,7 +66,7 @@ def hosts_beside(directory: Path) -> dict[str, Path]:
 
 
 @contextmanager
-def scoring_wire(directory: Path, model: JointModel, urls: Mapping[PartyId, str], *, local: bool) -> Iterator[Wire]:
+def scoring_wire(directory: Path, model: Joint, urls: Mapping[PartyId, str], *, local: bool) -> Iterator[Wire]:
     """The wire from the bank's folder to all hosts its model needs: over HTTP, or in this process if they are
     ``local``.
 

@@ -16,6 +16,7 @@ from models.table import Column, Table
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Text = Annotated[str, Field(max_length=1024)]
+MOST_REASONS: Final = 50
 
 
 class Given(BaseModel):
@@ -28,11 +29,13 @@ class Given(BaseModel):
 
 
 class ScoreRequest(Given):
-    """One application to score. Null means that a feature is missing; ``request_schema`` names the features."""
+    """One application to score. Null means that a feature is missing; ``request_schema`` names the features.
+    ``reasons``: how many features that raise the risk are to be named."""
 
     application_id: Annotated[str, Field(min_length=1, max_length=128)]
     applicant_id: Annotated[str, Field(min_length=1, max_length=256)]
     features: BaseModel
+    reasons: Annotated[int, Field(ge=0, le=MOST_REASONS)] = 0
 
 
 class ServedModel(BaseModel):
@@ -42,12 +45,23 @@ class ServedModel(BaseModel):
     digest: str
 
 
+class ScoreReason(BaseModel):
+    """What raises the risk of this applicant; ``contribution``: log-odds of default against the average applicant."""
+
+    code: str
+    party: str
+    text: str
+    text_zh: str
+    contribution: float
+
+
 class ScoreAnswer(BaseModel):
     request_id: str
     application_id: str
     default_probability: float
-    points: int
+    points: int | float
     band: str
+    reasons: list[ScoreReason]
     model: ServedModel
     parties_used: list[str]
     scored_at: datetime
@@ -61,7 +75,8 @@ class Feature(BaseModel):
 
 class CurrentModel(ServedModel):
     alias: str | None
-    n_trees: int
+    kind: Literal["trees", "scorecard"]
+    n_trees: int | None
     parties: list[str]
     features: list[Feature]
 
@@ -93,11 +108,15 @@ def _column(bins: FeatureBins, value: Any) -> Column:
     return np.array([np.nan if value is None else value], dtype=np.float64)
 
 
+_WHOLE: Final = (f"must be a whole number from 0 to {MOST_REASONS}", f"应为 0 到 {MOST_REASONS} 的整数")
 _FAULTS: Final = {
     "missing": ("is missing", "缺失"),
     "extra_forbidden": ("is not a known field", "不是已知字段"),
     "finite_number": ("must be a finite number or null", "应为有限数值或 null"),
     "float_type": ("must be a number or null", "应为数值或 null"),
+    "int_type": _WHOLE,
+    "greater_than_equal": _WHOLE,
+    "less_than_equal": _WHOLE,
     "string_type": ("must be text", "应为文本"),
     "string_too_short": ("must not be empty", "不能为空"),
     "string_too_long": ("is too long", "过长"),

@@ -83,8 +83,9 @@ def svg_of(figure: Any) -> str:
 
 def percent_axis(axis: Any, decimals: int = 0) -> None:
     """Shares are read in percent."""
-    from matplotlib.ticker import PercentFormatter
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+    axis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))  # no 2.5 %, which would read 2 %
     axis.set_major_formatter(PercentFormatter(1.0, decimals=decimals))
 
 

@@ -18,17 +18,21 @@ from lab.validation.pack_figures import (
     draw_vintages,
 )
 from lab.validation.score_figures import draw_deciles, draw_separation, draw_spread
+from models.scorecard.card import ScorecardRules
 
 Json = Mapping[str, Any]
 
 
-def pictures_of(pack: Json, scores: pd.DataFrame, value: Json | None = None) -> dict[str, Picture]:
+def pictures_of(
+    pack: Json, scores: pd.DataFrame, value: Json | None = None, scale: ScorecardRules | None = None
+) -> dict[str, Picture]:
     """Figure by name; those the pack has nothing for are left out.
 
     Args:
         pack: JSON of a ``ValidationPack``.
         scores: as ``score_figures.draw_separation``.
         value: JSON of ``party_value.PartyValues``.
+        scale: of points; None: that of ``models.scale``.
     """
     made = {
         "separation": _picture("separation", draw_separation(scores), readings.separation_reading(pack)),
@@ -36,7 +40,7 @@ def pictures_of(pack: Json, scores: pd.DataFrame, value: Json | None = None) -> 
         "reliability": _picture(
             "reliability", draw_reliability(pack["calibration"]), readings.reliability_reading(pack)
         ),
-        "spread": _picture("spread", draw_spread(scores), readings.spread_reading(pack)),
+        "spread": _picture("spread", draw_spread(scores, scale), readings.spread_reading(pack)),
     }
     some: dict[str, tuple[Any, Callable[[], Any], Callable[[Json], readings.Reading]]] = {
         "grades": (pack["grades"], lambda: draw_grades(pack["grades"]), readings.grades_reading),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lab.validation.drawing import BAD, BANK, GOOD, INK, JOINT, POOLED, panels, percent_axis, styled
 from models.losses import Floats
-from models.scale import BASE_ODDS, POINTS_AT_BASE, POINTS_TO_DOUBLE_ODDS
+from models.scorecard.card import ScorecardRules
 from models.validation import metrics
 
 #: Column of scores → (English name, colour, line).
@@ -107,9 +107,9 @@ def draw_deciles(scores: pd.DataFrame, deciles: list[dict[str, Any]]) -> Any:
     return figure
 
 
-def draw_spread(scores: pd.DataFrame) -> Any:
+def draw_spread(scores: pd.DataFrame, scale: ScorecardRules | None = None) -> Any:
     """Points of fitted and held-out rows, and of held-out defaults and others."""
-    points = points_of(_numbers(scores, "joint"))
+    points = points_of(_numbers(scores, "joint"), scale)
     part, label = scores["part"].to_numpy(), _numbers(scores, "label")
     late = part == "holdout"
     low, high = np.quantile(points, [0.002, 0.998])
@@ -130,9 +130,10 @@ def draw_spread(scores: pd.DataFrame) -> Any:
     return figure
 
 
-def points_of(margin: Floats) -> Floats:
-    """Points before rounding (``models.scale``), shape ``(n_rows,)``."""
-    return np.asarray(POINTS_AT_BASE - POINTS_TO_DOUBLE_ODDS / np.log(2.0) * (margin + np.log(BASE_ODDS)))
+def points_of(margin: Floats, scale: ScorecardRules | None = None) -> Floats:
+    """Points before rounding, shape ``(n_rows,)``, on the scale of ``models.scale`` unless another is given."""
+    scale = scale or ScorecardRules()
+    return np.asarray(scale.offset - scale.factor * margin)
 
 
 def _spread(axes: Any, edges: Floats, points: Floats, colour: str, name: str, *, filled: bool) -> None:

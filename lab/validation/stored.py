@@ -14,9 +14,17 @@ from lab.errors import ConfigError
 from lab.jobs import load_job, node_directory
 from lab.validation.pack import ValidationPack, validate
 from lab.validation.sample import ValidationRules, sample_of
-from models.bundle import JointModel, load
+from models.bundle import load
 from models.errors import DataError
-from models.validation.features import FeatureShift, binned_by_cuts, feature_shifts, shifts_of_others
+from models.joint import joint_from_json
+from models.scorecard.card import JointScorecard
+from models.validation.features import (
+    FeatureShift,
+    binned_by_cuts,
+    binned_by_woe,
+    feature_shifts,
+    shifts_of_others,
+)
 
 
 def pack_of_scores(
@@ -52,17 +60,21 @@ def pack_of_run(
     bank = node_directory(run, result["guest"])
     scores = pd.read_csv(bank / "scores.csv", dtype={"id": str})
     job = load_job(bank / "job.json")
-    model = JointModel.from_json(load(bank / "model.json"))
+    model = joint_from_json(load(bank / "model.json"))
     frame = read_frame(job.party.data, job.party.id)
     frame[job.party.id] = frame[job.party.id].astype(str).str.strip()
     frame = _rows_of(frame.set_index(job.party.id, drop=False), scores["id"])
-    table = applicants_table(frame, job.party.id, model.own.bins)
+    table = applicants_table(frame, job.party.id, model.inputs)
     fit, held_out = (np.flatnonzero(scores["part"] == part) for part in ("fit", "holdout"))
     kept = rules or ValidationRules()
-    shifts = feature_shifts(binned_by_cuts(table, model.own.bins), fit, held_out, kept.minimum)
+    if isinstance(model, JointScorecard):
+        binned = binned_by_woe(table, model.half.features)
+    else:
+        binned = binned_by_cuts(table, model.own.bins)
+    shifts = feature_shifts(binned, fit, held_out, kept.minimum)
     shifts += shifts_of_others(result["validation"]["features"])
     groups = None if group_column is None else _groups(frame, group_column)
-    seed = model.details.get("parameters", {}).get("random_state", 0)
+    seed = result["parameters"].get("random_state", 0)
     return pack_of_scores(scores, seed, shifts, groups, kept)
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from models.boosting.reasons import Player, player_of
+from models.boosting.reasons import player_of
 from models.boosting.trees import Owner
 from models.bundle import Half, JointModel
 from models.errors import ModelError
+from models.reasons import Player
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,32 +16,10 @@ from math import comb
 import numpy as np
 
 from models.boosting.splits import Mask
-from models.boosting.trees import Node, Owner, Routes, Tree
+from models.boosting.trees import Node, Routes, Tree
 from models.bundle import JointModel
 from models.losses import Floats
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Player:
-    """A feature as the guest knows it.
-
-    Attributes:
-        feature: the guest's own: its name; a host's: ``""``.
-        number: a host's: the number it gave to the unnamed feature, or -1: all its features together, where it gave
-            none.
-    """
-
-    party: Owner
-    feature: str = ""
-    number: int = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """What one player adds to the margin of one applicant, against the average applicant; no value of the feature."""
-
-    player: Player
-    contribution: float
+from models.reasons import Player, Reason, strongest
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +37,8 @@ class Contributions:
     average: float
 
     def top(self, row: int, n: int) -> tuple[Reason, ...]:
-        """The ``n`` players that raise the margin most, of all parties together, greatest first; fewer if fewer do."""
-        order = np.argsort(-self.values[row], kind="stable")[:n]
-        return tuple(Reason(self.players[k], float(self.values[row, k])) for k in order if self.values[row, k] > 0)
+        """The ``n`` players that raise the margin of a row most (``models.reasons.strongest``)."""
+        return strongest(self.players, self.values[row], n)
 
 
 def player_of(model: JointModel, node: Node) -> Player:

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from models.binning import FeatureBins
 from models.bundle import digest
 from models.errors import LianmoError, ModelError
 from models.losses import Floats
@@ -153,6 +154,14 @@ def woe_of(features: Sequence[WoeFeature], table: Table) -> Floats:
     return np.column_stack([np.empty((len(table), 0)), *woe])
 
 
+def margin_of(woe: Floats, coefficients: Sequence[float], intercept: float = 0.0) -> Floats:
+    """``intercept + woe @ coefficients``, shape ``(n_rows,)``: the same bits for one row as for many."""
+    margin = np.full(len(woe), intercept)
+    for coefficient, column in zip(coefficients, woe.T, strict=True):
+        margin += coefficient * column
+    return margin
+
+
 @dataclass(frozen=True, slots=True)
 class ScorecardHalf:
     """What one party keeps of a joint scorecard.
@@ -160,6 +169,7 @@ class ScorecardHalf:
     Attributes:
         coefficients: of its features.
         intercept: None at a host.
+        means: mean WOE of each feature over the fitted rows.
     """
 
     model_id: str
@@ -168,6 +178,7 @@ class ScorecardHalf:
     coefficients: tuple[float, ...]
     intercept: float | None
     rules: ScorecardRules
+    means: tuple[float, ...]
     salt: str = field(default_factory=lambda: os.urandom(16).hex(), repr=False)
 
     @property
@@ -176,7 +187,7 @@ class ScorecardHalf:
 
     def margin(self, rows: Table) -> Floats:
         """This party's part of the margin, shape ``(n_rows,)``. Raises as ``woe_of``."""
-        return woe_of(self.features, rows) @ np.array(self.coefficients, dtype=np.float64) + (self.intercept or 0.0)
+        return margin_of(woe_of(self.features, rows), self.coefficients, self.intercept or 0.0)
 
     def points(self, rows: Table) -> Floats:
         """This party's points, shape ``(n_rows,)``: entries of its table, added up. Raises as ``woe_of``."""
@@ -187,6 +198,15 @@ class ScorecardHalf:
         ]
         total: Floats = woe_of(entries, rows).sum(axis=1) + table.intercept_points
         return total
+
+    def contributions(self, rows: Table) -> Floats:
+        """What each feature adds to the margin against the average fitted row, shape ``(n_rows, n_features)``.
+
+        Shapley values, exactly, of a linear model with each feature's own mean as background (Lundberg & Lee 2017, "A
+        unified approach to interpreting model predictions", corollary 1). Raises as ``woe_of``.
+        """
+        shifted: Floats = woe_of(self.features, rows) - np.array(self.means, dtype=np.float64)
+        return shifted * np.array(self.coefficients, dtype=np.float64)
 
     def to_json(self) -> dict[str, Any]:
         """Everything, and the table of points for people to read."""
@@ -199,6 +219,7 @@ class ScorecardHalf:
             "coefficients": list(self.coefficients),
             "intercept": self.intercept,
             "rules": asdict(self.rules),
+            "means": list(self.means),
             "points": asdict(self.table),
             "salt": self.salt,
         }
@@ -211,7 +232,11 @@ class ScorecardHalf:
             bins = [WoeBins.from_json(entry) for entry in data["bins"]]
             pairs = zip(prebins_from_json(data["prebins"]), bins, strict=True)
             features = tuple(WoeFeature(prebins, final) for prebins, final in pairs)
-            numbers = [*data["coefficients"], *([] if data["intercept"] is None else [data["intercept"]])]
+            numbers = [
+                *data["coefficients"],
+                *data["means"],
+                *([] if data["intercept"] is None else [data["intercept"]]),
+            ]
             half = cls(
                 data["model_id"],
                 data["party"],
@@ -219,13 +244,14 @@ class ScorecardHalf:
                 tuple(data["coefficients"]),
                 data["intercept"],
                 ScorecardRules(**data["rules"]),
+                tuple(data["means"]),
                 data["salt"],
             )
             sound = (
                 data["format"] == FORMAT
                 and all(type(v) is float and math.isfinite(v) for v in numbers)
                 and all(type(v) is str for v in (half.model_id, half.party, half.salt))
-                and len(half.coefficients) == len(features)
+                and len(half.coefficients) == len(half.means) == len(features)
                 and all(f.prebins.name == f.name for f in features)
                 and digest(half.to_json()) == digest(data)
             )
@@ -242,26 +268,66 @@ class ScorecardHalf:
 
 @dataclass(frozen=True, slots=True)
 class JointScorecard:
-    """The guest's half, and what ties the others to it: host → digest of its half."""
+    """The guest's half, and what ties the others to it.
+
+    Attributes:
+        host_digests: host → digest of its half.
+        host_features: host → number of each unnamed feature of its half, in that order, from 0; it is told to people
+            from 1, as in joint binning: "host:tax feature 3" is number 2.
+    """
 
     half: ScorecardHalf
     host_digests: Mapping[str, str]
+    host_features: Mapping[str, tuple[int, ...]]
+
+    @property
+    def model_id(self) -> str:
+        return self.half.model_id
+
+    @property
+    def party(self) -> str:
+        return self.half.party
+
+    @property
+    def inputs(self) -> tuple[FeatureBins, ...]:
+        """The columns of the guest that scoring needs."""
+        return tuple(f.prebins.bins for f in self.half.features)
+
+    @property
+    def needed_hosts(self) -> list[str]:
+        """Hosts with a feature in the scorecard: the others are not asked when scoring."""
+        return [host for host, numbers in self.host_features.items() if numbers]
 
     def to_json(self) -> dict[str, Any]:
-        return {"format": FORMAT, "half": self.half.to_json(), "host_digests": dict(self.host_digests)}
+        return {
+            "format": FORMAT,
+            "half": self.half.to_json(),
+            "host_digests": dict(self.host_digests),
+            "host_features": {host: list(numbers) for host, numbers in self.host_features.items()},
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> JointScorecard:
         """Exactly what ``to_json`` was given. Raises ``ModelError`` ``scorecard_unreadable``."""
         try:
-            digests = data["host_digests"]
-            sound = data["format"] == FORMAT and all(type(v) is str for pair in digests.items() for v in pair)
-            joint = cls(ScorecardHalf.from_json(data["half"]), dict(digests))
+            digests, numbers = data["host_digests"], data["host_features"]
+            sound = (
+                data["format"] == FORMAT
+                and all(type(v) is str for pair in digests.items() for v in pair)
+                and list(numbers) == list(digests)
+                and all(type(k) is int and k >= 0 for of_host in numbers.values() for k in of_host)
+            )
+            half = ScorecardHalf.from_json(data["half"])
+            joint = cls(half, dict(digests), {host: tuple(of_host) for host, of_host in numbers.items()})
         except (KeyError, TypeError, AttributeError) as error:
             raise _unreadable() from error
         if not sound:
             raise _unreadable()
         return joint
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON, hexadecimal."""
+        return digest(self.to_json())
 
 
 def _unreadable() -> ModelError:

@@ -60,7 +60,7 @@ def record(session: Session) -> Transcript:
     training = Recording(session.wire())
     trained = session.train(training)
     scoring = Recording(session.scoring_wire())
-    run(score(trained.fitted.model, session.problem.guest), scoring)
+    run(score(trained.fitted.model, session.problem.guest, n_reasons=3), scoring)
     return Transcript(session, trained, training, scoring)
 
 

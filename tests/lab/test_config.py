@@ -86,3 +86,14 @@ def test_sampling_by_gradient_has_to_be_allowed_by_name(write_config: Write) -> 
     allowed = 'label = "bad"\ninsecure_allow_label_hints = true'
     path.write_text(path.read_text(encoding="utf-8").replace('label = "bad"', allowed), encoding="utf-8")
     assert load_config(path).parameters.goss
+
+
+def test_words_for_reasons_are_short_plain_text(write_config: Write) -> None:
+    path = write_config(extra='[hosts.reasons]\ncases = ["Court cases", "涉诉案件"]\n')
+    tax, court = load_config(path).hosts
+    assert tax.policy.reasons is None
+    assert court.policy.reasons == {"cases": ("Court cases", "涉诉案件")}
+    for words in ('["one"]', '["=cmd()", "x"]', '["a\\nb", "x"]', f'["{"x" * 121}", "x"]'):
+        with pytest.raises(ConfigError) as caught:
+            load_config(write_config(extra=f"[hosts.reasons]\ncases = {words}\n"))
+        assert "hosts.1.reasons" in caught.value.english

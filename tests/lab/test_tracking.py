@@ -18,6 +18,7 @@ from lab.runs import train_run
 from lab.serving.host_api import create_host_app
 from lab.serving.nodes import hosts_beside, scoring_endpoint
 from lab.serving.server import running
+from models.losses import default_probability
 from tests.lab.conftest import Write
 
 
@@ -86,3 +87,41 @@ def test_a_run_of_amounts_is_recorded_with_its_own_measures(write_config: Write,
         scored = scorer.predict(frame, params={"hosts": json.dumps({"host:tax": tax_url, "host:court": court_url})})
     assert list(scored) == ["id", "expected", "unknown_at"]
     assert scored["expected"].min() > 0
+
+
+def test_a_scorecard_is_recorded_alike_and_scores_through_mlflow(write_config: Write, files: Path) -> None:
+    import mlflow
+    from mlflow.tracking import MlflowClient
+
+    config = load_config(write_config(extra="[scorecard]\nl2 = 1.0\nmin_information_value = 0.0\n"))
+    result = train_run(config, Console(quiet=True), finish=(report_run, record_run))
+    uri = result["mlflow"]["tracking_uri"]
+    store = MlflowClient(uri)
+    parent = store.get_run(result["mlflow"]["run_id"])
+    assert parent.data.metrics["auc_joint"] == result["auc"]["joint"]["value"]
+    assert parent.data.metrics["features_used"] == len(result["coefficients"]) - 1
+    assert parent.data.metrics["information_value_host-tax"] > 0
+    assert parent.data.params["l2"] == "1.0"
+    assert {a.path for a in store.list_artifacts(parent.info.run_id)} >= {"curves.png", "report.html"}
+    children = store.search_runs([parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
+    assert {run.data.tags["party"] for run in children} == {"bank", "host:tax", "host:court"}
+
+    ids = set(pd.read_csv(files / "bank.csv", dtype={"id": str})["id"])
+    for path in (p for p in (files / "runs" / "mlartifacts").rglob("*") if p.is_file()):
+        text = path.read_bytes().decode("utf-8", errors="ignore")
+        assert not any(i in text for i in ids), path
+        assert "seized" not in text, path
+
+    mlflow.set_tracking_uri(uri)
+    scorer = mlflow.pyfunc.load_model(result["mlflow"]["model_uri"])
+    bank = files / "runs" / "small" / "nodes" / "bank"
+    frame = pd.read_csv(files / "bank.csv", dtype={"id": str}).drop(columns="bad").astype({"amount": float})
+    folders = hosts_beside(bank)
+    tax, court = (running(create_host_app(scoring_endpoint(folders[host]))) for host in ("host:tax", "host:court"))
+    with tax as tax_url, court as court_url:
+        hosts = json.dumps({"host:tax": tax_url, "host:court": court_url})
+        scored = scorer.predict(frame, params={"hosts": hosts}).set_index("id")
+    own = pd.read_csv(bank / "scores.csv", dtype={"id": str}).set_index("id")
+    probability = default_probability(own["joint"].to_numpy())
+    assert scored["default_probability"].loc[own.index].tolist() == probability.tolist()
+    assert scored["points"].notna().sum() == scored["band"].notna().sum() == result["rows"]["common"]

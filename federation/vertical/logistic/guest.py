@@ -23,8 +23,8 @@ from federation.vertical.logistic.layout import check_woe
 from federation.vertical.logistic.messages import MAX_MARGINS, Keep, Kept, Seal, Sealed
 from federation.vertical.logistic.rounds import Rounds
 from models.losses import Floats
-from models.scorecard.card import JointScorecard, ScorecardHalf, ScorecardRules, WoeFeature, woe_of
-from models.scorecard.logistic import RANK, LogisticRules, Moments, Newton, begin, with_intercept
+from models.scorecard.card import JointScorecard, ScorecardHalf, ScorecardRules, WoeFeature, margin_of, woe_of
+from models.scorecard.logistic import RANK, LogisticRules, Moments, Newton, begin
 from models.scorecard.quadratic import minimise
 from models.scorecard.selection import correlations
 from models.scorecard.wald import Coefficient
@@ -177,8 +177,7 @@ class JointLogistic:
     def _margin(self, newton: Newton, target: Floats) -> Script[Floats]:
         """Margins of the fitted rows under coefficients ``target``."""
         of_hosts = yield from self.rounds.weigh(newton.n_steps + 1, self._told(target))
-        own: Floats = with_intercept(self._fit_woe) @ target[: self._n_own]
-        return own + of_hosts
+        return self._own_margin(slice(0, self.rows.n_fit), target) + of_hosts
 
     def _narrow(self, newton: Newton, moments: Moments, kept: Sequence[int]) -> Script[Moments]:
         """Leave out all features but these, counted over all parties, whose coefficients are what they are."""
@@ -198,6 +197,10 @@ class JointLogistic:
             self.rounds.sizes[host] = len(places[host])
         newton.narrow(columns)
         return Moments(moments.gradient[columns], moments.hessian[np.ix_(columns, columns)])
+
+    def _own_margin(self, rows: slice, coefficients: Floats) -> Floats:
+        intercept, *own = coefficients[: self._n_own].tolist()
+        return margin_of(self.woe[rows], own, intercept)
 
     def _restart(self, newton: Newton, moments: Moments, kept: Sequence[int]) -> Script[Moments]:
         """Go on with fewer features, from the least point of the quadratic model of the loss without the others."""
@@ -226,18 +229,18 @@ class JointLogistic:
         }
         replies = (yield requests) if requests else {}
         sealed = {host: expect(replies, host, Sealed) for host in self.hosts}
-        rest = slice(self.rows.n_fit, None)
-        parts = self.rounds.unmasked([r.values for r in sealed.values()], len(self.rows.table) - self.rows.n_fit)
-        margin = with_intercept(self.woe[rest]) @ coefficients[: self._n_own] + parts
+        parts = self.rounds.unmasked([reply.values for reply in sealed.values()], len(self.rows.table))
         intercept, *own = coefficients[: self._n_own].tolist()
-        half = ScorecardHalf(self.model_id, self.party, self.features, tuple(own), intercept, self.points)
+        means = tuple(self._fit_woe.mean(axis=0).tolist())
+        half = ScorecardHalf(self.model_id, self.party, self.features, tuple(own), intercept, self.points, means)
+        digests = {host: reply.digest for host, reply in sealed.items()}
         found = newton.inference(moments.hessian)
         return FittedScorecard(
-            model=JointScorecard(half, {host: reply.digest for host, reply in sealed.items()}),
+            model=JointScorecard(half, digests, {host: tuple(range(n)) for host, n in self.rounds.sizes.items()}),
             intercept=found[0],
             own=found[1 : self._n_own],
             of_hosts={host: found[self._of_host(host)] for host in self.hosts},
-            margin=np.concatenate([newton.margin, margin]),
+            margin=self._own_margin(slice(None), coefficients) + parts,
             n_rounds=newton.n_steps,
             correlation=correlation,
         )

@@ -45,7 +45,7 @@ from federation.vertical.logistic.state import LogisticState
 from federation.vertical.logistic.sums import FactorColumns, blocks, pairs_of
 from models.errors import LianmoError
 from models.losses import Floats
-from models.scorecard.card import ScorecardHalf, ScorecardRules, WoeFeature, woe_of
+from models.scorecard.card import ScorecardHalf, ScorecardRules, WoeFeature, margin_of, woe_of
 from models.table import Table
 
 #: More features than any honest guest has; bounds what a hostile one makes the host allocate.
@@ -276,7 +276,7 @@ class LogisticHost:
         woe = self._ready().woe[rows]
         if len(coefficients) != woe.shape[1]:
             raise bad_value("number of coefficients", "系数数量")
-        margin = np.sum(woe * np.array(coefficients), axis=1)  # the same bits for one row as for many
+        margin = margin_of(woe, coefficients)
         if not (np.abs(margin) <= MOST_PART).all():
             raise bad_value("coefficients that are too large", "系数过大")
         total = fixed(margin, MARGIN_FRACTION).astype(np.uint64)
@@ -287,11 +287,12 @@ class LogisticHost:
 
     def _seal(self, m: Seal) -> Message:
         state = self.state
-        rest = self._masked(slice(state.n_fit, None), m.coefficients, state.round + 1)
+        values = self._masked(slice(None), m.coefficients, state.round + 1)
         try:
             rules = ScorecardRules(points_to_double=m.points_to_double, rounding=m.rounding)
         except LianmoError:
             raise bad_value("points", "分数参数") from None
-        half = ScorecardHalf(state.model_id, self.party, self._used(state), m.coefficients, None, rules)
+        means = tuple(self._ready().woe[: state.n_fit].mean(axis=0).tolist())
+        half = ScorecardHalf(state.model_id, self.party, self._used(state), m.coefficients, None, rules, means)
         state.half = json.dumps(half.to_json()).encode()
-        return Sealed(digest=half.digest(), values=rest)
+        return Sealed(digest=half.digest(), values=values)

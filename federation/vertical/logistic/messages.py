@@ -243,12 +243,13 @@ class Seal(Message, kind="logistic.seal"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sealed(Message, kind="logistic.sealed"):
-    """Host → guest. ``digest``: salted SHA-256 of the host's half, which ties the halves together; ``values``: margins
-    of the rows that were not fitted, as in ``logistic.margins``.
+    """Host → guest. ``digest``: salted SHA-256 of the host's half, which ties the halves together; ``values``: final
+    margins of all rows, as in ``logistic.margins``.
 
-    Reveals to guest: nothing about the half's content; per row that was not fitted, the sum over all hosts of their
-    part of the margin.
-    向银行透露：不透露该部分模型的内容；对未参与拟合的每行，透露各数据方对数几率部分之和。
+    Reveals to guest: nothing about the half's content; per row, the sum over all hosts of their part of the margin. Of
+    fitted rows an honest guest could compute it, but for rounding, from what it was shown in the rounds.
+    向银行透露：不透露该部分模型的内容；每行各数据方对数几率部分之和。对已拟合的行，诚实的银行本可由此前各轮所得
+    推算（仅舍入之差）。
     """
 
     digest: str

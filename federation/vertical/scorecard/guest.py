@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,7 +113,8 @@ def develop(job: ScorecardJob) -> Script[Developed]:
     names = {host: selection.names(host) for host in job.hosts}
     shifts = yield from ask_shifts(names, len(rows), n_fit, arrangement.n_valid)
     yield {host: Goodbye(code="") for host in job.hosts}
-    return Developed(arrangement, binned, tuple(selection.verdicts), fitted, shifts)
+    numbered = replace(fitted.model, host_features={host: tuple(selection.places(host)) for host in job.hosts})
+    return Developed(arrangement, binned, tuple(selection.verdicts), replace(fitted, model=numbered), shifts)
 
 
 def _tell(kept: Mapping[PartyId, list[int]]) -> Script[None]:

@@ -1,11 +1,12 @@
-"""Joint scoring, host side: finds applicants by token and tells on which side of each of its cuts they lie."""
+"""Joint scoring, host side: finds applicants by token and answers with what its half of the model makes of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from federation.alignment.tokens import TOKEN_BYTES, id_bytes, pieces, points_of, token_of
 from federation.ciphers import oprf
@@ -14,12 +15,17 @@ from federation.messages import Message
 from federation.policy import HostPolicy
 from federation.responder import bad_value
 from federation.vertical.bits import pack_bits
-from federation.vertical.scoring.messages import BlindedApplicants, EvaluatedApplicants, Routes, RoutesWanted
+from federation.vertical.logistic.layout import margins_to_bytes
+from federation.vertical.scoring.messages import BlindedApplicants, EvaluatedApplicants, Parts, Routes, Wanted
 from models.bundle import Half
 from models.errors import ModelError
+from models.joint import JointHalf
+from models.losses import Floats
+from models.reasons import Words
+from models.scorecard.card import ScorecardHalf
 from models.table import Table
 
-ALLOWED: tuple[type[Message], ...] = (BlindedApplicants, RoutesWanted)
+ALLOWED: tuple[type[Message], ...] = (BlindedApplicants, Wanted)
 
 
 @dataclass(slots=True)
@@ -31,7 +37,7 @@ class ScoringHost:
     """
 
     table: Table
-    halves: Mapping[str, Half]
+    halves: Mapping[str, JointHalf]
     policy: HostPolicy
     _key: bytes = field(default_factory=oprf.generate_key, repr=False)
     _row_of: dict[bytes, int] = field(init=False, repr=False)
@@ -41,15 +47,16 @@ class ScoringHost:
         outputs = oprf.evaluate_own_all(self._key, [id_bytes(i) for i in self.table.ids])
         self._row_of = {token_of(output): row for row, output in enumerate(outputs)}
         self._digests = {model_id: half.digest() for model_id, half in self.halves.items()}
+        nobody = np.empty(0, dtype=np.intp)
         for half in self.halves.values():
-            half.routes(self.table.take(np.empty(0, dtype=np.intp)))
+            self._answer_for(half, nobody, reasons=True)
 
     def answer(self, request: Message) -> Message:
         match request:
             case BlindedApplicants():
                 return self._evaluate(request)
-            case RoutesWanted():
-                return self._routes(request)
+            case Wanted():
+                return self._answer_for(self._half(request), self._rows(request), reasons=request.reasons)
         raise LocalProtocolError("out_of_turn", "Only scoring is answered here.", "此处仅提供评分服务。")
 
     def _evaluate(self, m: BlindedApplicants) -> Message:
@@ -57,24 +64,64 @@ class ScoringHost:
             points = points_of(m.points)
         except ValueError:
             raise bad_value("broken list of points", "点列表有误") from None
-        if len(points) > self.policy.max_blinded_ids:
-            raise LocalProtocolError("policy", "Too many applicants at once.", "单次申请人数过多。")
+        self._check_count(len(points))
         return EvaluatedApplicants(points=b"".join(oprf.evaluate_all(self._key, points)))
 
-    def _routes(self, m: RoutesWanted) -> Message:
+    def _check_count(self, n_applicants: int) -> None:
+        if n_applicants > self.policy.max_blinded_ids:
+            raise LocalProtocolError("policy", "Too many applicants at once.", "单次申请人数过多。")
+
+    def _half(self, m: Wanted) -> JointHalf:
         half = self.halves.get(m.model_id)
-        if half is None or self._digests[m.model_id] != m.digest:
+        kind = "scorecard" if isinstance(half, ScorecardHalf) else "trees"
+        if half is None or m.model != kind or self._digests[m.model_id] != m.digest:
             raise ModelError(
                 "unknown_model",
                 "The half of the model that was asked for is not the one held here. Publish both halves of one run.",
                 "所请求的模型部分与本方持有的不一致。请发布同一次运行产生的两部分。",
             )
+        return half
+
+    def _rows(self, m: Wanted) -> NDArray[np.intp]:
+        """Row of each applicant, -1 where it is not held."""
         try:
             tokens = list(pieces(m.tokens, TOKEN_BYTES))
         except ValueError:
             raise bad_value("broken list of tokens", "令牌列表有误") from None
-        rows = np.array([self._row_of.get(token, -1) for token in tokens], dtype=np.intp)
+        self._check_count(len(tokens))
+        return np.array([self._row_of.get(token, -1) for token in tokens], dtype=np.intp)
+
+    def _answer_for(self, half: JointHalf, rows: NDArray[np.intp], *, reasons: bool) -> Message:
         known = rows >= 0
-        left = np.zeros((len(half.splits), len(rows)), dtype=bool)
-        left[:, known] = half.routes(self.table.take(rows[known]))
-        return Routes(known=pack_bits(known), left=pack_bits(left))
+        there = self.table.take(rows[known])
+        if isinstance(half, Half):
+            left = np.zeros((len(half.splits), len(rows)), dtype=bool)
+            left[:, known] = half.routes(there)
+            names = [name for _, name in sorted(half.names_of_numbers().items())]
+            return Routes(known=pack_bits(known), left=pack_bits(left), words=self._words(names, reasons))
+
+        def placed(values: Floats) -> Floats:
+            """Values of the known in the places of all."""
+            out = np.zeros((*values.shape[:-1], len(rows)))
+            out[..., known] = values
+            return out
+
+        contributions = b""
+        if reasons:
+            each = half.contributions(there).T
+            contributions = margins_to_bytes(placed(each if self._gives_reasons else each.sum(axis=0)))
+        return Parts(
+            known=pack_bits(known),
+            margins=margins_to_bytes(placed(half.margin(there))),
+            points=placed(half.points(there)).astype("<f8").tobytes(),
+            contributions=contributions,
+            words=self._words([f.name for f in half.features], reasons),
+        )
+
+    @property
+    def _gives_reasons(self) -> bool:
+        return self.policy.reasons is not None
+
+    def _words(self, names: Sequence[str], reasons: bool) -> tuple[Words, ...]:
+        given = self.policy.reasons
+        return tuple(given.get(name, ("", "")) for name in names) if reasons and given is not None else ()

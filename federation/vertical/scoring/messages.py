@@ -30,27 +30,59 @@ class EvaluatedApplicants(Message, kind="scoring.evaluated_applicants"):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RoutesWanted(Message, kind="scoring.routes_wanted"):
-    """Guest → host. ``tokens``: 16 bytes per applicant; ``digest``: of the half that is meant.
+class Wanted(Message, kind="scoring.wanted"):
+    """Guest → host. ``tokens``: 16 bytes per applicant; ``digest``: of the half that is meant; ``model``: its kind,
+    ``trees`` or ``scorecard``; ``reasons``: whether the scores are to be explained.
 
-    Reveals to host: which of its own rows are being scored by the bank. Nothing about applicants it does not hold.
-    向数据方透露：其哪些行正在被该银行评分；对其未持有的申请人不透露任何信息。
+    Reveals to host: which of its own rows are being scored by the bank, and whether the bank wants reasons. Nothing
+    about applicants it does not hold.
+    向数据方透露：其哪些行正在被该银行评分，以及银行是否需要原因说明；对其未持有的申请人不透露任何信息。
     """
 
+    model: str
     model_id: str
     digest: str
     tokens: bytes
+    reasons: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routes(Message, kind="scoring.routes"):
-    """Host → guest. ``known``: a bit per applicant; ``left``: bits of shape ``(n_cuts, n_applicants)``, all cuts of
-    the half.
+    """Host → guest, of trees. ``known``: a bit per applicant; ``left``: bits of shape ``(n_cuts, n_applicants)``, all
+    cuts of the half; ``words``: English and Chinese for each of its numbered features, as its operator put them, empty
+    where nothing is said; none at all unless reasons are wanted and the host gives them.
 
     Reveals to guest: whether the host holds the applicant, and on which side of every unnamed cut the applicant lies;
-    to the host the path stays unknown, since it answers for all cuts.
+    to the host the path stays unknown, since it answers for all cuts. If reasons are wanted, what the host's operator
+    lets the public read about its features.
     向银行透露：数据方是否持有该申请人，以及申请人位于每个未命名切分的哪一侧；数据方不知道实际路径。
+    如需原因说明，另透露数据方运维人员允许公开的特征说明。
     """
 
     known: bytes
     left: bytes
+    words: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts(Message, kind="scoring.parts"):
+    """Host → guest, of a scorecard. ``known``: a bit per applicant; ``margins``: the host's part of each margin, int64,
+    little-endian, in units of 2**-40, as in ``logistic.margins``; ``points``: its points, float64, little-endian;
+    ``contributions``: nothing unless reasons are wanted; else what each of its features adds to the margin against the
+    average fitted row, shape ``(n_features, n_applicants)`` in the form of ``margins``, if the host gives reasons, and
+    of all its features together if not; ``words``: as in ``scoring.routes``, of the features in the order of the half.
+
+    Reveals to guest: whether the host holds the applicant, and this host's own part of the margin and points, unmasked
+    (which combinations of its bins these are, the guest can narrow down). If reasons are wanted, also the mean of that
+    part over the fitted rows; and, if this host's operator gives reasons, the part of each unnamed feature, which is
+    its bin in effect, and what the operator lets the public read about its features.
+    向银行透露：数据方是否持有该申请人，以及该数据方自身的对数几率部分与分数（未加掩码，银行可据此缩小其分箱组合的范围）。
+    如需原因说明，另透露该部分在拟合行上的均值；若数据方运维人员允许，则另透露每个未命名特征的贡献（实际上等同于其所在分箱）
+    以及允许公开的特征说明。
+    """
+
+    known: bytes
+    margins: bytes
+    points: bytes
+    contributions: bytes
+    words: tuple[tuple[str, str], ...]

@@ -21,10 +21,11 @@ from federation.vertical.boosting.messages import Sealed
 from federation.vertical.scoring.guest import score
 from models.boosting.importance import Importance, by_feature, by_party, for_host, named
 from models.boosting.parameters import BoostingParameters
-from models.boosting.reasons import Player, contributions
+from models.boosting.reasons import contributions
 from models.bundle import Half, JointModel
 from models.errors import ModelError
 from models.losses import Floats
+from models.reasons import Player
 from models.table import Table
 from tests.builders import BANK, BOOSTING_ALLOWED, HOSTS, PLAIN, SMALL, Problem, Session
 from tests.federation.vertical.test_oracle import cut_in, lightgbm_twin

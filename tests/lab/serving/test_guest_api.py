@@ -196,6 +196,7 @@ def test_the_model_being_served(world: World, service: Service) -> None:
         "alias": "champion",
         "model_id": "loans-7",
         "digest": world.model.digest(),
+        "kind": "trees",
         "n_trees": 8,
         "parties": [BANK, TAX, TELECOM],
         "features": [

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from federation.codec import decode, encode
 from federation.messages import Failure
 from federation.transports.http import FRAME_TYPE
-from federation.vertical.scoring.messages import BlindedApplicants, RoutesWanted
+from federation.vertical.scoring.messages import BlindedApplicants, Wanted
 from lab.serving.host_api import create_host_app
 from lab.serving.server import running
 from tests.lab.serving.conftest import TAX, Service, World, ask, problem_of
@@ -54,7 +54,15 @@ def test_random_bytes_are_answered_with_a_code(app: FastAPI) -> None:
 
 
 def test_damaged_messages_are_answered_with_a_code(app: FastAPI, world: World) -> None:
-    good = encode(RoutesWanted(model_id="loans-7", digest=world.model.host_digests[TAX], tokens=bytes(32)))
+    good = encode(
+        Wanted(
+            model="trees",
+            model_id="loans-7",
+            digest=world.model.host_digests[TAX],
+            tokens=bytes(32),
+            reasons=False,
+        )
+    )
     chance = random.Random(4)
     for _ in range(100):
         damaged = bytearray(good)

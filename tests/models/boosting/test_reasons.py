@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from models.binning import FeatureBins
-from models.boosting.reasons import Player, Reason, contributions, player_of
+from models.boosting.reasons import contributions, player_of
 from models.boosting.splits import Split
 from models.boosting.trees import Node, Routes, Tree, margins
 from models.bundle import Half, JointModel
+from models.reasons import Player, Reason
 
 BINS = tuple(FeatureBins(name, category=False, edges=(0.0,)) for name in ("income", "age"))
 

@@ -16,7 +16,15 @@ from models.binning import FeatureBins
 from models.errors import ModelError
 from models.losses import Floats
 from models.scale import points
-from models.scorecard.card import JointScorecard, ScorecardHalf, ScorecardRules, WoeFeature, points_table, woe_of
+from models.scorecard.card import (
+    JointScorecard,
+    ScorecardHalf,
+    ScorecardRules,
+    WoeFeature,
+    margin_of,
+    points_table,
+    woe_of,
+)
 from models.table import Table
 from models.woe.prebins import Prebins
 from models.woe.tables import WoeBins
@@ -36,10 +44,11 @@ TABLE = Table(
 )
 WOE = np.array([[-0.6, 0.3], [0.4, -0.2], [0.4, -0.5], [0.1, 0.0], [0.0, -0.2], [-0.6, 0.3]])
 EXACT = ScorecardRules(rounding=False)
+MEANS = (0.15, -0.05)
 
 
 def half(intercept: float | None = -2.0, rules: ScorecardRules = EXACT, **changes: Any) -> ScorecardHalf:
-    return ScorecardHalf("m-1", "bank", (AGE, JOB), changes.pop("coefficients", (-0.9, -1.1)), intercept, rules)
+    return ScorecardHalf("m-1", "bank", (AGE, JOB), changes.pop("coefficients", (-0.9, -1.1)), intercept, rules, MEANS)
 
 
 def test_woe_of_raw_columns() -> None:
@@ -79,8 +88,8 @@ def test_unrounded_points_are_the_scale_of_the_margin(values: list[float], inter
 
 
 def test_parties_add_up() -> None:
-    guest = ScorecardHalf("m-1", "bank", (AGE,), (-0.9,), -2.0, EXACT)
-    host = ScorecardHalf("m-1", "host:tax", (JOB,), (-1.1,), None, EXACT)
+    guest = ScorecardHalf("m-1", "bank", (AGE,), (-0.9,), -2.0, EXACT, (0.0,))
+    host = ScorecardHalf("m-1", "host:tax", (JOB,), (-1.1,), None, EXACT, (0.0,))
     np.testing.assert_allclose(guest.points(TABLE) + host.points(TABLE), half().points(TABLE), atol=1e-10)
     assert host.table.intercept_points == 0.0
 
@@ -94,7 +103,7 @@ def test_a_shared_intercept_stands_in_every_bin() -> None:
             round(x - y, 9) for x, y in zip((*a.points, a.unseen_points), (*b.points, b.unseen_points), strict=True)
         }
         assert gaps == {round(own.intercept_points / 2, 9)}
-    lonely = ScorecardHalf("m-1", "bank", (), (), -2.0, ScorecardRules(intercept="shared"))
+    lonely = ScorecardHalf("m-1", "bank", (), (), -2.0, ScorecardRules(intercept="shared"), ())
     assert lonely.points(TABLE).tolist() == [round(own.intercept_points)] * 6
 
 
@@ -129,6 +138,29 @@ def test_rules_have_ranges(changes: dict[str, Any]) -> None:
     assert caught.value.code == "bad_parameter"
 
 
+def test_contributions_are_the_shapley_values_of_every_order_of_joining() -> None:
+    """Brute force: a feature outside the coalition has its mean WOE (Lundberg & Lee 2017)."""
+    card = half(coefficients=(-0.9, 1.3))
+
+    def worth(row: int, inside: frozenset[int]) -> float:
+        return -2.0 + sum((-0.9, 1.3)[k] * (WOE[row, k] if k in inside else MEANS[k]) for k in (0, 1))
+
+    found = card.contributions(TABLE)
+    for row in range(len(TABLE)):
+        first = [worth(row, frozenset({k})) - worth(row, frozenset()) for k in (0, 1)]
+        last = [worth(row, frozenset({0, 1})) - worth(row, frozenset({1 - k})) for k in (0, 1)]
+        np.testing.assert_allclose(found[row], (np.array(first) + last) / 2, atol=1e-12)
+    np.testing.assert_allclose(found.sum(axis=1), card.margin(TABLE) - worth(0, frozenset()), atol=1e-12)
+
+
+def test_one_row_has_the_same_bits_as_many() -> None:
+    rng = np.random.default_rng(3)
+    woe, coefficients = rng.normal(size=(200, 9)), rng.normal(size=9).tolist()
+    together = margin_of(woe, coefficients, 0.1)
+    assert together.tobytes() == b"".join(margin_of(woe[[k]], coefficients, 0.1).tobytes() for k in range(200))
+    np.testing.assert_allclose(together, 0.1 + woe @ coefficients, atol=1e-12)
+
+
 def stored(data: Any) -> Any:
     return json.loads(json.dumps(data, ensure_ascii=False, allow_nan=False))
 
@@ -139,7 +171,7 @@ def test_what_is_stored_comes_back(intercept: float | None) -> None:
     again = ScorecardHalf.from_json(stored(first.to_json()))
     assert again == first
     assert again.digest() == first.digest()
-    joint = JointScorecard(first, {"host:tax": "ab" * 32})
+    joint = JointScorecard(first, {"host:tax": "ab" * 32}, {"host:tax": (2, 0)})
     assert JointScorecard.from_json(stored(joint.to_json())) == joint
 
 
@@ -168,6 +200,8 @@ def test_points_that_do_not_follow_from_the_rest_are_refused(place: str, value: 
         ("coefficients", [-0.9, math.nan]),
         ("coefficients", ["a", "b"]),
         ("coefficients", [-0.9, True]),
+        ("means", [0.1]),
+        ("means", [0.1, math.inf]),
         ("intercept", "zero"),
         ("rules", {"base_points": 600}),
         ("rules", {"colour": 1}),
@@ -200,3 +234,29 @@ def margins_rise_as_points_fall(card: ScorecardHalf) -> Floats:
 def test_higher_points_are_safer() -> None:
     order = margins_rise_as_points_fall(half())
     assert (np.diff(half().points(TABLE)[order]) <= 1e-9).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("format", 2),
+        ("host_digests", {"host:tax": 5}),
+        ("host_features", {}),
+        ("host_features", {"host:tax": [-1]}),
+        ("host_features", {"host:tax": [True]}),
+        ("host_features", {"host:tax": 2}),
+        ("host_features", None),
+        ("half", {}),
+    ],
+)
+def test_a_damaged_joint_scorecard_is_refused(name: str, value: object) -> None:
+    data = stored(JointScorecard(half(), {"host:tax": "ab" * 32}, {"host:tax": (2, 0)}).to_json())
+    with pytest.raises(ModelError):
+        JointScorecard.from_json({**data, name: value})
+
+
+def test_hosts_without_a_feature_are_not_needed() -> None:
+    digests = dict.fromkeys(("host:tax", "host:idle"), "ab" * 32)
+    joint = JointScorecard(half(), digests, {"host:tax": (2, 0), "host:idle": ()})
+    assert joint.needed_hosts == ["host:tax"]
+    assert [(b.name, b.category) for b in joint.inputs] == [("age", False), ("job", True)]

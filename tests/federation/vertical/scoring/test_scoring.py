@@ -19,7 +19,7 @@ from federation.vertical.boosting.messages import Seal
 from federation.vertical.guest import Trained
 from federation.vertical.scoring.guest import score
 from federation.vertical.scoring.host import ALLOWED, ScoringHost
-from federation.vertical.scoring.messages import BlindedApplicants, EvaluatedApplicants, Routes, RoutesWanted
+from federation.vertical.scoring.messages import BlindedApplicants, EvaluatedApplicants, Routes, Wanted
 from models.boosting.splits import Split
 from models.boosting.trees import Node
 from models.bundle import Half, JointModel
@@ -154,6 +154,12 @@ HOST = ScoringHost(
     HostPolicy(max_blinded_ids=2),
 )
 DIGEST = Half("m", "host:a", (), (), salt="0").digest()
+ROUTES = Routes(known=b"", left=b"", words=())
+
+
+def wanted(**changes: str | bytes) -> Wanted:
+    asked = Wanted(model="trees", model_id="m", digest=DIGEST, tokens=bytes(16), reasons=False)
+    return replace(asked, **changes)
 
 
 @pytest.mark.parametrize(
@@ -163,10 +169,13 @@ DIGEST = Half("m", "host:a", (), (), salt="0").digest()
         (BlindedApplicants(points=bytes(32)), "bad_point"),
         (BlindedApplicants(points=POINT + b"\xff" * 32), "bad_point"),
         (BlindedApplicants(points=POINT * 3), "policy"),
-        (RoutesWanted(model_id="m", digest=DIGEST, tokens=b"123"), "bad_value"),
-        (RoutesWanted(model_id="m", digest="", tokens=bytes(16)), "unknown_model"),
-        (RoutesWanted(model_id="", digest=DIGEST, tokens=bytes(16)), "unknown_model"),
-        (Routes(known=b"", left=b""), "out_of_turn"),
+        (wanted(tokens=b"123"), "bad_value"),
+        (wanted(tokens=bytes(48)), "policy"),
+        (wanted(digest=""), "unknown_model"),
+        (wanted(model_id=""), "unknown_model"),
+        (wanted(model="scorecard"), "unknown_model"),
+        (wanted(model=""), "unknown_model"),
+        (ROUTES, "out_of_turn"),
         (Seal(n_handles=0), "out_of_turn"),
         (Failure(code="policy"), "out_of_turn"),
     ],
@@ -183,7 +192,7 @@ def test_hostile_requests_are_refused_by_code(request_: Message, code: str) -> N
         (EvaluatedApplicants, lambda m: replace(m, points=m.points[32:]), "bad_value"),
         (EvaluatedApplicants, lambda m: replace(m, points=m.points + b"1"), "bad_value"),
         (EvaluatedApplicants, lambda m: replace(m, points=b"\xff" * len(m.points)), "bad_point"),
-        (EvaluatedApplicants, lambda m: Routes(known=b"", left=b""), "out_of_turn"),
+        (EvaluatedApplicants, lambda m: ROUTES, "out_of_turn"),
         (Routes, lambda m: replace(m, known=m.known[1:]), "bad_value"),
         (Routes, lambda m: replace(m, left=m.left + b"\0"), "bad_value"),
         (Routes, lambda m: replace(m, left=b""), "bad_value"),
