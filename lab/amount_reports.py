@@ -20,7 +20,7 @@ Json = Mapping[str, Any]
 SECTIONS: Final = {
     "purpose": ("Purpose", "用途", "amounts/purpose.html"),
     "data": ("Data and parties", "数据与参与方", "amounts/data.html"),
-    "model": ("Model", "模型", "document/model.html"),
+    "model": ("Model", "模型", "document/trees.html"),
     "accuracy": ("How close it comes", "预测精度", "amounts/accuracy.html"),
     "bands": ("Predicted and observed", "预测与实际", "amounts/bands.html"),
     "disclosures": ("What each party learnt", "各方获知的信息", "document/disclosures.html"),

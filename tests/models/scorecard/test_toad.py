@@ -53,7 +53,7 @@ def test_points_and_scores_are_those_of_toad() -> None:
     fit = fit_logistic(woe_of((x, job), ROWS), LABEL, ("x", "job"), LogisticRules(l2=TOAD["l2"]))
     assert [-c.value for c in fit.features] == pytest.approx(TOAD["coefficients"], abs=1e-6)
     assert fit.intercept.value == pytest.approx(TOAD["intercept"], abs=1e-6)
-    card = ScorecardHalf("m", "bank", (x, job), tuple(fit.values.tolist()), fit.intercept.value, RULES)
+    card = ScorecardHalf("m", "bank", (x, job), tuple(fit.values.tolist()), fit.intercept.value, RULES, (0.0, 0.0))
     for points in card.table.features:
         theirs = TOAD["points"][points.name]
         assert list(points.points[: len(theirs)]) == pytest.approx(theirs, abs=1e-4)
