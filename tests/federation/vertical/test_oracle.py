@@ -36,7 +36,7 @@ def lightgbm_margin(fit: Table, label: Floats, p: BoostingParameters) -> Floats:
 def lightgbm_twin(
     fit: Table, label: Floats, p: BoostingParameters, weight: Floats | None = None, **options: object
 ) -> tuple[lightgbm.Booster, Floats]:
-    """LightGBM over our codes (missing as NaN, one level against the rest), and these codes, rows first."""
+    """LightGBM over our codes (missing numbers as NaN), and these codes, rows first."""
     bins = fit_bins(fit, p.max_bin)
     codes = encode(fit, bins).astype(float)
     for row, b in zip(codes, bins, strict=True):
@@ -55,9 +55,11 @@ def lightgbm_twin(
             "min_sum_hessian_in_leaf": p.min_child_weight,
             "min_data_in_bin": 1,
             "max_bin": 255,
-            "max_cat_to_onehot": 64,
-            "cat_smooth": 0,
-            "min_data_per_group": 1,
+            "max_cat_to_onehot": p.max_cat_to_onehot,
+            "max_cat_threshold": p.max_cat_threshold,
+            "cat_l2": p.cat_l2,
+            "cat_smooth": p.cat_smooth,
+            "min_data_per_group": p.min_data_per_group,
             "feature_pre_filter": False,
             "num_threads": 1,
             "verbose": -1,
