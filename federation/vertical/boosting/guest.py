@@ -190,9 +190,9 @@ class JointBoosting:
             min_child_samples=self.parameters.min_child_samples,
             feature_fraction=self.parameters.feature_fraction,
             random_state=self.parameters.random_state,
+            max_cat_to_onehot=self.parameters.max_cat_to_onehot,
             num_leaves=self.parameters.num_leaves,
             first_tree=first_joint_tree(self.parameters, self.start),
-            max_cat_to_onehot=self.parameters.max_cat_to_onehot,
         )
         digests = self.start.host_digests if self.start else {}
         replies = yield {host: replace(request, continues=digests.get(host, "")) for host in self.hosts}

@@ -112,11 +112,11 @@ class BoostingHost:
             max_depth=m.max_depth,
             max_bin=m.max_bin,
             min_child_samples=m.min_child_samples,
+            max_cat_to_onehot=m.max_cat_to_onehot,
             feature_fraction=m.feature_fraction,
             random_state=m.random_state,
             num_leaves=m.num_leaves,
             continues=earlier is not None,
-            max_cat_to_onehot=m.max_cat_to_onehot,
             tree=m.first_tree - 1,
             splits=tuple(map(astuple, earlier.splits)) if earlier else (),
         )
@@ -255,9 +255,10 @@ class BoostingHost:
         of_places = np.where(mask, self._ready().categories, 0)[self.state.order]
         if not of_places.any():
             return b""
-        values, first, inverse = np.unique(of_places, return_index=True, return_inverse=True)
-        number = np.where(values > 0, np.argsort(np.argsort(first)) + 1, 0)
-        return number[inverse].astype("<u4").tobytes()
+        number = {0: 0}
+        for category in of_places.tolist():
+            number.setdefault(category, len(number))
+        return np.array([number[category] for category in of_places.tolist()], dtype="<u4").tobytes()
 
     def _due(self, n_pairs: int) -> bool:
         """Whether so many pairs may be summed now: as many levels as agreed, or as many nodes as the leaves allow."""

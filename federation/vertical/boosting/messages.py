@@ -18,10 +18,10 @@ class Open(Message, kind="boosting.open"):
     The first ``n_fit`` of ``n_rows`` rows carry gradients; the others are only routed.
 
     ``value_bits``: bits of one derivative, which prove the layout; ``feature_fraction``: share of its features a host
-    offers to a tree, drawn from ``random_state``; ``num_leaves``: most leaves of a tree that grows best leaf first, or
-    0: it grows level by level; ``first_tree``: number of the first tree that hosts take part in; ``continues``: digest
-    of the half that this run adds trees to, or nothing; ``max_cat_to_onehot``: a category with so many levels or more
-    may be cut into sets of levels.
+    offers to a tree, drawn from ``random_state``; ``max_cat_to_onehot``: a category of so many levels or more may be
+    cut into sets of levels; ``num_leaves``: most leaves of a tree that grows best leaf first, or 0: it grows level by
+    level; ``first_tree``: number of the first tree that hosts take part in; ``continues``: digest of the half that this
+    run adds trees to, or nothing.
 
     Reveals to host: the public key, how many rows are used for fitting, and these parameters.
     向数据方透露：公钥、用于拟合的行数，以及这些参数。
@@ -41,10 +41,10 @@ class Open(Message, kind="boosting.open"):
     min_child_samples: int
     feature_fraction: float
     random_state: int
+    max_cat_to_onehot: int
     num_leaves: int = 0
     first_tree: int = 0
     continues: str = ""
-    max_cat_to_onehot: int = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

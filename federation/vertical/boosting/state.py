@@ -36,11 +36,11 @@ class BoostingState(SecretState):
     n_fit: int = 0
     max_bin: int = 0
     min_child_samples: int = 0
+    max_cat_to_onehot: int = 0
     n_estimators: int = 0
     max_depth: int = 0
     num_leaves: int = 0
     continues: bool = False
-    max_cat_to_onehot: int = 255
     feature_fraction: float = 1.0
     random_state: int = 0
     tree: int = -1

@@ -39,11 +39,11 @@ def check_terms(m: Open, n_rows: int, policy: HostPolicy) -> PublicCipher:
     proven = PairPacking.for_rows(m.n_fit, m.value_bits, cipher.plaintext_bits)
     if (m.slot, m.pairs) != (proven.slot, proven.pairs):
         raise bad_value("layout of packed sums", "打包布局")
-    if not 2 <= m.max_bin <= MAX_BINS or min(m.min_child_samples, m.n_estimators - 1, m.max_depth - 1) < 0:
+    if not 2 <= m.max_bin <= MAX_BINS or min(m.n_estimators, m.max_depth, m.max_cat_to_onehot) < 1:
         raise bad_value("parameters", "参数")
-    if not 0.0 < m.feature_fraction <= 1.0 or m.random_state < 0:
+    if not 0.0 < m.feature_fraction <= 1.0 or min(m.min_child_samples, m.random_state) < 0:
         raise bad_value("parameters", "参数")
-    if m.num_leaves not in LEAVES or not 0 <= m.first_tree < m.n_estimators or m.max_cat_to_onehot < 1:
+    if m.num_leaves not in LEAVES or not 0 <= m.first_tree < m.n_estimators:
         raise bad_value("parameters", "参数")
     return cipher
 
