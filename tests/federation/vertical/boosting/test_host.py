@@ -287,7 +287,9 @@ def test_choices_that_were_not_offered_are_refused() -> None:
 
 
 def test_a_cut_hidden_for_its_neighbour_is_refused_though_its_sides_hold_enough() -> None:
-    c = driven("growing", floor=9)
+    c = driven("open", floor=1).begin()
+    c.host.policy = HostPolicy(9, min_rows=1, cipher=PLAIN)
+    c.root()
     work, order = c.host._work, c.host.state.order
     n_left = work.candidates.left(bin_counts(work.codes, np.arange(c.n_fit), work.candidates))
     mask = np.unpackbits(np.frombuffer(c.host.state.masks[0][1], np.uint8), count=c.n_candidates).astype(bool)
