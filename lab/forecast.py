@@ -80,7 +80,7 @@ def tree_work(terms: Ready, p: BoostingParameters) -> TreeWork:
 
 
 def forecast(boosting: JointBoosting) -> Forecast:
-    """Estimate from a few timed operations and what the hosts announced; hosts are taken to have as many lanes as we."""
+    """From a few timed operations and what the hosts announced; hosts are taken to have as many lanes as we."""
     cipher, packing, p = boosting.cipher, boosting.packing, boosting.parameters
     public, n_lanes = cipher.public, lanes()
     n_rows = round(boosting.rows.n_fit * p.row_share)

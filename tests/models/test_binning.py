@@ -160,6 +160,16 @@ def test_ninety_nine_in_a_hundred_rows_keep_their_level_whatever_max_bin() -> No
     assert bins_of(column, max_bin=12, min_rows=5).levels == tuple(f"L{k}" for k in range(10))  # three rows are few
 
 
+@pytest.mark.parametrize("max_bin", [5, 12, 60])
+@pytest.mark.parametrize("share", [0.03, 0.1, 0.3])
+def test_as_many_levels_as_lightgbm_keeps_have_a_bin(share: float, max_bin: int) -> None:
+    level = np.random.default_rng(0).geometric(share, 4000) - 1.0
+    options = {"max_bin": max_bin, "min_data_in_bin": 1, "verbose": -1}
+    data = lightgbm.Dataset(level[:, None], level, categorical_feature=[0], params=options).construct()
+    bins = bins_of(texts(*(f"{k:03.0f}" for k in level)), max_bin)
+    assert len(bins.levels) == data.feature_num_bin(0) - 1 or not bins.has_other  # it has one bin for all others
+
+
 def test_a_thousand_levels_still_fit_a_byte() -> None:
     column = texts(*(f"{k:04}" for k in range(1000)), *(f"{k:04}" for k in range(1000)))
     bins = bins_of(column)
