@@ -299,6 +299,18 @@ def test_a_cut_hidden_for_its_neighbour_is_refused_though_its_sides_hold_enough(
         assert refused(c.host, Choose(tree=0, choices=((0, one(place)),))) == "bad_value"
 
 
+def test_a_cut_shown_for_its_sibling_alone_is_refused() -> None:
+    c = driven("growing", floor=1, min_child_samples=12, max_cat_to_onehot=5)
+    left = np.packbits(np.arange(N) % 3 == 0).tobytes()
+    reply = c.host.answer(Grow(tree=0, cuts=((0, 1, 2),), left=left, pairs=((1, 2),)))
+    bits = np.unpackbits(np.frombuffer(reply.flags, np.uint8), count=3 * c.n_candidates).reshape(3, -1).astype(bool)
+    other = np.flatnonzero(bits[0] & ~bits[1])
+    assert len(other)
+    for place in other.tolist():
+        assert refused(c.host, Choose(tree=0, choices=((1, one(place)),))) == "bad_value"
+    assert c.host.answer(Choose(tree=0, choices=((2, one(int(other[0]))),))).handles == (0,)
+
+
 def test_a_choice_before_any_level_was_shown_is_refused() -> None:
     c = driven("open")
     c.begin()
