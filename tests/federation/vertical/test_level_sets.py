@@ -19,12 +19,14 @@ from federation.vertical.host import ALLOWED
 from federation.vertical.scoring.guest import score
 from models.boosting.parameters import BoostingParameters
 from models.boosting.splits import Split
+from models.bundle import JointModel
 from models.errors import LianmoError
 from models.losses import Floats
 from models.table import Table
 from tests.builders import BANK, PLAIN, Problem, Session, fit_aligned, outline, texts
 from tests.conftest import Key
 from tests.federation.vertical.partings import first_apart
+from tests.federation.vertical.test_continued import continued, trained
 from tests.federation.vertical.test_oracle import cut_in, lightgbm_twin
 
 N_FIT = 1600
@@ -219,11 +221,24 @@ def test_encrypted_sets_are_the_same(real_key: Key) -> None:
     assert {n.owner for n in plain.model.trees[0]} > {""}
 
 
+def test_trees_added_to_a_model_with_sets_are_those_of_one_run(spread_out: Problem) -> None:
+    four = session(spread_out, replace(BRIEF, n_estimators=4))
+    expected = trained(four)
+    two = session(spread_out)
+    start = JointModel.from_json(trained(two).fitted.model.to_json())
+    assert any(sets_of(host.half.splits) for host in two.hosts.values())
+    more = continued(session(spread_out, four.parameters), two)
+    found = trained(more, start)
+    assert outline(found) == outline(expected)
+    assert found.fitted.margin.tobytes() == expected.fitted.margin.tobytes()
+    assert [h.half.splits for h in more.hosts.values()] == [h.half.splits for h in four.hosts.values()]
+
+
 def test_scores_and_reasons_follow_the_sets(spread_out: Problem) -> None:
     s = session(spread_out)
-    trained = s.train()
-    scored = run(score(trained.fitted.model, spread_out.guest, n_reasons=3), s.scoring_wire())
-    assert scored.margin[trained.arrangement.rows].tobytes() == trained.fitted.margin.tobytes()
+    done = s.train()
+    scored = run(score(done.fitted.model, spread_out.guest, n_reasons=3), s.scoring_wire())
+    assert scored.margin[done.arrangement.rows].tobytes() == done.fitted.margin.tobytes()
     reasons = [r for of_row in scored.reasons for r in of_row]
     assert {r.player.party for r in reasons} == {BANK, *spread_out.hosts}
 
@@ -232,15 +247,15 @@ def test_the_floor_of_a_host_is_kept_without_the_guest_knowing_it(spread_out: Pr
     for floor in (5, 20, 40):
         p = replace(BRIEF, max_depth=6, min_data_per_group=1, cat_smooth=0.0, min_child_samples=0, n_estimators=4)
         s = session(spread_out, p, policy=HostPolicy(floor, cipher=PLAIN))
-        trained = s.train()  # a set under the floor would be refused
-        assert trained.fitted.model.trees
+        done = s.train()  # a set under the floor would be refused
+        assert done.fitted.model.trees
 
 
 def test_min_child_samples_holds_for_sets_that_the_guest_cannot_count(spread_out: Problem) -> None:
     p = replace(BRIEF, max_depth=6, min_data_per_group=1, cat_smooth=0.0, min_child_samples=25, n_estimators=6)
     for changes in ({}, {"use_quantized_grad": True}, {"objective": "poisson"}, {"scale_pos_weight": 8.0}):
-        trained = session(spread_out, replace(p, **changes)).train()
-        assert min(n.n_rows for tree in trained.fitted.model.trees for n in tree) >= 25
+        done = session(spread_out, replace(p, **changes)).train()
+        assert min(n.n_rows for tree in done.fitted.model.trees for n in tree) >= 25
 
 
 @pytest.mark.parametrize(
