@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import resource
@@ -15,7 +16,9 @@ import psutil
 
 from federation.ciphers.workers import lanes
 from federation.errors import PartyId
-from federation.vertical.boosting.guest import JointBoosting
+from federation.vertical.boosting.guest import JointBoosting, first_joint_tree
+from federation.vertical.boosting.messages import Ready
+from models.boosting.parameters import BoostingParameters
 
 #: A party's program before it has read anything, with all that it imports.
 _PROGRAM_MB: Final = 360.0
@@ -23,30 +26,61 @@ _PROGRAM_MB: Final = 360.0
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Per tree: wall seconds, and bytes between the guest and all hosts; peak memory of each party's main process."""
+    """Attributes:
+    seconds_per_tree, bytes_per_tree: of a tree that hosts take part in: wall seconds, and bytes between the guest and
+        all hosts.
+    n_trees: how many such trees there will be; those of the guest alone cost next to nothing.
+    memory_mb: peak memory of each party's main process.
+    """
 
     seconds_per_tree: float
     bytes_per_tree: int
+    n_trees: int
     memory_mb: Mapping[PartyId, float]
 
     def note(self, n_trees: int) -> tuple[str, str]:
-        """One line in each language."""
-        total, megabytes = self.seconds_per_tree * n_trees, self.bytes_per_tree * n_trees / 1e6
+        """One line in each language. ``n_trees``: of the whole run."""
+        total, megabytes = self.seconds_per_tree * self.n_trees, self.bytes_per_tree * self.n_trees / 1e6
         memory = max(self.memory_mb.values()) / 1e3
+        english, chinese = f"{n_trees} trees", f"{n_trees} 棵树"
+        if self.n_trees < n_trees:
+            english = f"{self.n_trees} of {n_trees} trees with hosts"
+            chinese = f"共 {n_trees} 棵树，其中数据方参与的 {self.n_trees} 棵"
         return (
-            f"forecast: {self.seconds_per_tree:.2f} s per tree; {n_trees} trees: {total:.0f} s, {megabytes:.0f} MB, "
+            f"forecast: {self.seconds_per_tree:.2f} s per tree; {english}: {total:.0f} s, {megabytes:.0f} MB, "
             f"{memory:.1f} GB of memory at the largest party",
-            f"预计：每棵树 {self.seconds_per_tree:.2f} 秒，{n_trees} 棵树约 {total:.0f} 秒、传输 {megabytes:.0f} MB，"
+            f"预计：每棵树 {self.seconds_per_tree:.2f} 秒，{chinese}约 {total:.0f} 秒、传输 {megabytes:.0f} MB，"
             f"内存最大的一方约 {memory:.1f} GB",
         )
 
 
-def forecast(boosting: JointBoosting) -> Forecast:
-    """Estimate from a few timed operations and what the hosts announced; hosts are taken to have as many lanes as we.
+@dataclass(frozen=True, slots=True)
+class TreeWork:
+    """What a tree asks of one host: additions of ciphertexts to bins, and sums that it packs and shows."""
+
+    n_additions: float
+    n_sums: float
+
+
+def tree_work(terms: Ready, p: BoostingParameters) -> TreeWork:
+    """Estimate from what a host announced.
 
     A level sums the smaller of two siblings, about four rows in ten, and joint cells pay less in small nodes: a level
-    below the root costs about half of the root. About six candidates in ten are shown in an average node.
+    below the root costs about half of the root. A tree of ``num_leaves`` leaves, cut best first, is taken to be as deep
+    as a full one of so many: a deeper one parts rows less evenly, so that the smaller siblings together are no larger.
+    Children of the last cut need no sums. About six candidates in ten are shown in an average node.
     """
+    n_nodes, depth = 2 ** (p.max_depth - 1), float(p.max_depth)
+    if p.num_leaves:
+        n_nodes, depth = min(n_nodes, p.num_leaves - 1), min(depth, math.log2(p.num_leaves))
+    return TreeWork(
+        n_additions=p.row_share * p.feature_fraction * terms.n_additions * (1 + 0.5 * (depth - 1)),
+        n_sums=0.6 * p.feature_fraction * terms.n_candidates * n_nodes,
+    )
+
+
+def forecast(boosting: JointBoosting) -> Forecast:
+    """From a few timed operations and what the hosts announced; hosts are taken to have as many lanes as we."""
     cipher, packing, p = boosting.cipher, boosting.packing, boosting.parameters
     public, n_lanes = cipher.public, lanes()
     n_rows = round(boosting.rows.n_fit * p.row_share)
@@ -59,20 +93,17 @@ def forecast(boosting: JointBoosting) -> Forecast:
     add = _seconds(lambda: [public.add(a, b) for a in ciphertexts[:8] for b in ciphertexts]) / (8 * 64)
     shift = _seconds(lambda: public.shift(one, 2 * packing.slot))
     decrypt = _seconds(lambda: cipher.decrypt(public.dump([one])))
-    n_pairs, share = 2 ** (p.max_depth - 1), p.row_share * p.feature_fraction
-    hosts = list(boosting.terms.values())
-    n_sums = [0.6 * p.feature_fraction * host.n_candidates * n_pairs for host in hosts]
-    n_packed = [sums / packing.pairs for sums in n_sums]
-    n_additions = [share * host.n_additions * (1 + 0.5 * (p.max_depth - 1)) for host in hosts]
+    of_hosts = [tree_work(terms, p) for terms in boosting.terms.values()]
+    n_packed = sum(work.n_sums for work in of_hosts) / packing.pairs
     at_hosts = [
-        n_rows * load + additions * (add + load / 4) + sums * (shift + 2 * add)
-        for additions, sums in zip(n_additions, n_sums, strict=True)
+        n_rows * load + work.n_additions * (add + load / 4) + work.n_sums * (shift + 2 * add) for work in of_hosts
     ]
     # Lanes share memory and wait for one another: measured, the second adds about half.
-    at_once = min(max(1 + 0.5 * (n_lanes - 1), len(hosts)), os.cpu_count() or 1)
-    seconds = n_rows * encrypt + sum(at_hosts) / at_once + sum(n_packed) * decrypt / n_lanes
-    n_bytes = public.ciphertext_bytes * (n_rows * len(hosts) + sum(n_packed))
-    return Forecast(seconds, int(n_bytes), _memory(boosting))
+    at_once = min(max(1 + 0.5 * (n_lanes - 1), len(of_hosts)), os.cpu_count() or 1)
+    seconds = n_rows * encrypt + sum(at_hosts) / at_once + n_packed * decrypt / n_lanes
+    n_bytes = public.ciphertext_bytes * (n_rows * len(of_hosts) + n_packed)
+    n_trees = p.n_estimators - first_joint_tree(p, boosting.start) if of_hosts else 0
+    return Forecast(seconds, int(n_bytes), n_trees, _memory(boosting))
 
 
 def _memory(boosting: JointBoosting) -> dict[PartyId, float]:

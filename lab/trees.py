@@ -48,6 +48,7 @@ def lead_trees(job: GuestJob, wire: Wire) -> dict[str, Any]:
         outcome["forecast"] = {
             "seconds_per_tree": expected.seconds_per_tree,
             "bytes_per_tree": expected.bytes_per_tree,
+            "joint_trees": expected.n_trees,
             "memory_mb": dict(expected.memory_mb),
         }
         public = boosting.cipher.public

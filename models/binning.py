@@ -3,7 +3,8 @@
 Codes of one feature: ``0 .. n_regular-1`` are its regular bins (numeric: ascending intervals ``(edge[b-1], edge[b]]``;
 category: levels, then one bin of merged rare levels if there are any), ``n_regular`` is missing, ``n_regular + 1`` a
 level never seen in training. Equal-frequency binning follows LightGBM (Ke et al. 2017): values with many rows stand
-alone, and the others are cut where the running count reaches the mean of what is left.
+alone, and the others are cut where the running count reaches the mean of what is left. So with levels: 99 in 100 rows
+have one with a bin of its own, even beyond ``max_bin``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ Codes = NDArray[np.uint8]
 
 MAX_FLOAT: Final = float(np.finfo(np.float64).max)
 MAX_BINS: Final = 253  # codes, missing and unseen fit one byte
+LEVEL_COVER: Final = 0.99  # LightGBM's
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +76,16 @@ class FeatureBins:
         return np.array([self.missing_code if v is None else code_of.get(v, unseen) for v in column], dtype=np.uint8)
 
 
-def fit_bins(table: Table, max_bin: int, min_rows: int = 1) -> tuple[FeatureBins, ...]:
+def fit_bins(
+    table: Table, max_bin: int, min_rows: int = 1, *, level_cover: float = LEVEL_COVER
+) -> tuple[FeatureBins, ...]:
     """Bins for every column of ``table``.
 
     Args:
-        max_bin: most regular bins of a feature, 2 to 253.
+        max_bin: most regular bins of a feature, 2 to 253; a category may have more, as ``level_cover`` says.
         min_rows: fewest rows in a regular bin; rarer levels are merged, narrow intervals joined to their neighbour.
+        level_cover: levels have bins of their own until this share of the rows that have any is covered, though
+            ``max_bin`` is passed (253 never is); 0: ``max_bin`` holds for levels too.
     """
     if not 2 <= max_bin <= MAX_BINS:
         raise ModelError(
@@ -87,8 +93,11 @@ def fit_bins(table: Table, max_bin: int, min_rows: int = 1) -> tuple[FeatureBins
             f"max_bin is {max_bin}; it must lie between 2 and {MAX_BINS}.",
             f"max_bin 为 {max_bin}，应在 2 到 {MAX_BINS} 之间。",
         )
-    fit_one = {True: _fit_levels, False: _fit_edges}
-    return tuple(fit_one[is_category(c)](name, c, max_bin, max(1, min_rows)) for name, c in table.columns.items())
+    least = max(1, min_rows)
+    return tuple(
+        _fit_levels(name, c, max_bin, least, level_cover) if is_category(c) else _fit_edges(name, c, max_bin, least)
+        for name, c in table.columns.items()
+    )
 
 
 def encode(table: Table, bins: tuple[FeatureBins, ...]) -> Codes:
@@ -132,13 +141,15 @@ def _between(low: float, high: float) -> float:
     return middle if low <= middle < high else low
 
 
-def _fit_levels(name: str, column: Column, max_bin: int, min_rows: int) -> FeatureBins:
+def _fit_levels(name: str, column: Column, max_bin: int, min_rows: int, cover: float) -> FeatureBins:
     present = [v for v in column if v is not None]
     counts = Counter(present)
     order = sorted(counts, key=lambda level: (-counts[level], level))
     kept = [level for level in order if counts[level] >= min_rows]
     if len(kept) > max_bin or len(kept) < len(order):
-        kept = kept[: max_bin - 1]
+        covered = np.cumsum([counts[level] for level in kept])
+        n_covering = int(np.searchsorted(covered, cover * len(present))) + 1 if cover else 0
+        kept = kept[: min(max(max_bin - 1, n_covering), MAX_BINS - 1)]
     while kept and 0 < len(present) - sum(counts[level] for level in kept) < min_rows:
         kept.pop()  # the merged rare levels must fill a bin, too
     return FeatureBins(

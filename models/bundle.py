@@ -93,7 +93,11 @@ class Half:
             )
 
     def to_json(self) -> dict[str, Any]:
-        return {"format": FORMAT, **asdict(self)}
+        data = {"format": FORMAT, **asdict(self)}
+        for split in data["splits"]:
+            if not split["also"]:  # as halves were before cuts had sets: their digests stand
+                del split["also"]
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Half:
@@ -103,9 +107,9 @@ class Half:
             bins = tuple(
                 FeatureBins(**{**b, "edges": tuple(b["edges"]), "levels": tuple(b["levels"])}) for b in data["bins"]
             )
-            splits = tuple(Split(**s) for s in data["splits"])
+            splits = tuple(Split(**{**s, "also": tuple(map(int, s.get("also", ())))}) for s in data["splits"])
             return cls(data["model_id"], data["party"], bins, splits, data["salt"])
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise _unreadable() from error
 
     def digest(self) -> str:

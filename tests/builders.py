@@ -36,7 +36,9 @@ BANK = "bank"
 HOSTS = ("host:tax", "host:电信")
 PLAIN = CipherRules(insecure_allow_plaintext=True)
 BOOSTING_ALLOWED = tuple({kind for _, kind in BOOSTING})
-SMALL = BoostingParameters(n_estimators=2, max_depth=3, min_child_samples=5, max_bin=8)
+#: Levels of few rows may be united, so that small problems have sets of them.
+FEW = {"min_data_per_group": 10, "cat_smooth": 5.0, "cat_l2": 1.0}
+SMALL = BoostingParameters(n_estimators=2, max_depth=3, min_child_samples=5, max_bin=8, **FEW)
 
 
 @dataclass(frozen=True)
@@ -207,6 +209,7 @@ class Counting:
     n_fit: int
     max_bin: int = 16
     min_child_samples: int = 0
+    max_cat_to_onehot: int = 4
     secret: SecretCipher = field(default_factory=PlainSecret)
     host: BoostingHost = field(init=False)
     n_candidates: int = field(init=False)
@@ -230,6 +233,7 @@ class Counting:
             "n_fit": self.n_fit,
             "max_bin": self.max_bin,
             "min_child_samples": self.min_child_samples,
+            "max_cat_to_onehot": self.max_cat_to_onehot,
             "n_estimators": 3,
             "max_depth": 3,
             "feature_fraction": 1.0,

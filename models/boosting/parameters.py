@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from models.binning import MAX_BINS
 from models.boosting.derivatives import DERIVATIVE_BITS, bits_of
+from models.boosting.sets import SetRules
 from models.boosting.splits import SplitRules
 from models.errors import ModelError
 from models.losses import LINKS, Objective, ObjectiveName
@@ -26,11 +27,19 @@ class BoostingParameters:
         max_depth: levels of cuts, 1 to 12 (LightGBM: unbounded).
         num_leaves: most leaves of a tree, 2 to 4,096: nodes are then cut best first, within ``max_depth``; 0: no bound
             (LightGBM: 31).
-        max_bin: most regular bins of a feature, 2 to 253 (LightGBM: 255); missing values have one more.
+        max_bin: most regular bins of a feature, 2 to 253 (LightGBM: 255); missing values have one more, and levels of a
+            category as many as 99 % of the rows need.
         min_child_samples: fewest rows on either side of a cut.
         min_child_weight: least sum of hessians on either side of a cut.
         reg_lambda: L2 penalty on leaf values (LightGBM: 0).
         min_split_gain: a cut must gain more than this.
+        max_cat_to_onehot: a category of at least so many levels (merged and missing ones counted) is cut into two sets
+            of levels, one of fewer levels one against the rest. LightGBM's default: sets pay from a handful of levels
+            on. Above 254: never; then hosts do not tell which cuts belong to one category.
+        max_cat_threshold: most levels of the set that goes left.
+        cat_l2: L2 penalty besides ``reg_lambda`` on the values of both sides of such a cut.
+        cat_smooth: levels are sorted by ``g / (h + cat_smooth)``; those with fewer rows in a node stay right.
+        min_data_per_group: least rows by which one set of levels differs from the next, and on its other side.
         early_stopping_rounds: stop when the loss on held-out rows has not fallen for this many trees; 0: never.
         random_state: seed of every draw that shapes the model.
         bagging_fraction: share of the rows that fit a tree, drawn anew for each (LightGBM's with ``bagging_freq`` 1).
@@ -61,6 +70,11 @@ class BoostingParameters:
     min_child_weight: float = 1e-3
     reg_lambda: float = 1.0
     min_split_gain: float = 0.0
+    max_cat_to_onehot: int = 4
+    max_cat_threshold: int = 32
+    cat_l2: float = 10.0
+    cat_smooth: float = 10.0
+    min_data_per_group: int = 100
     early_stopping_rounds: int = 0
     random_state: int = 0
     bagging_fraction: float = 1.0
@@ -86,6 +100,11 @@ class BoostingParameters:
             ("min_child_weight", 0.0, 1e12),
             ("reg_lambda", 0.0, 1e12),
             ("min_split_gain", 0.0, 1e12),
+            ("max_cat_to_onehot", 1, 10**9),
+            ("max_cat_threshold", 1, 10**9),
+            ("cat_l2", 0.0, 1e12),
+            ("cat_smooth", 0.0, 1e12),
+            ("min_data_per_group", 1, 10**9),
             ("early_stopping_rounds", 0, 10_000),
             ("random_state", 0, 2**32 - 1),
             ("bagging_fraction", 1e-3, 1.0),
@@ -143,6 +162,16 @@ class BoostingParameters:
     @property
     def rules(self) -> SplitRules:
         return SplitRules(self.reg_lambda, self.min_split_gain, self.min_child_weight)
+
+    @property
+    def set_rules(self) -> SetRules:
+        return SetRules(
+            self.max_cat_threshold,
+            self.cat_smooth,
+            self.min_data_per_group,
+            self.min_child_samples,
+            self.min_child_weight,
+        )
 
 
 def _bad(name: str, english: str, chinese: str) -> ModelError:

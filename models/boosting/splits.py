@@ -1,8 +1,9 @@
 """Ways to cut a node in two, the rows each puts left, and what each gains.
 
 A feature with ``B`` regular bins offers: numeric, ``code <= t`` for every ``t`` (missing right, and once more missing
-left where missing occurs, and "missing against all"); category, ``code == level`` one against the rest. All
-candidates of a party stand in one list, ordered by feature, threshold, direction: that order settles ties.
+left where missing occurs, and "missing against all"); category, ``code == level`` one against the rest, and where there
+are many levels, sets of them (``models.boosting.sets``). All candidates of a party stand in one list, ordered by
+feature, threshold, direction: that order settles ties.
 """
 
 from __future__ import annotations
@@ -30,17 +31,19 @@ class Split:
         feature: index of the feature among its owner's.
         code: numeric: rows with ``code <= this`` go left; category: rows with ``code == this``.
         missing_left: numeric only: where rows with a missing value go.
+        also: category only: further codes that go left.
     """
 
     feature: int
     code: int
     missing_left: bool
+    also: tuple[int, ...] = ()
 
 
 def goes_left(split: Split, bins: FeatureBins, codes: Codes) -> Mask:
     """Which rows go left. ``codes``: of this feature, shape ``(n_rows,)``. Unseen levels go right."""
     if bins.category:
-        return np.equal(codes, split.code)
+        return np.isin(codes, (split.code, *split.also))
     left: Mask = codes <= split.code
     missing: Mask = codes == bins.missing_code
     return left | missing if split.missing_left else left & ~missing
@@ -97,6 +100,13 @@ class Candidates:
         """Which candidates belong to these features."""
         return np.isin([s.feature for s in self.splits], list(features))
 
+    def categories(self, max_cat_to_onehot: int) -> Integers:
+        """Of every candidate: 0 if it is offered by itself, else a number above 0 that it shares with all levels of its
+        category, which are offered as sets. As LightGBM does, a category is if it has ``max_cat_to_onehot`` levels or
+        more, merged and missing ones counted."""
+        many = np.array([f + 1 if b.category and b.n_bins >= max_cat_to_onehot else 0 for f, b in enumerate(self.bins)])
+        return np.array([many[s.feature] for s in self.splits], dtype=np.int64)
+
     def flat(self, codes: Codes) -> NDArray[np.intp]:
         """Positions among all bins, shape ``(n_features, n_rows)``, of codes as ``binning.encode`` gives them."""
         flat: NDArray[np.intp] = codes + self.starts[:-1, None]
@@ -147,6 +157,7 @@ def gains(
     rules: SplitRules,
     directions: Directions | None = None,
     bounds: Bounds = FREE,
+    cat_l2: float = 0.0,
 ) -> Floats:
     """Gain of each cut: Chen & Guestrin (2016), eq. 7, without the factor 1/2; -inf where ``rules`` forbid it.
 
@@ -157,19 +168,21 @@ def gains(
         directions: a cut whose sides lie the other way is forbidden.
         bounds: of the node's values; a cut gains less where they hold a side back (LightGBM's monotone constraints,
             method "basic").
+        cat_l2: L2 penalty on the values of both sides, besides ``reg_lambda``.
     """
     g_unit, h_unit = units
     gl, hl = g_left * g_unit, h_left * h_unit
     gr, hr = (g_all - g_left) * g_unit, (h_all - h_left) * h_unit
     g, h = g_all * g_unit, h_all * h_unit
-    lam = rules.reg_lambda
+    lam = rules.reg_lambda + cat_l2
     with np.errstate(divide="ignore", invalid="ignore"):
-        gain: Floats = gl * gl / (hl + lam) + gr * gr / (hr + lam) - g * g / (h + lam)
+        whole = np.float64(g * g) / (h + rules.reg_lambda)
+        gain: Floats = gl * gl / (hl + lam) + gr * gr / (hr + lam) - whole
         if bounds != FREE or (directions is not None and directions.any()):
             values = np.stack([-gl / (hl + lam), -gr / (hr + lam)])
             left, right = kept = np.clip(values, *bounds)
             given = -(2 * gl * left + (hl + lam) * left**2) - (2 * gr * right + (hr + lam) * right**2)
-            gain = np.where((kept == values).all(axis=0), gain, given - g * g / (h + lam))
+            gain = np.where((kept == values).all(axis=0), gain, given - whole)
             if directions is not None:
                 gain = np.where(directions * (left - right) > 0, -np.inf, gain)
     allowed = (np.minimum(hl, hr) >= rules.min_child_weight) & (np.minimum(hl, hr) > 0) & (gain > rules.min_split_gain)

@@ -212,7 +212,7 @@ def _fit_regular(
     name: str, column: Column, specials: tuple[float, ...], rules: PrebinRules, min_rows: int
 ) -> FeatureBins:
     if is_category(column):
-        return fit_bins(Table((), {name: column}), rules.n_prebins, min_rows)[0]
+        return fit_bins(Table((), {name: column}), rules.n_prebins, min_rows, level_cover=0.0)[0]
     values = np.where(np.isin(column, specials), np.nan, np.asarray(column, dtype=np.float64))
     if rules.method == "quantile":
         bins = fit_bins(Table((), {name: values}), rules.n_prebins, min_rows)[0]

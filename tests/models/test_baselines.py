@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -30,3 +32,16 @@ def test_unseen_levels_and_missing_columns_of_rows_are_scored(problem: Problem) 
     odd = np.array(["astronaut", None, "clerk"], dtype=object)
     margin = baseline.margin(type(rows)(rows.ids, {**rows.columns, "occupation_class": odd}))
     assert np.isfinite(margin).all()
+
+
+def test_categories_are_cut_as_the_parameters_say(problem: Problem) -> None:
+    own = {"max_cat_threshold": 5, "cat_l2": 2.0, "cat_smooth": 3.0, "min_data_per_group": 7}
+
+    def thresholds(max_cat_to_onehot: int) -> str:
+        p = replace(PARAMETERS, max_cat_to_onehot=max_cat_to_onehot, **own)
+        booster = fit_baseline(problem.whole, problem.label, p).booster
+        assert {name: booster.params[name] for name in own} == own
+        return str(booster.dump_model()["tree_info"])
+
+    assert "||" in thresholds(4)
+    assert "||" not in thresholds(99)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections import Counter
 
 import lightgbm
 import numpy as np
@@ -146,7 +147,34 @@ def test_rare_levels_are_merged_and_unseen_ones_join_them() -> None:
 
 def test_the_most_frequent_levels_are_kept() -> None:
     column = texts(*["x"] * 9, *["y"] * 8, *["z"] * 7, *["w"] * 6)
-    assert bins_of(column, max_bin=3).levels == ("x", "y")
+    assert fit_bins(table(x=column), 3, level_cover=0.0)[0].levels == ("x", "y")
+    assert fit_bins(table(x=column), 3, level_cover=0.8)[0].levels == ("x", "y", "z")
+
+
+def test_ninety_nine_in_a_hundred_rows_keep_their_level_whatever_max_bin() -> None:
+    """LightGBM's rule, except that what it drops is here a bin of its own."""
+    column = texts(*(level for k in range(10) for level in [f"L{k}"] * 200), *["rare"] * 15, *["rarer"] * 3)
+    bins = bins_of(column, max_bin=4)
+    assert (bins.levels, bins.has_other) == (tuple(f"L{k}" for k in range(10)), True)
+    assert bins_of(column, max_bin=12).levels == (*(f"L{k}" for k in range(10)), "rare", "rarer")
+    assert bins_of(column, max_bin=12, min_rows=5).levels == tuple(f"L{k}" for k in range(10))  # three rows are few
+
+
+@pytest.mark.parametrize("max_bin", [5, 12, 60])
+@pytest.mark.parametrize("share", [0.03, 0.1, 0.3])
+def test_as_many_levels_as_lightgbm_keeps_have_a_bin(share: float, max_bin: int) -> None:
+    level = np.random.default_rng(0).geometric(share, 4000) - 1.0
+    options = {"max_bin": max_bin, "min_data_in_bin": 1, "verbose": -1}
+    data = lightgbm.Dataset(level[:, None], level, categorical_feature=[0], params=options).construct()
+    bins = bins_of(texts(*(f"{k:03.0f}" for k in level)), max_bin)
+    assert len(bins.levels) == data.feature_num_bin(0) - 1 or not bins.has_other  # it has one bin for all others
+
+
+def test_a_thousand_levels_still_fit_a_byte() -> None:
+    column = texts(*(f"{k:04}" for k in range(1000)), *(f"{k:04}" for k in range(1000)))
+    bins = bins_of(column)
+    assert (len(bins.levels), bins.has_other) == (MAX_BINS - 1, True)
+    assert bins.encode(texts("unseen", None)).tolist() == [MAX_BINS - 1, MAX_BINS]
 
 
 def test_the_bin_of_rare_levels_is_full_enough_too() -> None:
@@ -160,7 +188,10 @@ def test_levels_with_a_bin_of_their_own_are_frequent_enough(values: list[str], m
     column = texts(*values)
     bins = bins_of(column, max_bin, min_rows)
     counts = np.bincount(bins.encode(column), minlength=bins.n_regular)
-    assert bins.n_regular <= max_bin
+    frequent = sorted((n for n in Counter(values).values() if n >= min_rows), reverse=True)
+    n_needed = sum(before < 0.99 * len(values) for before in np.cumsum([0, *frequent[:-1]]))  # to cover 99 %
+    assert bins.n_regular <= max(max_bin, n_needed + 1)
+    assert fit_bins(table(x=column), max_bin, min_rows, level_cover=0.0)[0].n_regular <= max_bin
     assert all(counts[code] >= min_rows for code in range(len(bins.levels)))
     assert bins.has_other == (len(bins.levels) < len(set(values)))
 

@@ -169,6 +169,31 @@ def test_routes_follow_the_cuts() -> None:
     assert HALF.routes(table).tolist() == [[True, False, True], [True, False, False]]
 
 
+UNITED = replace(HALF, splits=(Split(0, 1, True), Split(1, 0, False, also=(2,))))
+
+
+def test_sets_of_levels_come_back_and_part_rows(tmp_path: Path) -> None:
+    save(tmp_path / "half.json", UNITED.to_json())
+    again = Half.from_json(load(tmp_path / "half.json"))
+    assert again == UNITED
+    assert again.digest() == UNITED.digest() != HALF.digest()
+    table = Table(tuple("abcd"), {"收入": numbers(1.0, 1.0, 1.0, 1.0), "job": texts("farmer", "农民", "new", None)})
+    assert again.routes(table)[1].tolist() == [True, False, True, False]
+
+
+def test_a_half_without_sets_is_written_and_digested_as_before_there_were_any() -> None:
+    assert all(set(split) == {"feature", "code", "missing_left"} for split in HALF.to_json()["splits"])
+    assert HALF.digest() == "3b44a2e5228b832a262f894a18180c989354a26f6cf55f51183c77a6fc29255e"
+
+
+@pytest.mark.parametrize("wrong", [3, [None], [[]], ["x"], {"a": 1}])
+def test_sets_of_another_shape_are_a_model_error(wrong: Any) -> None:
+    data = UNITED.to_json()
+    data["splits"][1]["also"] = wrong
+    with pytest.raises(ModelError):
+        Half.from_json(data)
+
+
 def test_routes_need_only_the_columns_of_their_cuts() -> None:
     table = Table(("a",), {"job": texts("农民")})
     assert replace(HALF, splits=(Split(1, 1, False),)).routes(table).tolist() == [[True]]

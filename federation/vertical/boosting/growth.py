@@ -21,12 +21,14 @@ from federation.errors import PartyId, RemoteProtocolError
 from federation.expect import expect
 from federation.script import Script
 from federation.vertical.bits import pack_bits, unpack_bits
+from federation.vertical.boosting.choice import Choice, best_cut
 from federation.vertical.boosting.messages import Choose, Chosen, Grow, Ready, Sums
-from federation.vertical.boosting.offers import HostOffers, NodeTotals, Offer, OwnFeatures
+from federation.vertical.boosting.offers import HostOffers, Offer, OwnFeatures
 from models.boosting.derivatives import Derivatives
 from models.boosting.parameters import BoostingParameters
 from models.boosting.sampling import draw_columns
-from models.boosting.splits import FREE, Bounds, Mask, best_of, bounds_below, gains, leaf_value
+from models.boosting.sets import NodeTotals
+from models.boosting.splits import FREE, Bounds, Mask, bounds_below, leaf_value
 from models.boosting.trees import Node, Tree
 
 Pairs = tuple[tuple[int, int], ...]
@@ -48,18 +50,6 @@ class Terms(Protocol):
     n_handles: dict[PartyId, int]
 
 
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    """The best cut of a node: its owner, the owner's candidates that tie for it, what each sums to on the left, and
-    which way its sides must lie."""
-
-    owner: PartyId
-    tied: tuple[int, ...]
-    gain: float
-    sums: frozenset[tuple[int, int]]
-    direction: int
-
-
 @dataclass(slots=True)
 class TreeGrowth:
     """Tree number ``t`` of a run, from the derivatives that ``hosts``, those that take part in it, were told."""
@@ -72,13 +62,14 @@ class TreeGrowth:
     at: NDArray[np.intp] = field(init=False)
     depth: list[int] = field(init=False)
     bounds: list[Bounds] = field(init=False)
+    cat_l2: list[float] = field(init=False)
     counted: Mask = field(init=False)
     offered: Mask = field(init=False)
 
     def __post_init__(self) -> None:
         n_rows = self.run.own.codes.shape[1]
         self.tree = [Node(n_rows=len(self.told.rows))]
-        self.depth, self.bounds = [0], [FREE]
+        self.depth, self.bounds, self.cat_l2 = [0], [FREE], [0.0]
         self.at = np.zeros(n_rows, dtype=np.intp)
         self.counted = np.zeros(n_rows, dtype=bool)
         self.counted[self.told.rows] = True
@@ -91,7 +82,7 @@ class TreeGrowth:
         run = self.run
         readers = {host: HostOffers(host, run.terms[host].n_candidates, run.packing, run.cipher) for host in self.hosts}
         pairs: Pairs = ((0, -1),)
-        waiting: dict[int, _Choice] = {}
+        waiting: dict[int, Choice] = {}
         while True:
             if pairs:
                 waiting |= yield from self._look(pairs, readers)
@@ -101,7 +92,7 @@ class TreeGrowth:
             yield from self._cut({node: waiting.pop(node) for node in due})
             pairs = self._next_pairs(due)
 
-    def _look(self, pairs: Pairs, readers: Mapping[PartyId, HostOffers]) -> Script[dict[int, _Choice]]:
+    def _look(self, pairs: Pairs, readers: Mapping[PartyId, HostOffers]) -> Script[dict[int, Choice]]:
         """The best cut of each of these nodes, if there is any."""
         run = self.run
         replies = yield dict.fromkeys(self.hosts, self._request(pairs))
@@ -116,12 +107,14 @@ class TreeGrowth:
                 for host, reader in readers.items()
             },
         }
+        units, p = (self.told.g_unit, self.told.h_unit), run.parameters
         best = {
-            node: self._best(node, totals[node], {party: offers[party][node] for party in offers}) for node in nodes
+            node: best_cut({q: of[node] for q, of in offers.items()}, totals[node], units, p, self.bounds[node])
+            for node in nodes
         }
         return {node: choice for node, choice in best.items() if choice}
 
-    def _due(self, waiting: Mapping[int, _Choice]) -> list[int]:
+    def _due(self, waiting: Mapping[int, Choice]) -> list[int]:
         """Nodes to cut now: all, or those that best first will cut before the leaves run out, best first.
 
         Before a node come nodes that gain more, and what they may be cut into: it is due if there is room for all.
@@ -161,40 +154,19 @@ class TreeGrowth:
         offer = self.run.own.offer(rows, self.told.g, self.told.h)
         return replace(offer, usable=offer.usable & self.offered)
 
-    def _best(self, node: int, totals: NodeTotals, offers: Mapping[PartyId, Offer]) -> _Choice | None:
-        units, rules = (self.told.g_unit, self.told.h_unit), self.run.parameters.rules
-        gain = [
-            np.where(
-                o.usable,
-                gains(o.g_left, o.h_left, totals.g, totals.h, units, rules, o.directions, self.bounds[node]),
-                -np.inf,
-            )
-            for o in offers.values()
-        ]
-        party, tied = best_of(gain)
-        if party < 0:
-            return None
-        owner = list(offers)[party]
-        best = offers[owner]
-        # The guest must know the direction of the cut that its owner will settle on.
-        direction = max((int(best.directions[j]) for j in tied), key=lambda d: (abs(d), d))
-        tied = tuple(j for j in tied if best.directions[j] == direction)
-        sums = frozenset((int(best.g_left[j]), int(best.h_left[j])) for j in tied)
-        return _Choice(owner, tied, float(gain[party][tied[0]]), sums, direction)
-
-    def _cut(self, chosen: Mapping[int, _Choice]) -> Script[None]:
+    def _cut(self, chosen: Mapping[int, Choice]) -> Script[None]:
         """Make the chosen cuts at their owners and part the rows."""
         asked: dict[PartyId, list[int]] = {}
         lefts: dict[int, Mask] = {}
         handles: dict[int, int] = {}
         for node, choice in chosen.items():
             if choice.owner == self.run.party:
-                handles[node], lefts[node] = self.run.own.cut(choice.tied, self.at == node, self.counted)
+                handles[node], lefts[node] = self.run.own.cut(choice.ways, self.at == node, self.counted)
             else:
                 asked.setdefault(choice.owner, []).append(node)
         if asked:
             replies = yield {
-                host: Choose(tree=self.t, choices=tuple((node, chosen[node].tied) for node in nodes))
+                host: Choose(tree=self.t, choices=tuple((node, chosen[node].ways) for node in nodes))
                 for host, nodes in asked.items()
             }
             for host, nodes in asked.items():
@@ -210,6 +182,7 @@ class TreeGrowth:
             n_left, n_all = (int((rows & self.counted).sum()) for rows in (left, here))
             self.tree += [Node(n_rows=n_left), Node(n_rows=n_all - n_left)]
             self.depth += [self.depth[node] + 1] * 2
+            self.cat_l2 += [choice.cat_l2] * 2
             self.bounds += self._bounds_below(node, choice.direction, left, here & ~left)
             self.tree[node] = Node(choice.owner, handles[node], left=k, right=k + 1, gain=choice.gain, n_rows=n_all)
             self.at[here] = np.where(left[here], k, k + 1)
@@ -224,7 +197,7 @@ class TreeGrowth:
         )
         return bounds_below(left_value, right_value, direction, bounds)
 
-    def _check_rows(self, choice: _Choice, left: Mask) -> None:
+    def _check_rows(self, choice: Choice, left: Mask) -> None:
         """A host must part the rows it summed."""
         rows = np.flatnonzero(left & self.counted)
         if (int(self.told.g[rows].sum()), int(self.told.h[rows].sum())) not in choice.sums:
@@ -260,15 +233,21 @@ class TreeGrowth:
 
 
 def weigh(
-    tree: Tree, leaf: NDArray[np.intp], exact: Derivatives, p: BoostingParameters, bounds: Sequence[Bounds]
+    tree: Tree,
+    leaf: NDArray[np.intp],
+    exact: Derivatives,
+    p: BoostingParameters,
+    bounds: Sequence[Bounds],
+    cat_l2: Sequence[float],
 ) -> None:
     """Leaf weights (Chen & Guestrin 2016, eq. 5), known to the guest alone.
 
     Args:
         leaf: node each row to fit ends in.
         bounds: of every node.
+        cat_l2: of every node the penalty besides ``reg_lambda``, which the cut above it brought.
     """
     for k, node in enumerate(tree):
         if not node.owner:
             g, h = exact.sums(np.flatnonzero(leaf == k))
-            node.value = leaf_value(g, h, p.reg_lambda, p.learning_rate, bounds[k])
+            node.value = leaf_value(g, h, p.reg_lambda + cat_l2[k], p.learning_rate, bounds[k])

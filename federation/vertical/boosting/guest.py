@@ -119,7 +119,9 @@ class JointBoosting:
             bins = fit_bins(self.rows.table.take(np.arange(self.rows.n_fit)), p.max_bin)
             codes = encode(self.rows.table, bins)
         splits = list(self.start.own.splits) if self.start else []
-        self.own = OwnFeatures(bins, codes, self.rows.n_fit, p.min_child_samples, p.monotone_constraints, splits)
+        self.own = OwnFeatures(
+            bins, codes, self.rows.n_fit, p.min_child_samples, p.max_cat_to_onehot, p.monotone_constraints, splits
+        )
 
     def fit(self) -> Script[Fitted]:
         """The whole training. Raises ``RemoteProtocolError`` naming a host whose answers do not fit."""
@@ -162,7 +164,7 @@ class JointBoosting:
         self.cipher.prepare(len(told.rows) if more else 0)
         growth = TreeGrowth(t, told, self, hosts)
         tree, leaf = yield from growth.grow()
-        weigh(tree, leaf[: self.rows.n_fit], exact, p, growth.bounds)
+        weigh(tree, leaf[: self.rows.n_fit], exact, p, growth.bounds, growth.cat_l2)
         return tree, leaf
 
     def _valid_loss(self, margin: Floats) -> list[float]:
@@ -188,6 +190,7 @@ class JointBoosting:
             min_child_samples=self.parameters.min_child_samples,
             feature_fraction=self.parameters.feature_fraction,
             random_state=self.parameters.random_state,
+            max_cat_to_onehot=self.parameters.max_cat_to_onehot,
             num_leaves=self.parameters.num_leaves,
             first_tree=first_joint_tree(self.parameters, self.start),
         )

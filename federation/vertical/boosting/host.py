@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Final
 
 import numpy as np
@@ -33,11 +33,13 @@ from federation.vertical.boosting.messages import (
     Sums,
 )
 from federation.vertical.boosting.state import BoostingState
+from federation.vertical.boosting.ways import check_rows, own_way
 from federation.vertical.boosting.work import Work, build, check_terms
 from federation.vertical.sums import bin_counts, bin_sums, left_sums, sealed
 from models.boosting.cells import shown
 from models.boosting.grouping import parts_of
 from models.boosting.sampling import draw_columns
+from models.boosting.sets import settled
 from models.boosting.splits import Mask, Split, default_side, goes_left
 from models.bundle import Half
 from models.errors import ModelError
@@ -115,12 +117,13 @@ class BoostingHost:
             max_depth=m.max_depth,
             max_bin=m.max_bin,
             min_child_samples=m.min_child_samples,
+            max_cat_to_onehot=m.max_cat_to_onehot,
             feature_fraction=m.feature_fraction,
             random_state=m.random_state,
             num_leaves=m.num_leaves,
             continues=earlier is not None,
             tree=m.first_tree - 1,
-            splits=tuple((s.feature, s.code, s.missing_left) for s in earlier.splits) if earlier else (),
+            splits=tuple(map(astuple, earlier.splits)) if earlier else (),
         )
         work = build(state, cipher, self.table, self.policy, earlier)
         self.state, self._work = state, work
@@ -242,6 +245,7 @@ class BoostingHost:
             flags=pack_bits(np.array(flags, dtype=bool)),
             ciphertexts=sealed(work.cipher, work.packing, sums),
             directions=self._directions(visible[0]) if state.level == 1 else b"",
+            categories=self._categories(visible[0]) if state.level == 1 else b"",
         )
 
     def _directions(self, mask: Mask) -> bytes:
@@ -250,6 +254,16 @@ class BoostingHost:
         if not directions.any():
             return b""
         return pack_bits(np.stack([mask & (directions > 0), mask & (directions < 0)])[:, self.state.order])
+
+    def _categories(self, mask: Mask) -> bytes:
+        """Which shown cuts are levels of one category, numbered as they come in the secret order; nothing if none."""
+        of_places = np.where(mask, self._ready().categories, 0)[self.state.order]
+        if not of_places.any():
+            return b""
+        number = {0: 0}
+        for category in of_places.tolist():
+            number.setdefault(category, len(number))
+        return np.array([number[category] for category in of_places.tolist()], dtype="<u4").tobytes()
 
     def _due(self, n_pairs: int) -> bool:
         """Whether so many pairs may be summed now: as many levels as agreed, or as many nodes as the leaves allow."""
@@ -287,7 +301,8 @@ class BoostingHost:
         return node_of, masks
 
     def _enough(self, n_left: NDArray[np.int64], n_all: int) -> Mask:
-        least = max(1, self.state.min_child_samples)
+        """Whether each candidate may be chosen: by itself, or as a level of a set, which is looked at once chosen."""
+        least = np.where(self._ready().categories > 0, 1, max(1, self.state.min_child_samples))
         enough: Mask = (n_left >= least) & (n_all - n_left >= least)
         return enough
 
@@ -307,22 +322,21 @@ class BoostingHost:
         fitted[state.carrying] = True
         cuts: list[Split] = []
         left = np.zeros(len(self.table), dtype=bool)
-        for node, tied in m.choices:
-            places = list(tied)
-            if node not in offered or not places or not all(0 <= i < len(state.order) for i in places):
+        for node, ways in m.choices:
+            if node not in offered or not ways:
                 raise bad_value("a choice that was not offered", "选择了未提供的切分")
-            if not offered[node][places].all():
-                raise bad_value("a choice that was not offered", "选择了未提供的切分")
-            # Candidates that tie part the fitted rows alike: the host's own order decides, not the shuffled one.
-            split = work.candidates.splits[int(state.order[places].min())]
+            own = [own_way(way, offered[node], state.order, work.categories) for way in ways]
+            # Cuts that tie are alike to the guest: the host's own order decides, not the shuffled one.
+            split = settled(own, work.candidates)
             here = state.node_of == node
             bins, codes = work.bins[split.feature], work.codes[split.feature]
+            check_rows(split, bins, codes[here & fitted], self.policy.min_rows_per_bin, state.min_child_samples)
             split = default_side(split, bins, codes[here & fitted])
             cuts.append(split)
             left |= here & goes_left(split, bins, codes)
         handles = tuple(range(len(state.splits), len(state.splits) + len(cuts)))
         state.offered = tuple(node for node in state.offered if node not in nodes)
-        state.splits += tuple((s.feature, s.code, s.missing_left) for s in cuts)
+        state.splits += tuple(map(astuple, cuts))
         return Chosen(handles=handles, left=pack_bits(left))
 
     # -- sealing -------------------------------------------------------------------------------------------------

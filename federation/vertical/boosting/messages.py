@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from federation.messages import Message
+from models.boosting.sets import Way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,9 +18,10 @@ class Open(Message, kind="boosting.open"):
     The first ``n_fit`` of ``n_rows`` rows carry gradients; the others are only routed.
 
     ``value_bits``: bits of one derivative, which prove the layout; ``feature_fraction``: share of its features a host
-    offers to a tree, drawn from ``random_state``; ``num_leaves``: most leaves of a tree that grows best leaf first, or
-    0: it grows level by level; ``first_tree``: number of the first tree that hosts take part in; ``continues``: digest
-    of the half that this run adds trees to, or nothing.
+    offers to a tree, drawn from ``random_state``; ``max_cat_to_onehot``: a category of so many levels or more may be
+    cut into sets of levels; ``num_leaves``: most leaves of a tree that grows best leaf first, or 0: it grows level by
+    level; ``first_tree``: number of the first tree that hosts take part in; ``continues``: digest of the half that this
+    run adds trees to, or nothing.
 
     Reveals to host: the public key, how many rows are used for fitting, and these parameters.
     向数据方透露：公钥、用于拟合的行数，以及这些参数。
@@ -39,6 +41,7 @@ class Open(Message, kind="boosting.open"):
     min_child_samples: int
     feature_fraction: float
     random_state: int
+    max_cat_to_onehot: int
     num_leaves: int = 0
     first_tree: int = 0
     continues: str = ""
@@ -115,29 +118,37 @@ class Sums(Message, kind="boosting.sums"):
     ``flags``: bits of shape ``(n_pairs, 3, n_candidates)``: a sum follows; the cut may be used for the node; for its
     sibling. ``ciphertexts``: the sums that follow, pair after pair, several to a ciphertext, re-randomised.
     ``directions``: with the root of a tree, bits of shape ``(2, n_candidates)``, set where predictions must rise or
-    fall with the feature of a cut that is shown; empty if the host asks for nothing of the kind.
+    fall with the feature of a cut that is shown; empty if the host asks for nothing of the kind. ``categories``: with
+    the root of a tree, a uint32 (little endian) per candidate: those with one number above 0 are levels of one category
+    that may be cut into sets of levels; empty if there is none.
 
     Reveals to guest: gradient and hessian sums on one side of unnamed cuts (in the first tree: how many applicants
     and how many defaults), never over fewer rows than the host's floor, nor between neighbouring cuts of a feature;
-    and which unnamed cuts must lie which way, if the host has such constraints.
-    向银行透露：未命名切分一侧的梯度与二阶梯度之和（在第一棵树中即申请人数与违约数），所含行数以及同一特征相邻切分之间的行数均不低于数据方下限；若数据方设有单调约束，还包括各未命名切分的约束方向。
+    which unnamed cuts must lie which way, if the host has such constraints; and which unnamed cuts are levels of one
+    category, and so how often each of its unnamed levels occurs: who knows such shares from elsewhere can guess names.
+    向银行透露：未命名切分一侧的梯度与二阶梯度之和（在第一棵树中即申请人数与违约数），所含行数以及同一特征相邻切分之间的行数均不低于数据方下限；若数据方设有单调约束，还包括各未命名切分的约束方向；以及哪些未命名切分是同一类别特征的取值，从而得知各未命名取值的占比：若从别处已知此类占比，则可猜测其名称。
     """
 
     flags: bytes
     ciphertexts: bytes
     directions: bytes = b""
+    categories: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choose(Message, kind="boosting.choose"):
-    """Guest → the host that owns the best cuts of a level. ``choices``: (node, candidates that tie for the best).
+    """Guest → the host that owns the best cuts of a level. ``choices``: (node, ways to cut it that tie for the best).
 
-    Reveals to host: that these cuts of its features were the best of all parties for these nodes.
-    向数据方透露：其特征的这些切分是相应节点的最优切分。
+    A way is (candidates, further candidates, number of these): all of the first, and so many of the second, which the
+    host takes in its own order, go left together. More than one in all must be levels of one category.
+
+    Reveals to host: that these cuts of its features were the best of all parties for these nodes; of sets of levels
+    also that their mean gradients are neighbours in the node, and which levels have equal sums there.
+    向数据方透露：其特征的这些切分是相应节点的最优切分；若为取值集合，还包括这些取值在该节点内的平均梯度相邻，以及哪些取值的和相等。
     """
 
     tree: int
-    choices: tuple[tuple[int, tuple[int, ...]], ...]
+    choices: tuple[tuple[int, tuple[Way, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ two siblings only, and the other's follow by subtraction from the parent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +18,7 @@ from federation.errors import InvalidCiphertext, PartyId, PlaintextOverflow, Rem
 from federation.vertical.bits import unpack_bits
 from federation.vertical.boosting.messages import Sums
 from models.binning import Codes, FeatureBins
+from models.boosting.sets import NodeTotals, Way, settled
 from models.boosting.splits import Candidates, Directions, Mask, Split, default_side, directions_of, goes_left
 from models.losses import Integers
 
@@ -25,27 +26,15 @@ Rows = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
-class NodeTotals:
-    """Fixed-point sums over all fitted rows of a node; ``g_absolute`` bounds what any part of them can sum to."""
-
-    g: int
-    h: int
-    g_absolute: int
-
-    @classmethod
-    def of(cls, g: Integers, h: Integers) -> NodeTotals:
-        return cls(int(g.sum()), int(h.sum()), int(np.abs(g).sum()))
-
-
-@dataclass(frozen=True, slots=True)
 class Offer:
-    """Per candidate of one party: left sums, shape ``(n_candidates,)``, whether it may be chosen, and which way its
-    sides must lie."""
+    """Per candidate of one party: left sums, shape ``(n_candidates,)``, whether it may be chosen, which way its sides
+    must lie, and to which category it belongs if it is to be chosen with others of it (else 0)."""
 
     g_left: Integers
     h_left: Integers
     usable: Mask
     directions: Directions
+    categories: Integers
 
 
 @dataclass(slots=True)
@@ -56,15 +45,18 @@ class OwnFeatures:
     codes: Codes
     n_fit: int
     min_child_samples: int
+    max_cat_to_onehot: int
     monotone_constraints: Mapping[str, int] = field(default_factory=dict)
     splits: list[Split] = field(default_factory=list)
     directions: Directions = field(init=False)
     candidates: Candidates = field(init=False)
+    categories: Integers = field(init=False)
     flat: Rows = field(init=False)
 
     def __post_init__(self) -> None:
         self.candidates = Candidates(self.bins)
         self.directions = directions_of(self.candidates, self.monotone_constraints)
+        self.categories = self.candidates.categories(self.max_cat_to_onehot)
         self.flat = self.candidates.flat(self.codes[:, : self.n_fit])
 
     def offer(self, rows: Rows, g: Integers, h: Integers) -> Offer:
@@ -74,16 +66,17 @@ class OwnFeatures:
             self.candidates.left(_bin_sums(flat, values, self.candidates.n_bins))
             for values in (g[rows], h[rows], np.ones(len(rows), dtype=np.int64))
         )
-        least = max(1, self.min_child_samples)
-        return Offer(g_left, h_left, (n_left >= least) & (len(rows) - n_left >= least), self.directions)
+        least = np.where(self.categories > 0, 1, max(1, self.min_child_samples))
+        usable = (n_left >= least) & (len(rows) - n_left >= least)
+        return Offer(g_left, h_left, usable, self.directions, self.categories)
 
-    def cut(self, tied: tuple[int, ...], here: Mask, counted: Mask) -> tuple[int, Mask]:
-        """Make the first of the tied cuts in the node whose rows ``here`` marks: its handle, and which rows go left.
+    def cut(self, ways: Sequence[Way], here: Mask, counted: Mask) -> tuple[int, Mask]:
+        """Make the first of cuts that tie in the node whose rows ``here`` marks: its handle, and which rows go left.
 
         Args:
             counted: the rows that take part in the tree; they decide the side of values not seen.
         """
-        split = self.candidates.splits[min(tied)]
+        split = settled(ways, self.candidates)
         bins, codes = self.bins[split.feature], self.codes[split.feature]
         split = default_side(split, bins, codes[here & counted])
         self.splits.append(split)
@@ -111,9 +104,11 @@ class HostOffers:
     cipher: SecretCipher
     known: dict[int, tuple[Integers, Integers]] = field(default_factory=dict)
     directions: Directions = field(init=False)
+    categories: Integers = field(init=False)
 
     def __post_init__(self) -> None:
         self.directions = np.zeros(self.n_candidates, dtype=np.int8)
+        self.categories = np.zeros(self.n_candidates, dtype=np.int64)
 
     def read(
         self,
@@ -131,6 +126,8 @@ class HostOffers:
             flags = unpack_bits(reply.flags, len(pairs), 3, self.n_candidates)
             if reply.directions:
                 self._read_directions(reply.directions, root=pairs[0][0] == 0)
+            if reply.categories:
+                self._read_categories(reply.categories, root=pairs[0][0] == 0)
             g, h = self.packing.split(self.cipher.decrypt(reply.ciphertexts), int(flags[:, 0].sum()))
         except (ValueError, PlaintextOverflow, InvalidCiphertext):
             raise self._misfit() from None
@@ -156,6 +153,11 @@ class HostOffers:
             raise self._misfit()
         self.directions = rising.astype(np.int8) - falling.astype(np.int8)
 
+    def _read_categories(self, data: bytes, *, root: bool) -> None:
+        self.categories = np.frombuffer(data, dtype="<u4").astype(np.int64)
+        if not root or len(self.categories) != self.n_candidates or (self.directions[self.categories > 0]).any():
+            raise self._misfit()
+
     def _spread(self, values: list[int], shown: Mask) -> Integers:
         spread = np.zeros(self.n_candidates, dtype=np.int64)
         try:
@@ -169,12 +171,12 @@ class HostOffers:
         in_range = (np.abs(g) <= totals.g_absolute) & (h >= 0) & (h <= totals.h)
         if not in_range[usable].all():
             raise self._misfit()
-        return Offer(g, h, usable, self.directions)
+        return Offer(g, h, usable, self.directions, self.categories)
 
     def _misfit(self) -> RemoteProtocolError:
         return RemoteProtocolError(
             self.host,
             "bad_value",
-            "answered with sums or directions that do not fit the node. The run stops.",
-            "返回的和或约束方向与该节点不符。运行已停止。",
+            "answered with sums, directions or categories that do not fit the node. The run stops.",
+            "返回的和、约束方向或类别与该节点不符。运行已停止。",
         )

@@ -24,7 +24,7 @@ class BoostingState(SecretState):
     last_node: highest number of a node so far in this tree.
     masks: what was shown for each living node, as (node, packed mask).
     offered: nodes that may be cut now, each once.
-    splits: cuts of the model so far, as (feature, code, missing_left).
+    splits: cuts of the model so far, as (feature, code, missing_left, also).
     """
 
     phase: str = "closed"
@@ -36,6 +36,7 @@ class BoostingState(SecretState):
     n_fit: int = 0
     max_bin: int = 0
     min_child_samples: int = 0
+    max_cat_to_onehot: int = 0
     n_estimators: int = 0
     max_depth: int = 0
     num_leaves: int = 0
@@ -53,5 +54,5 @@ class BoostingState(SecretState):
     node_of: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     masks: tuple[tuple[int, bytes], ...] = ()
     offered: tuple[int, ...] = ()
-    splits: tuple[tuple[int, int, bool], ...] = ()
+    splits: tuple[tuple[int, int, bool, tuple[int, ...]], ...] = ()
     half: bytes = b""

@@ -19,6 +19,7 @@ from models.boosting.grouping import Grouping, group_features
 from models.boosting.parameters import LEAVES
 from models.boosting.splits import Candidates, Directions, directions_of
 from models.bundle import Half
+from models.losses import Integers
 from models.table import Table
 
 
@@ -38,9 +39,9 @@ def check_terms(m: Open, n_rows: int, policy: HostPolicy) -> PublicCipher:
     proven = PairPacking.for_rows(m.n_fit, m.value_bits, cipher.plaintext_bits)
     if (m.slot, m.pairs) != (proven.slot, proven.pairs):
         raise bad_value("layout of packed sums", "打包布局")
-    if not 2 <= m.max_bin <= MAX_BINS or min(m.min_child_samples, m.n_estimators - 1, m.max_depth - 1) < 0:
+    if not 2 <= m.max_bin <= MAX_BINS or min(m.n_estimators, m.max_depth, m.max_cat_to_onehot) < 1:
         raise bad_value("parameters", "参数")
-    if not 0.0 < m.feature_fraction <= 1.0 or m.random_state < 0:
+    if not 0.0 < m.feature_fraction <= 1.0 or min(m.min_child_samples, m.random_state) < 0:
         raise bad_value("parameters", "参数")
     if m.num_leaves not in LEAVES or not 0 <= m.first_tree < m.n_estimators:
         raise bad_value("parameters", "参数")
@@ -49,13 +50,18 @@ def check_terms(m: Open, n_rows: int, policy: HostPolicy) -> PublicCipher:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What follows from the state and the table, rebuilt whenever it is absent."""
+    """What follows from the state and the table, rebuilt whenever it is absent.
+
+    Attributes:
+        categories: of each candidate, as ``Candidates.categories`` has it.
+    """
 
     cipher: PublicCipher
     packing: PairPacking
     bins: tuple[FeatureBins, ...]
     codes: Codes
     candidates: Candidates
+    categories: Integers
     directions: Directions
     grouping: Grouping
 
@@ -75,4 +81,5 @@ def build(state: BoostingState, cipher: PublicCipher, table: Table, policy: Host
     candidates = Candidates(bins)
     directions = directions_of(candidates, policy.monotone_constraints)
     grouping = group_features(codes[:, : state.n_fit], tuple(b.n_bins for b in bins))
-    return Work(cipher, PairPacking(state.slot, state.pairs), bins, codes, candidates, directions, grouping)
+    categories = candidates.categories(state.max_cat_to_onehot)
+    return Work(cipher, PairPacking(state.slot, state.pairs), bins, codes, candidates, categories, directions, grouping)

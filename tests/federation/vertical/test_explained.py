@@ -27,7 +27,7 @@ from models.errors import ModelError
 from models.losses import Floats
 from models.reasons import Player
 from models.table import Table
-from tests.builders import BANK, BOOSTING_ALLOWED, HOSTS, PLAIN, SMALL, Problem, Session
+from tests.builders import BANK, BOOSTING_ALLOWED, FEW, HOSTS, PLAIN, SMALL, Problem, Session
 from tests.federation.vertical.test_oracle import cut_in, lightgbm_twin
 
 BASE = BoostingParameters(n_estimators=4, max_depth=4, min_child_samples=0, max_bin=16, reg_lambda=0.0)
@@ -52,7 +52,7 @@ def name_of(player: Player, halves: list[Half]) -> str:
 #: Shapley values ask where a row would go in nodes it never reaches. For values that no fitted row of a node has,
 #: LightGBM and we answer differently (it takes the last of thresholds that tie, we the first; missing values go where
 #: its scan left them, with us to the larger side). Wide bins and complete rows keep clear of that.
-WIDE = replace(BASE, max_bin=4, max_depth=3)
+WIDE = replace(BASE, max_bin=4, max_depth=3, **FEW)
 CASES = [WIDE, replace(WIDE, num_leaves=7, max_depth=4), replace(WIDE, objective="poisson", min_child_weight=20.0)]
 
 

@@ -20,7 +20,7 @@ from models.boosting.parameters import BoostingParameters
 from models.errors import LianmoError, ModelError
 from tests.builders import BANK, PLAIN, SMALL, Counting, Problem, Session, fit_aligned, outline, vertical_problem
 from tests.conftest import Key
-from tests.federation.vertical.boosting.test_host import HALF, N, driven, refused, table
+from tests.federation.vertical.boosting.test_host import HALF, N, driven, one, refused, table
 from tests.federation.vertical.test_oracle import cut_in, lightgbm_twin
 
 BASE = BoostingParameters(n_estimators=3, max_depth=12, min_child_samples=0, max_bin=16, reg_lambda=0.0)
@@ -154,8 +154,8 @@ def test_a_node_that_waited_may_be_cut_later_and_once() -> None:
     mask = np.unpackbits(np.frombuffer(dict(c.host.state.masks)[2], np.uint8), count=c.n_candidates).astype(bool)
     place = int(np.flatnonzero(mask[c.host.state.order])[0])
     for gone in (0, 1):
-        assert refused(c.host, Choose(tree=0, choices=((gone, (place,)),))) == "bad_value"
-    choice = Choose(tree=0, choices=((2, (place,)),))
+        assert refused(c.host, Choose(tree=0, choices=((gone, one(place)),))) == "bad_value"
+    choice = Choose(tree=0, choices=((2, one(place)),))
     assert c.host.answer(choice).handles == (0,)
     assert refused(c.host, choice) == "bad_value"
 

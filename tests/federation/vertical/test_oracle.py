@@ -36,7 +36,7 @@ def lightgbm_margin(fit: Table, label: Floats, p: BoostingParameters) -> Floats:
 def lightgbm_twin(
     fit: Table, label: Floats, p: BoostingParameters, weight: Floats | None = None, **options: object
 ) -> tuple[lightgbm.Booster, Floats]:
-    """LightGBM over our codes (missing as NaN, one level against the rest), and these codes, rows first."""
+    """LightGBM over our codes (missing numbers as NaN), and these codes, rows first."""
     bins = fit_bins(fit, p.max_bin)
     codes = encode(fit, bins).astype(float)
     for row, b in zip(codes, bins, strict=True):
@@ -49,15 +49,17 @@ def lightgbm_twin(
             "tweedie_variance_power": p.tweedie_variance_power,
             "learning_rate": p.learning_rate,
             "max_depth": p.max_depth,
-            "num_leaves": 2**p.max_depth,
+            "num_leaves": p.num_leaves or 2**p.max_depth,
             "lambda_l2": p.reg_lambda,
             "min_data_in_leaf": 0,
             "min_sum_hessian_in_leaf": p.min_child_weight,
             "min_data_in_bin": 1,
             "max_bin": 255,
-            "max_cat_to_onehot": 64,
-            "cat_smooth": 0,
-            "min_data_per_group": 1,
+            "max_cat_to_onehot": p.max_cat_to_onehot,
+            "max_cat_threshold": p.max_cat_threshold,
+            "cat_l2": p.cat_l2,
+            "cat_smooth": p.cat_smooth,
+            "min_data_per_group": p.min_data_per_group,
             "feature_pre_filter": False,
             "num_threads": 1,
             "verbose": -1,
@@ -113,9 +115,9 @@ def test_synthetic_rows_with_missing_values_and_levels(problem: Problem, sizes: 
         {"reg_lambda": 1.0, "max_depth": 2},
         {"reg_lambda": 20.0, "max_depth": 1, "n_estimators": 10},
         {"min_child_weight": 5.0},
-        {"learning_rate": 1.0, "n_estimators": 5},
+        {"learning_rate": 1.0, "n_estimators": 5, "max_cat_to_onehot": 64},
         {"max_depth": 1, "n_estimators": 10},
-        {"max_depth": 7},
+        {"max_depth": 7, "max_cat_to_onehot": 64},
         {"max_bin": 2},
     ],
     ids=str,

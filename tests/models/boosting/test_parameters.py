@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import lightgbm
 import pytest
 
 from models.boosting.parameters import BoostingParameters
+from models.boosting.sets import SetRules
 from models.boosting.splits import SplitRules
 from models.errors import ModelError
 
@@ -30,6 +32,11 @@ from models.errors import ModelError
         ("min_split_gain", -1),
         ("early_stopping_rounds", -1),
         ("random_state", -1),
+        ("max_cat_to_onehot", 0),
+        ("max_cat_threshold", 0),
+        ("cat_l2", -0.1),
+        ("cat_smooth", math.nan),
+        ("min_data_per_group", 0),
     ],
 )
 def test_out_of_range_is_refused_by_name(name: str, value: float) -> None:
@@ -43,3 +50,12 @@ def test_out_of_range_is_refused_by_name(name: str, value: float) -> None:
 def test_rules_are_the_parameters_of_the_same_names() -> None:
     parameters = BoostingParameters(reg_lambda=2.0, min_split_gain=0.5, min_child_weight=3.0)
     assert parameters.rules == SplitRules(reg_lambda=2.0, min_split_gain=0.5, min_child_weight=3.0)
+    sets = {"max_cat_threshold": 5, "cat_smooth": 2.0, "min_data_per_group": 7, "min_child_samples": 9}
+    assert BoostingParameters(**sets, min_child_weight=3.0).set_rules == SetRules(**sets, min_child_weight=3.0)
+
+
+def test_defaults_of_categories_are_lightgbms() -> None:
+    config = lightgbm.LGBMRegressor().fit([[0.0], [1.0]], [0.0, 1.0]).booster_.model_to_string()
+    p = BoostingParameters()
+    for name in ("max_cat_to_onehot", "max_cat_threshold", "cat_l2", "cat_smooth", "min_data_per_group"):
+        assert f"[{name}: {getattr(p, name):g}]" in config

@@ -17,6 +17,8 @@ from federation.policy import HostPolicy
 from federation.vertical.boosting.host import TRANSITIONS, BoostingHost
 from federation.vertical.boosting.messages import Choose, Gradients, Grow, Open, Ready, Seal, Sums
 from federation.vertical.boosting.state import BoostingState
+from federation.vertical.sums import bin_counts
+from models.boosting.sets import Way
 from models.boosting.splits import goes_left
 from models.table import Table
 from tests.builders import PLAIN, Counting, numbers, texts
@@ -110,6 +112,7 @@ def refused(host: BoostingHost, request: Message) -> str:
         ({"feature_fraction": 1.5}, "bad_value"),
         ({"feature_fraction": float("nan")}, "bad_value"),
         ({"random_state": -1}, "bad_value"),
+        ({"max_cat_to_onehot": 0}, "bad_value"),
         ({"cipher": "rsa"}, "unknown_cipher"),
         ({"cipher": "paillier", "key": b""}, "key_too_short"),
         ({"cipher": "paillier", "key": b"\xff" * 128}, "key_too_short"),
@@ -256,34 +259,69 @@ def place_of(c: Counting, shown: bool) -> int:
     return int(np.flatnonzero(mask[c.host.state.order] == shown)[0])
 
 
+def one(*places: int) -> tuple[Way, ...]:
+    """The way to cut by one of these places, which tie."""
+    return (((), places, 1),)
+
+
 def test_choices_that_were_not_offered_are_refused() -> None:
-    c = driven("growing", min_child_samples=35)  # shows some cuts, hides others
+    c = driven("growing", min_child_samples=35, max_cat_to_onehot=5)  # shows some cuts, hides others
     good = place_of(c, shown=True)
     for choices in (
         ((0, ()),),
-        ((0, (place_of(c, shown=False),)),),
-        ((0, (good, place_of(c, shown=False))),),
-        ((0, (c.n_candidates,)),),
-        ((0, (-1,)),),
-        ((1, (good,)),),
-        ((0, (good,)), (7, (good,))),
+        ((0, one()),),
+        ((0, one(place_of(c, shown=False))),),
+        ((0, one(good, place_of(c, shown=False))),),
+        ((0, one(good) + one(place_of(c, shown=False))),),
+        ((0, one(good, good)),),
+        ((0, (((), (good,), 0),)),),
+        ((0, (((), (good,), 2),)),),
+        ((0, one(c.n_candidates)),),
+        ((0, one(-1)),),
+        ((1, one(good)),),
+        ((0, one(good)), (7, one(good))),
     ):
         assert refused(c.host, Choose(tree=0, choices=choices)) == "bad_value"
-    assert refused(c.host, Choose(tree=1, choices=((0, (good,)),))) == "bad_value"
-    assert c.host.answer(Choose(tree=0, choices=((0, (good,)),))).handles == (0,)
+    assert refused(c.host, Choose(tree=1, choices=((0, one(good)),))) == "bad_value"
+    assert c.host.answer(Choose(tree=0, choices=((0, one(good)),))).handles == (0,)
+
+
+def test_a_cut_hidden_for_its_neighbour_is_refused_though_its_sides_hold_enough() -> None:
+    c = driven("open", floor=1).begin()
+    c.host.policy = HostPolicy(9, min_rows=1, cipher=PLAIN)
+    c.root()
+    work, order = c.host._work, c.host.state.order
+    n_left = work.candidates.left(bin_counts(work.codes, np.arange(c.n_fit), work.candidates))
+    mask = np.unpackbits(np.frombuffer(c.host.state.masks[0][1], np.uint8), count=c.n_candidates).astype(bool)
+    hidden = np.flatnonzero(~mask & (n_left >= 20) & (n_left <= c.n_fit - 20))
+    assert len(hidden)
+    for place in np.flatnonzero(np.isin(order, hidden)).tolist():
+        assert refused(c.host, Choose(tree=0, choices=((0, one(place)),))) == "bad_value"
+
+
+def test_a_cut_shown_for_its_sibling_alone_is_refused() -> None:
+    c = driven("growing", floor=1, min_child_samples=12, max_cat_to_onehot=5)
+    left = np.packbits(np.arange(N) % 3 == 0).tobytes()
+    reply = c.host.answer(Grow(tree=0, cuts=((0, 1, 2),), left=left, pairs=((1, 2),)))
+    bits = np.unpackbits(np.frombuffer(reply.flags, np.uint8), count=3 * c.n_candidates).reshape(3, -1).astype(bool)
+    other = np.flatnonzero(bits[0] & ~bits[1])
+    assert len(other)
+    for place in other.tolist():
+        assert refused(c.host, Choose(tree=0, choices=((1, one(place)),))) == "bad_value"
+    assert c.host.answer(Choose(tree=0, choices=((2, one(int(other[0]))),))).handles == (0,)
 
 
 def test_a_choice_before_any_level_was_shown_is_refused() -> None:
     c = driven("open")
     c.begin()
-    assert refused(c.host, Choose(tree=0, choices=((0, (0,)),))) == "bad_value"
+    assert refused(c.host, Choose(tree=0, choices=((0, one(0)),))) == "bad_value"
 
 
 def test_a_node_is_cut_once() -> None:
     c = driven("growing")
     good = place_of(c, shown=True)
-    c.host.answer(Choose(tree=0, choices=((0, (good,)),)))
-    assert refused(c.host, Choose(tree=0, choices=((0, (good,)),))) == "bad_value"
+    c.host.answer(Choose(tree=0, choices=((0, one(good)),)))
+    assert refused(c.host, Choose(tree=0, choices=((0, one(good)),))) == "bad_value"
 
 
 @pytest.mark.parametrize("n_handles", [-1, 1, 10**9])
@@ -293,7 +331,7 @@ def test_cuts_that_were_never_made_cannot_be_sealed(n_handles: int) -> None:
 
 def test_a_sealed_half_is_the_one_whose_digest_was_told() -> None:
     c = driven("growing")
-    c.host.answer(Choose(tree=0, choices=((0, (place_of(c, shown=True),)),)))
+    c.host.answer(Choose(tree=0, choices=((0, one(place_of(c, shown=True))),)))
     assert c.host.half is None
     sealed = c.host.answer(Seal(n_handles=1))
     assert c.host.half is not None
@@ -305,7 +343,7 @@ def test_a_sealed_half_is_the_one_whose_digest_was_told() -> None:
 def test_the_rows_told_are_those_of_the_cut() -> None:
     c = driven("growing")
     place = place_of(c, shown=True)
-    reply = c.host.answer(Choose(tree=0, choices=((0, (place,)),)))
+    reply = c.host.answer(Choose(tree=0, choices=((0, one(place)),)))
     work, split = c.host._work, c.host.half or c.host.state.splits[0]
     chosen = type(work.candidates.splits[0])(*split)
     bins, codes = work.bins[chosen.feature], work.codes[chosen.feature]
@@ -381,10 +419,137 @@ def test_without_the_rule_of_cells_the_floor_would_be_broken(monkeypatch: pytest
 
 
 def test_min_child_samples_is_kept_by_the_host() -> None:
-    c = driven("open", floor=1, min_child_samples=30).begin()
+    c = driven("open", floor=1, min_child_samples=30, max_cat_to_onehot=5).begin()
     [counts] = c.read(c.root(), 1)
     assert counts
     assert all(30 <= n <= c.n_fit - 30 for n in counts.values())
+
+
+# -- sets of levels ----------------------------------------------------------------------------------------------
+
+
+def levels_of(c: Counting, reply: Sums) -> list[tuple[int, int]]:
+    """Rows and place of each level that may be united, fewest rows first."""
+    [counts] = c.read(reply, 1)
+    numbers_told = np.frombuffer(reply.categories, "<u4")
+    order = c.host.state.order.tolist()
+    return sorted((counts[order[place]], place) for place in np.flatnonzero(numbers_told).tolist())
+
+
+def together(*places: int) -> tuple[Way, ...]:
+    """The way to send all of these left."""
+    return ((places[:-1], places[-1:], 1),)
+
+
+def test_levels_of_a_category_are_told_with_the_root_and_no_other_cut() -> None:
+    c = driven("open", floor=1).begin()
+    reply = c.root()
+    candidates, order = c.host._work.candidates, c.host.state.order
+    told = np.frombuffer(reply.categories, "<u4")
+    assert set(told.tolist()) == {0, 1}
+    categories = [candidates.bins[candidates.splits[j].feature].category for j in order]
+    assert (told > 0).tolist() == categories
+    below = c.host.answer(Grow(tree=0, cuts=((0, 1, 2),), left=HALF, pairs=((1, 2),)))
+    assert below.categories == b""
+    assert driven("open", max_cat_to_onehot=5).begin().root().categories == b""
+
+
+def test_numbers_of_categories_follow_the_secret_order_and_skip_what_is_hidden() -> None:
+    rng = np.random.default_rng(0)
+    columns = {f"c{k}": texts(*rng.choice(list("abcdef"), N)) for k in range(5)}
+    columns["rare"] = texts(*np.where(np.arange(N) < 2, list("xy") * (N // 2), "z"))
+    seen = set()
+    for _ in range(4):
+        c = Counting(Table(tuple(map(str, range(N))), columns), 3, n_fit=N, max_cat_to_onehot=1).begin()
+        reply, order = c.root(), c.host.state.order
+        told = np.frombuffer(reply.categories, "<u4").tolist()
+        splits = c.host._work.candidates.splits
+        by_feature = {splits[j].feature: number for j, number in zip(order, told, strict=True) if number}
+        assert sorted(by_feature.values()) == list(range(1, len(by_feature) + 1))
+        assert list(dict.fromkeys(number for number in told if number)) == sorted(by_feature.values())
+        [shown_counts] = c.read(reply, 1)
+        assert {int(j) for j, number in zip(order, told, strict=True) if number} == set(shown_counts)
+        seen.add(tuple(by_feature.items()))
+    assert len(seen) > 1
+
+
+def test_a_set_of_levels_parts_the_rows_it_names() -> None:
+    c = driven("open", floor=1).begin()
+    (a, first), (b, second), *_ = levels_of(c, c.root())
+    reply = c.host.answer(Choose(tree=0, choices=((0, together(first, second)),)))
+    left = np.unpackbits(np.frombuffer(reply.left, np.uint8), count=N).astype(bool)
+    assert left[: c.n_fit].sum() == a + b
+    [(feature, code, _, also)] = c.host.state.splits
+    assert code < also[0]
+    assert left.tolist() == np.isin(c.host._work.codes[feature], [code, *also]).tolist()
+    half = c.host.answer(Seal(n_handles=1)) and c.host.half
+    assert half.routes(c.table)[0].tolist() == left.tolist()
+
+
+def test_of_levels_alike_the_hosts_own_order_decides() -> None:
+    codes = set()
+    for _ in range(4):
+        c = driven("open", floor=1).begin()
+        places = [place for _, place in levels_of(c, c.root())]
+        c.host.answer(Choose(tree=0, choices=((0, ((tuple(places[:1]), tuple(places[1:]), 2),)),)))
+        [(_, code, _, also)] = c.host.state.splits
+        codes.add((code, also))
+    assert len(codes) == 1
+
+
+def test_cuts_that_are_not_levels_of_one_category_are_not_united() -> None:
+    t = table()
+    two = Table(t.ids, {**t.columns, "d": texts(*np.random.default_rng(1).choice(list("pqrs"), N))})
+    c = Counting(two, 1, n_fit=N - 20).begin()
+    reply = c.root()
+    told = np.frombuffer(reply.categories, "<u4")
+    one_of = [int(np.flatnonzero(told == number)[0]) for number in (0, 1, 2)]
+    number = next(p for p in np.flatnonzero(told == 0).tolist() if int(c.host.state.order[p]) in c.read(reply, 1)[0])
+    for places in ((one_of[1], one_of[2]), (number, one_of[1]), (one_of[1], number)):
+        assert refused(c.host, Choose(tree=0, choices=((0, together(*places)),))) == "bad_value"
+    again = Counting(two, 1, n_fit=N - 20, max_cat_to_onehot=9).begin()
+    again.root()
+    d = [k for k, s in enumerate(again.host._work.candidates.splits) if s.feature == 3]
+    places = [int(np.flatnonzero(again.host.state.order == k)[0]) for k in d[:2]]
+    assert refused(again.host, Choose(tree=0, choices=((0, together(*places)),))) == "bad_value"
+
+
+def test_a_set_leaves_enough_rows_on_both_sides() -> None:
+    c = driven("open", floor=1, min_child_samples=30).begin()
+    levels = levels_of(c, c.root())
+    places = [place for _, place in levels]
+    few = [place for n, place in levels if n < 30]
+    assert len(places) == 4
+    assert few
+    for chosen in ([few[0]], places, [p for p in places if p != few[0]]):
+        assert refused(c.host, Choose(tree=0, choices=((0, together(*chosen)),))) == "bad_value"
+    assert c.host.answer(Choose(tree=0, choices=((0, together(*places[1:3])),))).handles == (0,)
+
+
+def test_the_floor_of_a_set_does_not_hang_on_what_was_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        host_module, "shown", lambda candidates, counts, floor, parent: np.ones(len(parent), dtype=bool)
+    )
+    c = driven("open", floor=1).begin()
+    c.host.policy = HostPolicy(12, min_rows=1, cipher=PLAIN)
+    levels = levels_of(c, c.root())
+    places = [place for _, place in levels]
+    assert levels[0][0] < 12 <= levels[1][0]
+    for chosen in (places[:1], places[:2], places[1:]):  # too few left; a level of few rows among many; too few right
+        assert refused(c.host, Choose(tree=0, choices=((0, together(*chosen)),))) == "bad_value"
+    assert c.host.answer(Choose(tree=0, choices=((0, together(*places[1:3])),))).handles == (0,)
+
+
+def test_a_level_without_rows_in_the_node_is_not_united() -> None:
+    """Held-out rows of it would be told apart, and no floor was checked for them."""
+    c = driven("open", floor=1).begin()
+    root = c.root()
+    (_, rare), (_, second), (_, third), _ = levels_of(c, root)
+    code = c.host._work.candidates.splits[int(c.host.state.order[rare])].code
+    without = np.packbits((c.host._work.codes[2] != code) & (np.arange(N) % 3 > 0)).tobytes()
+    c.host.answer(Grow(tree=0, cuts=((0, 1, 2),), left=without, pairs=((1, 2),)))
+    assert refused(c.host, Choose(tree=0, choices=((1, together(rare, second)),))) == "bad_value"
+    assert c.host.answer(Choose(tree=0, choices=((1, together(third, second)),))).handles == (0,)
 
 
 # -- the order ---------------------------------------------------------------------------------------------------
