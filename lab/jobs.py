@@ -11,6 +11,8 @@ from pydantic import Field
 from lab.config import CipherSection, Config, Party, ScorecardSection, Section, SplitSection, Workers
 from models.bundle import load, save
 
+Task = Literal["train", "align"]
+
 
 class LinkSection(Section):
     """Where and as whom to join the relay."""
@@ -46,9 +48,10 @@ class HostJob(Job):
 
 
 class GuestJob(Job):
-    """The bank's part: what to train and how to test."""
+    """The bank's part: what to train and how to test; or only to learn which applicants all parties know."""
 
     role: Literal["guest"] = "guest"
+    task: Task = "train"
     hosts: tuple[str, ...]
     boosting: dict[str, Any]
     scorecard: ScorecardSection | None = None
@@ -57,7 +60,11 @@ class GuestJob(Job):
 
 
 def jobs_of(
-    config: Config, model_id: str, directory: Path, links: dict[str, LinkSection] | None = None
+    config: Config,
+    model_id: str,
+    directory: Path,
+    links: dict[str, LinkSection] | None = None,
+    task: Task = "train",
 ) -> tuple[GuestJob, tuple[HostJob, ...]]:
     """One job per party, each in ``directory/nodes/PARTY``."""
 
@@ -76,6 +83,7 @@ def jobs_of(
 
     guest = GuestJob(
         **common(config.guest),
+        task=task,
         hosts=tuple(host.party for host in config.hosts),
         boosting=config.boosting,
         scorecard=config.scorecard,

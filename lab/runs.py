@@ -23,7 +23,7 @@ from federation.transports.relay import Relay
 from federation.vertical.host import ALLOWED
 from lab.config import Config
 from lab.errors import ConfigError, ReportedError, ServiceError
-from lab.jobs import GuestJob, HostJob, LinkSection, jobs_of, node_directory, save_job
+from lab.jobs import GuestJob, HostJob, LinkSection, Task, jobs_of, node_directory, save_job
 from lab.node import keep_half, lead, open_host
 from lab.progress import watching
 from lab.simulation import run_flower
@@ -42,11 +42,7 @@ def train_run(config: Config, console: Console, finish: Sequence[Finish] = ()) -
     """
     final = config.run.directory
     with _staged(final) as staging:
-        model_id = secrets.token_hex(16)
-        travel = {"memory": _in_memory, "relay": _over_relay, "flower": _under_flower}[config.run.transport]
-        progress = node_directory(staging, config.guest.party) / "progress.jsonl"
-        with watching(progress, console):
-            travel(config, model_id, staging)
+        model_id = hold_session(config, console, staging)
         guest, hosts = jobs_of(config, model_id, staging)
         for job in (guest, *hosts):
             save_job(job)  # anew, without the ticket, which is spent
@@ -55,6 +51,22 @@ def train_run(config: Config, console: Console, finish: Sequence[Finish] = ()) -
             step(staging, result)
         save(staging / "result.json", result)
     return result
+
+
+def hold_session(config: Config, console: Console, directory: Path, task: Task = "train") -> str:
+    """One session of all parties, over the transport of ``config``; each writes into its folder below ``directory``.
+
+    Returns:
+        The model's identifier.
+
+    Raises:
+        LianmoError: what went wrong, of the party where it went wrong.
+    """
+    model_id = secrets.token_hex(16)
+    travel = {"memory": _in_memory, "relay": _over_relay, "flower": _under_flower}[config.run.transport]
+    with watching(node_directory(directory, config.guest.party) / "progress.jsonl", console):
+        travel(config, model_id, directory, task)
+    return model_id
 
 
 @contextmanager
@@ -84,9 +96,9 @@ def _staged(final: Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _in_memory(config: Config, model_id: str, staging: Path) -> None:
+def _in_memory(config: Config, model_id: str, staging: Path, task: Task) -> None:
     """All parties in this process; frames pass through the real codec all the same."""
-    guest, hosts = jobs_of(config, model_id, staging)
+    guest, hosts = jobs_of(config, model_id, staging, task=task)
     for job in (guest, *hosts):
         save_job(job)
     opened = {job.party.party: open_host(job) for job in hosts}
@@ -97,9 +109,9 @@ def _in_memory(config: Config, model_id: str, staging: Path) -> None:
         keep_half(job, opened[job.party.party])
 
 
-def _over_relay(config: Config, model_id: str, staging: Path) -> None:
+def _over_relay(config: Config, model_id: str, staging: Path, task: Task) -> None:
     """One process per party, meeting at a relay in this process."""
-    with _relay(config, model_id, staging) as (guest, hosts):
+    with _relay(config, model_id, staging, task) as (guest, hosts):
         jobs: tuple[GuestJob | HostJob, ...] = (guest, *hosts)
         logs = {job.party.party: (job.directory / "log.txt").open("w") for job in jobs}
         processes = {
@@ -122,9 +134,9 @@ def _over_relay(config: Config, model_id: str, staging: Path) -> None:
         _raise_failures(jobs, {name: process.returncode for name, process in processes.items()})
 
 
-def _under_flower(config: Config, model_id: str, staging: Path) -> None:
+def _under_flower(config: Config, model_id: str, staging: Path, task: Task) -> None:
     """One Flower node per party; Flower carries one message to each, the session goes over the relay."""
-    with _relay(config, model_id, staging) as (guest, hosts):
+    with _relay(config, model_id, staging, task) as (guest, hosts):
         jobs: tuple[GuestJob | HostJob, ...] = (guest, *hosts)
         report = staging / "flower.json"
         settings = {"jobs": str(staging), "result": str(report)}
@@ -136,7 +148,9 @@ def _under_flower(config: Config, model_id: str, staging: Path) -> None:
 
 
 @contextmanager
-def _relay(config: Config, model_id: str, staging: Path) -> Iterator[tuple[GuestJob, tuple[HostJob, ...]]]:
+def _relay(
+    config: Config, model_id: str, staging: Path, task: Task
+) -> Iterator[tuple[GuestJob, tuple[HostJob, ...]]]:
     """A relay that lets in exactly the parties of this run, each with its own ticket."""
     relay = Relay()
     try:
@@ -147,7 +161,7 @@ def _relay(config: Config, model_id: str, staging: Path) -> Iterator[tuple[Guest
             name: LinkSection(address=f"127.0.0.1:{port}", session=model_id, ticket=ticket)
             for name, ticket in tickets.items()
         }
-        guest, hosts = jobs_of(config, model_id, staging, links)
+        guest, hosts = jobs_of(config, model_id, staging, links, task)
         for job in (guest, *hosts):
             save_job(job)
         yield guest, hosts

@@ -13,7 +13,7 @@ from federation.script import Wire, run
 from federation.transports.memory import MemoryWire
 from federation.vertical.guest import Arrangement
 from federation.vertical.scorecard.guest import Developed, ScorecardJob, develop
-from lab.data.sources import file_digest, read_labelled
+from lab.data.sources import file_digest, read_division, read_labelled
 from lab.evaluation import arrange
 from lab.forecast import peak_rss_mb
 from lab.jobs import GuestJob
@@ -30,6 +30,7 @@ def lead_scorecard(job: GuestJob, wire: Wire) -> dict[str, Any]:
     report = file_reporter(job.directory / "progress.jsonl")
     report(Event(stage="waiting"))
     table, label, when, _ = read_labelled(job.party, job.split.time_column)
+    division = read_division(job.party, job.split)
     seed = job.scorecard.random_state
     transcript = Transcript(job.party.party)
     stages: list[tuple[str, float]] = []
@@ -45,7 +46,7 @@ def lead_scorecard(job: GuestJob, wire: Wire) -> dict[str, Any]:
         label=label,
         hosts=job.hosts,
         new_cipher=lambda n: secret_cipher(job.cipher.name, job.cipher.key_bits, job.cipher.rules, n),
-        arrange=lambda rows: arrange(rows, table.ids, label, job.split, seed, when),
+        arrange=lambda rows: arrange(rows, table.ids, label, job.split, seed, when, division),
         prebinning=job.party.prebinning,
         binning=job.scorecard.binning,
         selection=job.scorecard.selection,

@@ -14,7 +14,7 @@ from federation.disclosure import Transcript
 from federation.script import Wire, run
 from federation.vertical.boosting.guest import JointBoosting, Progress
 from federation.vertical.guest import Trained, TrainingJob, train
-from lab.data.sources import file_digest, read_labelled
+from lab.data.sources import file_digest, read_division, read_labelled
 from lab.evaluation import arrange
 from lab.forecast import forecast, peak_rss_mb
 from lab.jobs import GuestJob
@@ -34,6 +34,7 @@ def lead_trees(job: GuestJob, wire: Wire) -> dict[str, Any]:
     report = file_reporter(job.directory / "progress.jsonl")
     report(Event(stage="waiting"))
     table, label, when, weight = read_labelled(job.party, job.split.time_column)
+    division = read_division(job.party, job.split)
     parameters = BoostingParameters(**job.boosting)
     transcript = Transcript(job.party.party)
     tree_ends: list[float] = []
@@ -73,7 +74,7 @@ def lead_trees(job: GuestJob, wire: Wire) -> dict[str, Any]:
             hosts=job.hosts,
             parameters=parameters,
             new_cipher=lambda n: secret_cipher(job.cipher.name, job.cipher.key_bits, job.cipher.rules, n),
-            arrange=lambda rows: arrange(rows, table.ids, label, job.split, parameters.random_state, when),
+            arrange=lambda rows: arrange(rows, table.ids, label, job.split, parameters.random_state, when, division),
             watch=watch,
             opened=opened,
             weight=weight,

@@ -86,3 +86,17 @@ def test_sampling_by_gradient_has_to_be_allowed_by_name(write_config: Write) -> 
     allowed = 'label = "bad"\ninsecure_allow_label_hints = true'
     path.write_text(path.read_text(encoding="utf-8").replace('label = "bad"', allowed), encoding="utf-8")
     assert load_config(path).parameters.goss
+
+
+def test_columns_that_only_divide_rows_are_no_features(write_config: Write) -> None:
+    config = load_config(write_config(extra='[split]\nholdout_column = "out"\ngroup = "owner"\n'))
+    assert config.guest.drop == ("out", "owner")
+    with pytest.raises(ConfigError, match="not both"):
+        load_config(write_config(extra='[split]\nholdout_column = "out"\ntime_column = "t"\nholdout_from = 1\n'))
+
+
+def test_a_scorecard_says_that_it_takes_no_weights(write_config: Write) -> None:
+    path = write_config(extra="[scorecard]\n")
+    path.write_text(path.read_text(encoding="utf-8").replace('label = "bad"', 'label = "bad"\nweight = "w"'))
+    with pytest.raises(ConfigError, match="takes no weights"):
+        load_config(path)
