@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -80,6 +81,36 @@ def train(
         print(json.dumps(result, ensure_ascii=False))
         return
     (scorecard_result if run.scorecard else views.run_result)(console, result)
+    views.files(console, run.run.directory)
+
+
+@app.command()
+def auto(
+    config: Annotated[Path, typer.Argument(help="The run's TOML file. 运行配置文件。")],
+    folds: Annotated[int, typer.Option(min=2, max=20, help="Folds of the development rows. 开发样本折数。")] = 5,
+    budget: Annotated[float | None, typer.Option(min=0, help="Most minutes. 时间上限（分钟）。")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Most sessions of trials. 试验会话数上限。")] = None,
+    record: Annotated[bool, typer.Option(help="Record the chosen run in MLflow. 记录到 MLflow。")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Try scorecards and trees by folds, keep the simplest good one. 自动建模：以交叉验证选出最简单的优良模型。"""
+    from lab.auto.run import auto_run
+    from lab.auto.search import AutoRules, Budget
+    from lab.auto.view import show_search
+    from lab.config import load_config
+    from lab.finish import record_run, report_run
+    from models.bundle import load
+
+    console = _console(as_json)
+    run = load_config(config)
+    seconds = math.inf if budget is None else budget * 60
+    rules = AutoRules(n_folds=folds, budget=Budget(seconds=seconds, sessions=trials))
+    result = auto_run(run, console, rules, finish=(report_run, record_run) if record else (report_run,))
+    account = load(run.run.directory / "auto.json")
+    if as_json:
+        print(json.dumps(account, ensure_ascii=False))
+        return
+    show_search(console, account, result)
     views.files(console, run.run.directory)
 
 

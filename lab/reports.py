@@ -62,7 +62,7 @@ def write_report(run: Path, result: dict[str, Any]) -> tuple[Path, Path]:
     bank = node_directory(run, result["guest"])
     shown = {"groups": bool(pack["groups"]), "value": bool(value), "grades": bool(pack["grades"])}
     html = (
-        _environment()
+        page_environment()
         .get_template("report.html")
         .render(
             r=result,
@@ -130,7 +130,8 @@ def _parts(scores: pd.DataFrame) -> list[dict[str, Any]]:
     return parts
 
 
-def _environment() -> jinja2.Environment:
+def page_environment() -> jinja2.Environment:
+    """Templates of this project, with the filters that pages use."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("lab"),
         autoescape=True,

@@ -148,9 +148,7 @@ def _under_flower(config: Config, model_id: str, staging: Path, task: Task) -> N
 
 
 @contextmanager
-def _relay(
-    config: Config, model_id: str, staging: Path, task: Task
-) -> Iterator[tuple[GuestJob, tuple[HostJob, ...]]]:
+def _relay(config: Config, model_id: str, staging: Path, task: Task) -> Iterator[tuple[GuestJob, tuple[HostJob, ...]]]:
     """A relay that lets in exactly the parties of this run, each with its own ticket."""
     relay = Relay()
     try:

@@ -117,7 +117,9 @@ def read_division(party: Party, split: SplitSection) -> Division:
         held_out = marks == 1.0
     if split.group:
         own = frame[split.group].astype(object).where(frame[split.group].notna(), None)
-        groups = np.unique([f"row {k}" if v is None else f"group {v}" for k, v in enumerate(own)], return_inverse=True)[1]
+        groups = np.unique([f"row {k}" if v is None else f"group {v}" for k, v in enumerate(own)], return_inverse=True)[
+            1
+        ]
     return Division(held_out, groups)
 
 
