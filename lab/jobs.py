@@ -11,7 +11,8 @@ from pydantic import Field
 from lab.config import CipherSection, Config, Party, ScorecardSection, Section, SplitSection, Workers
 from models.bundle import load, save
 
-Task = Literal["train", "align"]
+#: A trial is trained and scored, but not tested; to align is to learn which applicants all parties know.
+Task = Literal["train", "trial", "align"]
 
 
 class LinkSection(Section):
@@ -48,7 +49,7 @@ class HostJob(Job):
 
 
 class GuestJob(Job):
-    """The bank's part: what to train and how to test; or only to learn which applicants all parties know."""
+    """The bank's part: what to train and how to test."""
 
     role: Literal["guest"] = "guest"
     task: Task = "train"

@@ -34,15 +34,18 @@ from models.bundle import save
 Finish = Callable[[Path, dict[str, Any]], None]
 
 
-def train_run(config: Config, console: Console, finish: Sequence[Finish] = ()) -> dict[str, Any]:
+def train_run(config: Config, console: Console, finish: Sequence[Finish] = (), task: Task = "train") -> dict[str, Any]:
     """Train as ``config`` says; returns the content of ``result.json``.
+
+    Args:
+        task: ``"trial"``: the held-out rows are scored, and nothing is measured on them.
 
     Raises:
         LianmoError: what went wrong, of the party where it went wrong; nothing is left behind.
     """
     final = config.run.directory
     with _staged(final) as staging:
-        model_id = hold_session(config, console, staging)
+        model_id = hold_session(config, console, staging, task)
         guest, hosts = jobs_of(config, model_id, staging)
         for job in (guest, *hosts):
             save_job(job)  # anew, without the ticket, which is spent

@@ -81,7 +81,7 @@ def lead_scorecard(job: GuestJob, wire: Wire) -> dict[str, Any]:
         },
         "bytes": transcript.traffic(),
         "disclosures": transcript.disclosures(),
-        **measured(scores, seed, developed.arrangement, len(table)),
+        **({} if job.task == "trial" else measured(scores, seed, developed.arrangement, len(table))),
         "seconds": time.perf_counter() - started,
         "peak_rss_mb": peak_rss_mb(),
     }

@@ -72,7 +72,9 @@ def _told(record: Record, best: Record, chosen: Record) -> dict[str, Any]:
         "english": c.english,
         "chinese": c.chinese,
         "settings": dict(c.settings),
-        "trials": [{k: v for k, v in asdict(t).items() if k not in ("host_leaks", "work")} for t in record.trials],
+        "trials": [
+            {k: v for k, v in asdict(t).items() if k not in ("host_leaks", "opaque", "work")} for t in record.trials
+        ],
         "dropped": asdict(record.dropped) if record.dropped else None,
         "role": "chosen" if record is chosen else "best" if record is best else "",
         "mean": None,

@@ -78,11 +78,11 @@ _SCORECARDS: Final = (
     ),
 )
 _TREES: Final = (
-    ("trees-2", {"max_depth": 2, "learning_rate": 0.1, "min_child_samples": 50}),
-    ("trees-3", {"max_depth": 3, "learning_rate": 0.1, "min_child_samples": 50}),
-    ("trees-4", {"max_depth": 4, "learning_rate": 0.1, "min_child_samples": 30}),
+    ("trees-2", {"max_depth": 2, "learning_rate": 0.1, "min_child_samples": 20}),
+    ("trees-3", {"max_depth": 3, "learning_rate": 0.1, "min_child_samples": 20}),
+    ("trees-4", {"max_depth": 4, "learning_rate": 0.1, "min_child_samples": 20}),
     ("trees-5", {"max_depth": 5, "learning_rate": 0.1, "min_child_samples": 20}),
-    ("trees-5-slow", {"max_depth": 5, "learning_rate": 0.05, "min_child_samples": 20}),
+    ("trees-5-slow", {"max_depth": 5, "learning_rate": 0.05, "min_child_samples": 50}),
 )
 
 
@@ -113,8 +113,8 @@ def _trees(config: Config, name: str, settings: Mapping[str, Any]) -> Candidate:
     most = {"n_estimators": config.boosting.get("n_estimators", round(10 / rate))}
     p = BoostingParameters(**{**config.boosting, **settings, **most})
     english, chinese = (
-        f"trees of depth {p.max_depth}, learning rate {p.learning_rate:g}",
-        f"树：深度 {p.max_depth}，学习率 {p.learning_rate:g}",
+        f"trees of depth {p.max_depth}, learning rate {p.learning_rate:g}, leaves from {p.min_child_samples} rows",
+        f"树：深度 {p.max_depth}，学习率 {p.learning_rate:g}，叶子不少于 {p.min_child_samples} 行",
     )
     if name == "trees-file":
         english, chinese = f"{english}, as the file says", f"{chinese}（按配置文件）"

@@ -58,7 +58,7 @@ def auto_run(
         spending.add("alignment", outcome, outcome["seconds"])
         lean = _without(config, development)
         sessions = Sessions(lean, development, Path(folder), seed, spending)
-        records = _searched(sessions, candidates_of(lean), rules, console)
+        records = _searched(sessions, candidates_of(lean), rules, limit, console)
     alive = [r for r in records if not r.dropped]
     if not alive:
         raise DataError(
@@ -88,7 +88,7 @@ def auto_run(
 
 
 def _searched(
-    sessions: Sessions, candidates: Sequence[Candidate], rules: AutoRules, console: Console
+    sessions: Sessions, candidates: Sequence[Candidate], rules: AutoRules, max_single_auc: float, console: Console
 ) -> tuple[Record, ...]:
     """Trials under one bar, what they will cost told beforehand."""
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn())
@@ -113,7 +113,7 @@ def _searched(
 
         sessions.before = before
         spent = sum(stage["seconds"] for stage in sessions.spending.told())
-        search = Search(candidates, rules.n_folds, rules.budget, sessions.run, told, spent)
+        search = Search(candidates, rules.n_folds, rules.budget, sessions.run, told, spent, max_single_auc)
         views.title(console, "Trials 试验", f"{len(candidates)} candidates 个候选, {rules.n_folds} folds 折")
         console.print(
             "  Every trial is a session of all parties, and more sessions reveal more: see the account at the end.\n"

@@ -39,6 +39,8 @@ class Trial:
         n_trees: kept; 0 of a scorecard.
         work: done, in units of ``Candidate.work``.
         host_leaks: features of hosts that may know the outcome; only a scorecard's bins tell.
+        opaque: hosts with a feature that has one bin only. It may be constant, or separate so well that floors on goods
+            and bads allow no second bin.
     """
 
     auc: float
@@ -51,6 +53,7 @@ class Trial:
     seconds: float
     work: float
     host_leaks: tuple[Leak, ...] = ()
+    opaque: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,7 @@ class Search:
     """Attributes:
     told: called with the seconds that what is left may take, and how many sessions those are, when that is first known.
     spent: seconds so far.
+    max_single_auc: what a feature alone may reach.
     """
 
     candidates: Sequence[Candidate]
@@ -133,6 +137,7 @@ class Search:
     run_trial: RunTrial
     told: Callable[[float, int], None] = lambda *_: None
     spent: float = 0.0
+    max_single_auc: float = 0.9
     n_sessions: int = field(init=False, default=0)
     records: list[Record] = field(init=False, default_factory=list)
 
@@ -168,18 +173,23 @@ class Search:
         return n
 
     def _first_fold(self) -> None:
-        """The simplest of each kind first: they tell what the others will cost, and whether features leak."""
-        kinds = {r.candidate.kind: r for r in reversed(self.records)}
-        probes = [r for r in self.records if r is kinds[r.candidate.kind]]
-        for record in probes:
-            if not record.dropped:
-                self._judge(record, 0)
+        """The simplest of each kind that can be built comes first: it tells what others cost, and of leaks.
+
+        A candidate comes in only if two folds of all that are in fit into the budget: one fold decides nothing.
+        """
+        for kind in dict.fromkeys(c.kind for c in self.candidates):
+            for record in self.records:
+                if record.candidate.kind == kind and not record.dropped:
+                    self._judge(record, 0)
+                    if record.trials:
+                        break
         cost = sum(self.forecast(r) for r in self.alive) / max(1, len(self.alive)) * self.most_sessions()
         self.told(cost, self.most_sessions())
         for record in self.alive:
-            if record in probes:
+            if record.trials:
                 continue
-            if self._affordable([record]):
+            again = [r for r in self.alive if r.trials]
+            if self._affordable([record, record, *again]):
                 self._judge(record, 0)
             else:
                 record.dropped = _OVER_BUDGET
@@ -192,10 +202,18 @@ class Search:
             return
         record.trials.append(outcome)
         self.spent += outcome.seconds
-        for leak in outcome.host_leaks[:1]:
-            for other in self.alive:
-                if other.candidate.kind == "trees":
-                    other.dropped = _leaking(leak)
+        if outcome.host_leaks:
+            self._drop_trees(_leaking(outcome.host_leaks[0]))
+        elif record.candidate.kind == "trees" and outcome.auc > self.max_single_auc:
+            opaque = {party for r in self.records for t in r.trials for party in t.opaque}
+            if opaque:
+                self._drop_trees(_suspect(sorted(opaque), outcome.auc))
+
+    def _drop_trees(self, why: Dropped) -> None:
+        """Trees use what scorecards leave out by themselves, and the bank cannot name a host's feature to it."""
+        for record in self.alive:
+            if record.candidate.kind == "trees":
+                record.dropped = why
 
     def _make_room(self) -> bool:
         """Drop what the next fold cannot pay for, the costliest first; False if not even the leaders fit."""
@@ -241,5 +259,15 @@ def _leaking(leak: Leak) -> Dropped:
         f"trees would use a feature of {leak.party} that alone reaches an AUC of {leak.auc:.2f} and may know the "
         "outcome; only that party can leave it out (drop)",
         f"{leak.party} 的某一特征单独 AUC 即达 {leak.auc:.2f}，可能已知结果，树模型会用到它；"
+        "只有该方可将其剔除（drop）",
+    )
+
+
+def _suspect(parties: Sequence[str], auc: float) -> Dropped:
+    return Dropped(
+        "host_leak",
+        f"trees reach an AUC of {auc:.2f}, and {', '.join(parties)} has a feature that floors leave in one bin: "
+        "it may know the outcome; only that party can leave it out (drop)",
+        f"树模型的 AUC 达 {auc:.2f}，而 {'、'.join(parties)} 有特征因下限只能分为一箱：可能已知结果；"
         "只有该方可将其剔除（drop）",
     )

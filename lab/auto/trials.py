@@ -28,7 +28,14 @@ from models.validation.metrics import auc, ks
 
 #: Why a candidate, and not the search, failed: it cannot be built on these rows.
 CANDIDATE_FAILS: Final = frozenset(
-    {"nothing_selected", "separated", "collinear", "not_converged", "too_few_outcomes", "woe_too_large"}
+    {
+        "nothing_selected",
+        "separated",
+        "collinear",
+        "not_converged",
+        "too_few_outcomes",
+        "woe_too_large",
+    }
 )
 
 
@@ -58,16 +65,16 @@ class Sessions:
         config = candidate.applied(self._fold(fold), self.seed)
         started = time.perf_counter()
         try:
-            result = train_run(config, Console(quiet=True))
+            result = train_run(config, Console(quiet=True), task="trial")
         except LianmoError as error:
             if error.code not in CANDIDATE_FAILS:
                 raise
             return Dropped("failed", error.english.rstrip("."), error.chinese.rstrip("。"))
         seconds = time.perf_counter() - started
         self.spending.add(f"fold {fold + 1}", result, seconds)
-        trial = self._measured(candidate, config, result, seconds)
+        outcome = self._measured(candidate, config, result, seconds)
         shutil.rmtree(config.run.directory)
-        return trial
+        return outcome
 
     def _fold(self, fold: int) -> Config:
         if fold not in self._folds:
@@ -86,11 +93,15 @@ class Sessions:
             )
         return self._folds[fold]
 
-    def _measured(self, candidate: Candidate, config: Config, result: dict[str, Any], seconds: float) -> Trial:
+    def _measured(
+        self, candidate: Candidate, config: Config, result: dict[str, Any], seconds: float
+    ) -> Trial | Dropped:
         bank = node_directory(config.run.directory, config.guest.party)
         scores = pd.read_csv(bank / "scores.csv", dtype={"id": str})
         scores = scores[scores["part"] == "holdout"]
         label, margin, alone = (scores[c].to_numpy(dtype=np.float64) for c in ("label", "joint", "bank_only"))
+        if np.ptp(margin) == 0:
+            return Dropped("failed", "gives every applicant the same score", "对所有申请人给出相同的评分")
         self.out_of_fold.setdefault(candidate.name, {}).update(zip(scores["id"], margin.tolist(), strict=True))
         if candidate.kind == "trees":
             trees = JointModel.from_json(load(bank / "model.json")).trees
@@ -115,5 +126,12 @@ class Sessions:
                 Leak(party=f["party"], feature=f["variable"], auc=f["single_auc"])
                 for f in result.get("features", ())
                 if f["reason"] == "leak" and f["party"] != config.guest.party
+            ),
+            opaque=tuple(
+                dict.fromkeys(
+                    f["party"]
+                    for f in result.get("features", ())
+                    if f["reason"] == "flagged" and f["party"] != config.guest.party
+                )
             ),
         )
