@@ -7,13 +7,16 @@ import logging
 import math
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from lab import views
 from models.errors import LianmoError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 app = typer.Typer(
     name="lianmo",
@@ -139,9 +142,7 @@ def score(
     if out is None:
         frame.to_csv(sys.stdout, index=False)
         return
-    partial = out.with_name(out.name + ".partial")
-    frame.to_csv(partial, index=False)
-    partial.replace(out)
+    _write_csv(frame, out)
 
 
 @app.command()
@@ -197,10 +198,18 @@ def validate(
         str | None, typer.Option(help="Column of the bank's file to look at fairness by. 公平性分组列。")
     ] = None,
     approval_rate: Annotated[float, typer.Option(help="Share of applicants approved. 批准率。")] = 0.7,
+    vintage_default: Annotated[
+        str | None, typer.Option(help="Column with the date of, or months to, default. 违约日期或到违约月数列。")
+    ] = None,
+    vintage_open: Annotated[str | None, typer.Option(help="Column with the date of booking. 放款日期列。")] = None,
+    vintage_as_of: Annotated[str | None, typer.Option(help="Last month observed. 观察截止月份。")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a finished run anew, with its model document. 重新验证运行结果并更新模型文档。"""
+    from dataclasses import asdict
+
     from lab.reports import write_report
+    from lab.validation.cohorts import cohorts_of_run
     from lab.validation.sample import ValidationRules
     from lab.validation.stored import pack_of_run
     from lab.validation.tables import show_pack
@@ -208,7 +217,11 @@ def validate(
 
     result = load(run / "result.json")
     rules = ValidationRules(approval_rate=approval_rate)
-    result["validation"] = pack_of_run(run, result, group, rules).to_json()
+    kept = {name: result["validation"].get(name) for name in ("rejects", "cohorts")}  # asked for on their own
+    if vintage_default:
+        report = cohorts_of_run(run, result, vintage_default, vintage_open, vintage_as_of, rules.minimum)
+        kept["cohorts"] = json.loads(json.dumps(asdict(report)))
+    result["validation"] = {**pack_of_run(run, result, group, rules).to_json(), **kept}
     save(run / "result.json", result)
     write_report(run, result)
     if as_json:
@@ -217,6 +230,51 @@ def validate(
     console = Console()
     show_pack(console, result["validation"])
     views.files(console, run)
+
+
+@app.command()
+def rejects(
+    run: Annotated[Path, typer.Argument(help="Directory of a finished run. 运行目录。")],
+    rejected: Annotated[
+        Path, typer.Argument(help="Rejected applicants: the bank's columns, no label. 被拒申请人文件。")
+    ],
+    host: HostUrls = None,
+    local: Annotated[bool, typer.Option(help="Hosts are on this machine, beside the bank. 数据方在本机。")] = False,
+    factor: Annotated[
+        list[float] | None,
+        typer.Option(help="How many times as risky as predicted; repeat. 风险倍数，可重复。", show_default="1 1.5 2 3"),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write rows to train with, as CSV. 写出增广训练文件。")] = None,
+    assume: Annotated[float, typer.Option(help="Factor of the labels in --out. 增广标签所用倍数。")] = 1.5,
+    rejected_weight: Annotated[float, typer.Option(min=1e-6, help="Weight of their rows there. 其行权重。")] = 1.0,
+    as_json: AsJson = False,
+) -> None:
+    """What the rejected could mean for a run, and rows to train with. 拒绝推断：被拒申请人的影响与增广训练文件。"""
+    from dataclasses import asdict
+
+    from lab.rejects import HELD_OUT, augmented, report_rejected, score_rejected
+    from lab.reports import write_report
+    from lab.validation.rejects import FACTORS
+    from lab.validation.tables import show_rejects
+    from models.bundle import load, save
+
+    result = load(run / "result.json")
+    scored = score_rejected(run, result, rejected, _urls(host), local=local)
+    told = json.loads(json.dumps(asdict(report_rejected(run, result, scored, factor or FACTORS))))
+    rows = None if out is None else augmented(run, result, scored, assume, rejected_weight)
+    result["validation"]["rejects"] = told
+    save(run / "result.json", result)
+    write_report(run, result)
+    if out is not None and rows is not None:
+        _write_csv(rows, out)
+    if as_json:
+        print(json.dumps(told, ensure_ascii=False))
+        return
+    console = Console()
+    show_rejects(console, told)
+    views.files(console, run)
+    if out is not None:
+        console.print(f'  {out}: [split] holdout_column = "{HELD_OUT}"', style="dim", highlight=False, markup=False)
 
 
 @app.command()
@@ -258,6 +316,13 @@ def doctor(as_json: AsJson = False) -> None:
         views.findings(Console(), findings)
     if any(not f.good for f in findings):
         raise typer.Exit(1)
+
+
+def _write_csv(frame: pd.DataFrame, out: Path) -> None:
+    """Whole or not at all."""
+    partial = out.with_name(out.name + ".partial")
+    frame.to_csv(partial, index=False)
+    partial.replace(out)
 
 
 def _transport(name: str) -> Any:
