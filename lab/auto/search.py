@@ -164,13 +164,13 @@ class Search:
         return kin.trials[-1].seconds / kin.trials[-1].work * record.candidate.work if kin else 0.0
 
     def most_sessions(self) -> int:
-        """Sessions to come if nothing is dropped but by halving."""
+        """Sessions to come if nothing is dropped but by halving, within the budget."""
         n, alive = 0, len(self.alive)
         for fold in range(self.n_folds):
             n += alive - sum(len(r.trials) > fold for r in self.alive)
             if fold + 1 in HALVED_AFTER and fold + 1 < self.n_folds:
                 alive = (alive + 1) // 2
-        return n
+        return n if self.budget.sessions is None else max(0, min(n, self.budget.sessions - self.n_sessions))
 
     def _first_fold(self) -> None:
         """The simplest of each kind that can be built comes first: it tells what others cost, and of leaks.

@@ -65,7 +65,10 @@ def test_held_out_rows_are_in_the_last_session_only_and_everything_is_summed(
     of_trials = sum(d["count"] for _, _, r in watched for d in r["disclosures"] if d["message"] == "goodbye")
     total = sum(d["count"] for d in account["disclosures"] if d["message"] == "goodbye")
     assert total == of_trials + 2 * len(of_trials_parties(account))
+    chosen = [d["count"] for d in account["disclosures"] if d["message"] == "alignment.rows_chosen"]
+    assert chosen == [5, 5]  # the session that only aligns tells no host of a row
     assert result["disclosures"] == account["disclosures"]
+    assert "summed over all its 6 sessions" in (run / "report.html").read_text(encoding="utf-8")
     assert not list(run.parent.glob(".auto-*"))
 
 

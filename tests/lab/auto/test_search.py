@@ -78,9 +78,11 @@ def test_the_simplest_within_one_standard_error(second: float, expected: str) ->
 
 def test_a_budget_of_sessions_leaves_out_what_two_folds_cannot_pay_for() -> None:
     oracle = Oracle(AUC)
-    search = Search(NAMES, 5, Budget(sessions=6), oracle)
+    told: list[tuple[float, int]] = []
+    search = Search(NAMES, 5, Budget(sessions=6), oracle, lambda seconds, n: told.append((seconds, n)))
     records = search.run()
     assert len(oracle.asked) <= 6
+    assert told == [(4, 4)]
     assert [len(r.trials) for r in records[:3]] == [2, 2, 2]
     assert [r.dropped.code for r in records[3:] if r.dropped] == ["budget"] * 5
 
