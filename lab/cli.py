@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from lab import views
 from models.errors import LianmoError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 app = typer.Typer(
     name="lianmo",
@@ -82,6 +86,36 @@ def train(
 
 
 @app.command()
+def auto(
+    config: Annotated[Path, typer.Argument(help="The run's TOML file. 运行配置文件。")],
+    folds: Annotated[int, typer.Option(min=2, max=20, help="Folds of the development rows. 开发样本折数。")] = 5,
+    budget: Annotated[float | None, typer.Option(min=0, help="Most minutes. 时间上限（分钟）。")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Most sessions of trials. 试验会话数上限。")] = None,
+    record: Annotated[bool, typer.Option(help="Record the chosen run in MLflow. 记录到 MLflow。")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Try scorecards and trees by folds, keep the simplest good one. 自动建模：以交叉验证选出最简单的优良模型。"""
+    from lab.auto.run import auto_run
+    from lab.auto.search import AutoRules, Budget
+    from lab.auto.view import show_search
+    from lab.config import load_config
+    from lab.finish import record_run, report_run
+    from models.bundle import load
+
+    console = _console(as_json)
+    run = load_config(config)
+    seconds = math.inf if budget is None else budget * 60
+    rules = AutoRules(n_folds=folds, budget=Budget(seconds=seconds, sessions=trials))
+    result = auto_run(run, console, rules, finish=(report_run, record_run) if record else (report_run,))
+    account = load(run.run.directory / "auto.json")
+    if as_json:
+        print(json.dumps(account, ensure_ascii=False))
+        return
+    show_search(console, account, result)
+    views.files(console, run.run.directory)
+
+
+@app.command()
 def score(
     node: Annotated[
         Path, typer.Argument(help="The bank's folder of a run, e.g. runs/demo/nodes/bank. 银行的节点目录。")
@@ -109,9 +143,7 @@ def score(
     if out is None:
         frame.to_csv(sys.stdout, index=False)
         return
-    partial = out.with_name(out.name + ".partial")
-    frame.to_csv(partial, index=False)
-    partial.replace(out)
+    _write_csv(frame, out)
 
 
 @app.command()
@@ -177,11 +209,19 @@ def validate(
         str | None, typer.Option(help="Column of the bank's file to look at fairness by. 公平性分组列。")
     ] = None,
     approval_rate: Annotated[float, typer.Option(help="Share of applicants approved. 批准率。")] = 0.7,
+    vintage_default: Annotated[
+        str | None, typer.Option(help="Column with the date of, or months to, default. 违约日期或到违约月数列。")
+    ] = None,
+    vintage_open: Annotated[str | None, typer.Option(help="Column with the date of booking. 放款日期列。")] = None,
+    vintage_as_of: Annotated[str | None, typer.Option(help="Last month observed. 观察截止月份。")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a finished run anew, with its model document. 重新验证运行结果并更新模型文档。"""
+    from dataclasses import asdict
+
     from lab.reports import write_report
     from lab.validation.amounts import need_default
+    from lab.validation.cohorts import cohorts_of_run
     from lab.validation.sample import ValidationRules
     from lab.validation.stored import pack_of_run
     from lab.validation.tables import show_pack
@@ -190,7 +230,11 @@ def validate(
     result = load(run / "result.json")
     need_default(result.get("objective", "binary"), "lianmo validate")
     rules = ValidationRules(approval_rate=approval_rate)
-    result["validation"] = pack_of_run(run, result, group, rules).to_json()
+    kept = {name: result["validation"].get(name) for name in ("rejects", "cohorts")}  # asked for on their own
+    if vintage_default:
+        report = cohorts_of_run(run, result, vintage_default, vintage_open, vintage_as_of, rules.minimum)
+        kept["cohorts"] = json.loads(json.dumps(asdict(report)))
+    result["validation"] = {**pack_of_run(run, result, group, rules).to_json(), **kept}
     save(run / "result.json", result)
     write_report(run, result)
     if as_json:
@@ -199,6 +243,51 @@ def validate(
     console = Console()
     show_pack(console, result["validation"])
     views.files(console, run)
+
+
+@app.command()
+def rejects(
+    run: Annotated[Path, typer.Argument(help="Directory of a finished run. 运行目录。")],
+    rejected: Annotated[
+        Path, typer.Argument(help="Rejected applicants: the bank's columns, no label. 被拒申请人文件。")
+    ],
+    host: HostUrls = None,
+    local: Annotated[bool, typer.Option(help="Hosts are on this machine, beside the bank. 数据方在本机。")] = False,
+    factor: Annotated[
+        list[float] | None,
+        typer.Option(help="How many times as risky as predicted; repeat. 风险倍数，可重复。", show_default="1 1.5 2 3"),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write rows to train with, as CSV. 写出增广训练文件。")] = None,
+    assume: Annotated[float, typer.Option(help="Factor of the labels in --out. 增广标签所用倍数。")] = 1.5,
+    rejected_weight: Annotated[float, typer.Option(min=1e-6, help="Weight of their rows there. 其行权重。")] = 1.0,
+    as_json: AsJson = False,
+) -> None:
+    """What the rejected could mean for a run, and rows to train with. 拒绝推断：被拒申请人的影响与增广训练文件。"""
+    from dataclasses import asdict
+
+    from lab.rejects import HELD_OUT, augmented, report_rejected, score_rejected
+    from lab.reports import write_report
+    from lab.validation.rejects import FACTORS
+    from lab.validation.tables import show_rejects
+    from models.bundle import load, save
+
+    result = load(run / "result.json")
+    scored = score_rejected(run, result, rejected, _urls(host), local=local)
+    told = json.loads(json.dumps(asdict(report_rejected(run, result, scored, factor or FACTORS))))
+    rows = None if out is None else augmented(run, result, scored, assume, rejected_weight)
+    result["validation"]["rejects"] = told
+    save(run / "result.json", result)
+    write_report(run, result)
+    if out is not None and rows is not None:
+        _write_csv(rows, out)
+    if as_json:
+        print(json.dumps(told, ensure_ascii=False))
+        return
+    console = Console()
+    show_rejects(console, told)
+    views.files(console, run)
+    if out is not None:
+        console.print(f'  {out}: [split] holdout_column = "{HELD_OUT}"', style="dim", highlight=False, markup=False)
 
 
 @app.command()
@@ -248,6 +337,13 @@ def _show_run(console: Console, result: dict[str, Any]) -> None:
     from lab.scorecard_views import scorecard_result
 
     (scorecard_result if result.get("kind") == "scorecard" else views.run_result)(console, result)
+
+
+def _write_csv(frame: pd.DataFrame, out: Path) -> None:
+    """Whole or not at all."""
+    partial = out.with_name(out.name + ".partial")
+    frame.to_csv(partial, index=False)
+    partial.replace(out)
 
 
 def _transport(name: str) -> Any:

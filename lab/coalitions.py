@@ -11,7 +11,8 @@ import pandas as pd
 from rich.console import Console
 
 from lab import views
-from lab.config import Config, Party
+from lab.config import Config
+from lab.data.extract import extract
 from lab.data.sources import file_digest
 from lab.errors import ConfigError, ServiceError
 from lab.jobs import node_directory
@@ -50,7 +51,7 @@ def value_of_run(config: Config, console: Console, money: MoneyTerms, n_resample
         def train(coalition: Coalition) -> pd.DataFrame:
             names = [h for h in hosts if h in coalition]
             views.title(console, f"{len(done) + 1} / {n_runs}", " + ".join([guest, *names]))
-            party = config.guest if not done else _limited(config.guest, done[frozenset(hosts)]["id"], base)
+            party = config.guest if not done else extract(config.guest, done[frozenset(hosts)]["id"], base / "common")
             directory = base / f"run-{len(done)}"
             part = config.model_copy(
                 update={
@@ -104,16 +105,3 @@ def keep_value(config: Config, value: dict[str, Any]) -> bool:
 
 def _held_out(scores: pd.DataFrame, column: str) -> Floats:
     return scores.loc[scores["part"] == "holdout", column].to_numpy(dtype=np.float64)
-
-
-def _limited(party: Party, ids: pd.Series, folder: Path) -> Party:
-    """The party with a copy of its file that holds the given applicants only, every value as it was written."""
-    parquet = party.data.suffix.lower() in (".parquet", ".pq")
-    frame = pd.read_parquet(party.data) if parquet else pd.read_csv(party.data, dtype=str, keep_default_na=False)
-    frame = frame[frame[party.id].astype(str).str.strip().isin(set(ids))]
-    path = folder / f"common{party.data.suffix if parquet else '.csv'}"
-    if parquet:
-        frame.to_parquet(path, index=False)
-    else:
-        frame.to_csv(path, index=False)
-    return party.model_copy(update={"data": path})

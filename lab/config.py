@@ -87,17 +87,23 @@ class SplitSection(Section):
         valid: share of the remaining rows that only watch, for early stopping.
         time_column, holdout_from: out of time instead: rows with at least this value are held out; the column is no
         feature.
+        holdout_column: which rows are held out, by hand: 1 there, 0 elsewhere; the column is no feature.
+        group: column of the bank's file, no feature: all rows of a group, such as an owner, stay in one part.
     """
 
     holdout: float = Field(default=0.3, gt=0, lt=1)
     valid: float = Field(default=0.0, ge=0, lt=1)
     time_column: str | None = None
     holdout_from: float | None = None
+    holdout_column: str | None = None
+    group: str | None = None
 
     @model_validator(mode="after")
     def _both_or_neither(self) -> Self:
         if (self.time_column is None) != (self.holdout_from is None):
             raise ValueError("time_column and holdout_from go together / time_column 与 holdout_from 须同时给出")
+        if self.time_column and self.holdout_column:
+            raise ValueError("time_column or holdout_column, not both / time_column 与 holdout_column 只能取其一")
         return self
 
 
@@ -273,6 +279,11 @@ class Config(Section):
             raise ValueError("a host has no label and no weight / 数据方不应设置 label 与 weight")
         return self
 
+    def no_features(self) -> Self:
+        """The same, the columns that only divide rows among those that are no features."""
+        names = [n for n in (self.split.holdout_column, self.split.group) if n and n not in self.guest.drop]
+        return self.model_copy(update={"guest": self.guest.model_copy(update={"drop": (*self.guest.drop, *names)})})
+
 
 def load_config(path: Path) -> Config:
     """Read and check a run's file.
@@ -328,7 +339,7 @@ def parse_config(data: dict[str, Any], base: Path) -> Config:
     earlier = config.run.continues and (base / config.run.continues).resolve()
     paths = {"directory": (base / config.run.directory).resolve(), "continues": earlier}
     run = config.run.model_copy(update=paths)
-    return config.model_copy(update={"run": run, "guest": guest, "hosts": tuple(hosts)})
+    return config.model_copy(update={"run": run, "guest": guest, "hosts": tuple(hosts)}).no_features()
 
 
 def _config_error(error: ValidationError) -> ConfigError:

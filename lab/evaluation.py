@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from federation.vertical.guest import Arrangement
 from lab.config import SplitSection
 from lab.continuation import unmixed
+from lab.data.sources import Division
 from models.errors import DataError
 from models.losses import Floats, ObjectiveName
 from models.validation import metrics
@@ -31,8 +32,12 @@ def arrange(
     time: Floats | None = None,
     objective: ObjectiveName = "binary",
     earlier: Mapping[str, str] | None = None,
+    division: Division | None = None,
 ) -> Arrangement:
     """Divide the common rows as ``split`` says. The order of the file does not matter, only ids, labels and ``seed``.
+
+    No group is in two parts: drawn parts take whole groups, and where time or a column says what is held out, other
+    rows of a group that is held out are left out of the run.
 
     Args:
         earlier: applicant → part in the run whose model is continued: what that run saw does not test this one.
@@ -41,15 +46,22 @@ def arrange(
         DataError: ``one_class`` if a part would have no default or no non-default; of other objectives
             ``too_few_rows`` and ``constant_label``; ``nothing_unseen`` of ``earlier``.
     """
+    division = division or Division()
+    group = np.arange(len(label)) if division.group is None else division.group
     rows = common[np.argsort(np.array(ids, dtype=str)[common], kind="stable")]
     rng = np.random.default_rng(seed)
-    if time is None:
-        fit, held_out = _divide(rows, label, split.holdout, rng)
+    if time is None and division.held_out is None:
+        fit, held_out = _divide(rows, label, split.holdout, rng, group)
     else:
-        assert split.holdout_from is not None
-        late = time[rows] >= split.holdout_from
-        fit, held_out = rng.permutation(rows[~late]), rows[late]
-    fit, valid = _divide(fit, label, split.valid, rng) if split.valid else (fit, fit[:0])
+        if time is None:
+            assert division.held_out is not None
+            out = division.held_out[rows]
+        else:
+            assert split.holdout_from is not None
+            out = time[rows] >= split.holdout_from
+        held_out = rows[out]
+        fit = rng.permutation(rows[~out & ~np.isin(group[rows], group[held_out])])
+    fit, valid = _divide(fit, label, split.valid, rng, group) if split.valid else (fit, fit[:0])
     if earlier:
         fit, valid, held_out = unmixed((fit, valid, held_out), ids, earlier)
     parts = [(fit, "fitted", "拟合"), (held_out, "held-out", "留出")]
@@ -67,18 +79,23 @@ def arrange(
 
 
 def _divide(
-    rows: NDArray[np.intp], label: Floats, share: float, rng: np.random.Generator
+    rows: NDArray[np.intp], label: Floats, share: float, rng: np.random.Generator, group: NDArray[np.intp]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Shuffled, and ``share`` of each tenth of the label taken out; of a 0/1 label, whose values are never parted, of
-    each class. A few large amounts weigh so much that it matters where they fall.
+    """Shuffled, and ``share`` of the rows taken out in whole groups, of each tenth of the label: that of a group is its
+    highest. Of a 0/1 label, whose values are never parted, that is of those without, and of those with a default. A few
+    large amounts weigh so much that it matters where they fall.
     """
     rows = rng.permutation(rows)
-    out = np.zeros(len(rows), dtype=bool)
-    tenth = ranked_bands(label[rows], 10)
-    for number in np.unique(tenth):
-        alike = np.flatnonzero(tenth == number)
-        out[alike[: round(share * len(alike))]] = True
-    return rows[~out], rows[out]
+    _, first, own = np.unique(group[rows], return_index=True, return_inverse=True)
+    size, highest = np.bincount(own), np.zeros(len(first), dtype=np.int64)
+    np.maximum.at(highest, own, ranked_bands(label[rows], 10))
+    order = np.argsort(first)  # groups as the shuffle meets them
+    out = np.zeros(len(size), dtype=bool)
+    for tenth in np.unique(highest):
+        alike = order[highest[order] == tenth]
+        n_rows = np.cumsum(size[alike])
+        out[alike[n_rows <= round(share * int(n_rows[-1]))]] = True
+    return rows[~out[own]], rows[out[own]]
 
 
 def _check_amounts(label: Floats) -> None:

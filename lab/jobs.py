@@ -11,6 +11,9 @@ from pydantic import Field
 from lab.config import CipherSection, Config, Party, ScorecardSection, Section, SplitSection, Workers
 from models.bundle import load, save
 
+#: A trial is trained and scored, but not tested; to align is to learn which applicants all parties know.
+Task = Literal["train", "trial", "align"]
+
 
 class LinkSection(Section):
     """Where and as whom to join the relay."""
@@ -51,6 +54,7 @@ class GuestJob(Job):
     """The bank's part: what to train and how to test."""
 
     role: Literal["guest"] = "guest"
+    task: Task = "train"
     hosts: tuple[str, ...]
     boosting: dict[str, Any]
     scorecard: ScorecardSection | None = None
@@ -59,7 +63,11 @@ class GuestJob(Job):
 
 
 def jobs_of(
-    config: Config, model_id: str, directory: Path, links: dict[str, LinkSection] | None = None
+    config: Config,
+    model_id: str,
+    directory: Path,
+    links: dict[str, LinkSection] | None = None,
+    task: Task = "train",
 ) -> tuple[GuestJob, tuple[HostJob, ...]]:
     """One job per party, each in ``directory/nodes/PARTY``."""
 
@@ -79,6 +87,7 @@ def jobs_of(
 
     guest = GuestJob(
         **common(config.guest),
+        task=task,
         hosts=tuple(host.party for host in config.hosts),
         boosting=config.boosting,
         scorecard=config.scorecard,

@@ -22,6 +22,7 @@ from federation.script import Wire
 from federation.transports.dialogue import RelayWire, serve_responder
 from federation.transports.link import Link
 from federation.vertical.host import ALLOWED, TrainingHost
+from lab.common_applicants import lead_alignment
 from lab.data.sources import check_wishes, file_digest, read_table
 from lab.forecast import peak_rss_mb
 from lab.jobs import GuestJob, HostJob, Job, load_job, node_directory
@@ -117,7 +118,9 @@ def keep_half(job: HostJob, host: TrainingHost) -> dict[str, Any]:
 
 
 def lead(job: GuestJob, wire: Wire) -> dict[str, Any]:
-    """The bank's part: a scorecard if the job has a section for it, else boosted trees."""
+    """The bank's part: alignment alone, a scorecard if the job has a section for it, else boosted trees."""
+    if job.task == "align":
+        return lead_alignment(job, wire)
     return lead_scorecard(job, wire) if job.scorecard else lead_trees(job, wire)
 
 

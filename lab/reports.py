@@ -60,7 +60,7 @@ def write_report(run: Path, result: dict[str, Any]) -> tuple[Path, Path]:
     """
     if is_amounts(result):
         trees = JointModel.from_json(load(node_directory(run, result["guest"]) / "model.json"))
-        return write_amounts(run, result, _environment(), model_shares(trees))
+        return write_amounts(run, result, page_environment(), model_shares(trees))
     scores = curves_of(run, result["guest"])
     figure, page = run / "curves.png", run / "report.html"
     draw_separation(scores).savefig(figure, dpi=150)
@@ -71,7 +71,7 @@ def write_report(run: Path, result: dict[str, Any]) -> tuple[Path, Path]:
     scale = model.half.rules if isinstance(model, JointScorecard) else ScorecardRules()
     shown = {"groups": bool(pack["groups"]), "value": bool(value), "grades": bool(pack["grades"])}
     html = (
-        _environment()
+        page_environment()
         .get_template("report.html")
         .render(
             r=result,
@@ -151,7 +151,8 @@ def _parts(scores: pd.DataFrame) -> list[dict[str, Any]]:
     return parts
 
 
-def _environment() -> jinja2.Environment:
+def page_environment() -> jinja2.Environment:
+    """Templates of this project, with the filters that pages use."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("lab"),
         autoescape=True,

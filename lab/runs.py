@@ -24,7 +24,7 @@ from federation.vertical.host import ALLOWED
 from lab.config import Config
 from lab.continuation import check_continuation
 from lab.errors import ConfigError, ReportedError, ServiceError
-from lab.jobs import GuestJob, HostJob, LinkSection, jobs_of, node_directory, save_job
+from lab.jobs import GuestJob, HostJob, LinkSection, Task, jobs_of, node_directory, save_job
 from lab.node import keep_half, lead, open_host
 from lab.progress import watching
 from lab.simulation import run_flower
@@ -35,8 +35,11 @@ from models.bundle import save
 Finish = Callable[[Path, dict[str, Any]], None]
 
 
-def train_run(config: Config, console: Console, finish: Sequence[Finish] = ()) -> dict[str, Any]:
+def train_run(config: Config, console: Console, finish: Sequence[Finish] = (), task: Task = "train") -> dict[str, Any]:
     """Train as ``config`` says; returns the content of ``result.json``.
+
+    Args:
+        task: ``"trial"``: the held-out rows are scored, and nothing is measured on them.
 
     Raises:
         LianmoError: what went wrong, of the party where it went wrong; nothing is left behind.
@@ -44,11 +47,7 @@ def train_run(config: Config, console: Console, finish: Sequence[Finish] = ()) -
     final = config.run.directory
     check_continuation(config)
     with _staged(final) as staging:
-        model_id = secrets.token_hex(16)
-        travel = {"memory": _in_memory, "relay": _over_relay, "flower": _under_flower}[config.run.transport]
-        progress = node_directory(staging, config.guest.party) / "progress.jsonl"
-        with watching(progress, console):
-            travel(config, model_id, staging)
+        model_id = hold_session(config, console, staging, task)
         guest, hosts = jobs_of(config, model_id, staging)
         for job in (guest, *hosts):
             save_job(job)  # anew, without the ticket, which is spent
@@ -57,6 +56,22 @@ def train_run(config: Config, console: Console, finish: Sequence[Finish] = ()) -
             step(staging, result)
         save(staging / "result.json", result)
     return result
+
+
+def hold_session(config: Config, console: Console, directory: Path, task: Task = "train") -> str:
+    """One session of all parties, over the transport of ``config``; each writes into its folder below ``directory``.
+
+    Returns:
+        The model's identifier.
+
+    Raises:
+        LianmoError: what went wrong, of the party where it went wrong.
+    """
+    model_id = secrets.token_hex(16)
+    travel = {"memory": _in_memory, "relay": _over_relay, "flower": _under_flower}[config.run.transport]
+    with watching(node_directory(directory, config.guest.party) / "progress.jsonl", console):
+        travel(config, model_id, directory, task)
+    return model_id
 
 
 @contextmanager
@@ -86,9 +101,9 @@ def _staged(final: Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _in_memory(config: Config, model_id: str, staging: Path) -> None:
+def _in_memory(config: Config, model_id: str, staging: Path, task: Task) -> None:
     """All parties in this process; frames pass through the real codec all the same."""
-    guest, hosts = jobs_of(config, model_id, staging)
+    guest, hosts = jobs_of(config, model_id, staging, task=task)
     for job in (guest, *hosts):
         save_job(job)
     opened = {job.party.party: open_host(job) for job in hosts}
@@ -99,9 +114,9 @@ def _in_memory(config: Config, model_id: str, staging: Path) -> None:
         keep_half(job, opened[job.party.party])
 
 
-def _over_relay(config: Config, model_id: str, staging: Path) -> None:
+def _over_relay(config: Config, model_id: str, staging: Path, task: Task) -> None:
     """One process per party, meeting at a relay in this process."""
-    with _relay(config, model_id, staging) as (guest, hosts):
+    with _relay(config, model_id, staging, task) as (guest, hosts):
         jobs: tuple[GuestJob | HostJob, ...] = (guest, *hosts)
         logs = {job.party.party: (job.directory / "log.txt").open("w") for job in jobs}
         processes = {
@@ -124,9 +139,9 @@ def _over_relay(config: Config, model_id: str, staging: Path) -> None:
         _raise_failures(jobs, {name: process.returncode for name, process in processes.items()})
 
 
-def _under_flower(config: Config, model_id: str, staging: Path) -> None:
+def _under_flower(config: Config, model_id: str, staging: Path, task: Task) -> None:
     """One Flower node per party; Flower carries one message to each, the session goes over the relay."""
-    with _relay(config, model_id, staging) as (guest, hosts):
+    with _relay(config, model_id, staging, task) as (guest, hosts):
         jobs: tuple[GuestJob | HostJob, ...] = (guest, *hosts)
         report = staging / "flower.json"
         settings = {"jobs": str(staging), "result": str(report)}
@@ -138,7 +153,7 @@ def _under_flower(config: Config, model_id: str, staging: Path) -> None:
 
 
 @contextmanager
-def _relay(config: Config, model_id: str, staging: Path) -> Iterator[tuple[GuestJob, tuple[HostJob, ...]]]:
+def _relay(config: Config, model_id: str, staging: Path, task: Task) -> Iterator[tuple[GuestJob, tuple[HostJob, ...]]]:
     """A relay that lets in exactly the parties of this run, each with its own ticket."""
     relay = Relay()
     try:
@@ -149,7 +164,7 @@ def _relay(config: Config, model_id: str, staging: Path) -> Iterator[tuple[Guest
             name: LinkSection(address=f"127.0.0.1:{port}", session=model_id, ticket=ticket)
             for name, ticket in tickets.items()
         }
-        guest, hosts = jobs_of(config, model_id, staging, links)
+        guest, hosts = jobs_of(config, model_id, staging, links, task)
         for job in (guest, *hosts):
             save_job(job)
         yield guest, hosts

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from federation.ciphers.plain import PlainSecret
 from federation.ciphers.suite import secret_cipher
@@ -16,7 +17,7 @@ from federation.script import Wire, run
 from federation.transports.memory import MemoryWire
 from federation.vertical.guest import Arrangement
 from federation.vertical.scorecard.guest import Developed, ScorecardJob, develop
-from lab.data.sources import file_digest, read_labelled
+from lab.data.sources import file_digest, read_division, read_labelled
 from lab.evaluation import arrange
 from lab.forecast import peak_rss_mb
 from lab.jobs import GuestJob
@@ -36,6 +37,7 @@ def lead_scorecard(job: GuestJob, wire: Wire) -> dict[str, Any]:
     report = file_reporter(job.directory / "progress.jsonl")
     report(Event(stage="waiting"))
     table, label, when, weight = read_labelled(job.party, job.split.time_column)
+    division = read_division(job.party, job.split)
     seed = job.scorecard.random_state
     transcript = Transcript(job.party.party)
     stages: list[tuple[str, float]] = []
@@ -51,7 +53,7 @@ def lead_scorecard(job: GuestJob, wire: Wire) -> dict[str, Any]:
         label=label,
         hosts=job.hosts,
         new_cipher=lambda n: secret_cipher(job.cipher.name, job.cipher.key_bits, job.cipher.rules, n),
-        arrange=lambda rows: arrange(rows, table.ids, label, job.split, seed, when),
+        arrange=lambda rows: arrange(rows, table.ids, label, job.split, seed, when, division=division),
         prebinning=job.party.prebinning,
         binning=job.scorecard.binning,
         selection=job.scorecard.selection,
@@ -89,13 +91,22 @@ def lead_scorecard(job: GuestJob, wire: Wire) -> dict[str, Any]:
         },
         "bytes": transcript.traffic(),
         "disclosures": transcript.disclosures(),
-        **measured(scores, seed, developed.arrangement, len(table), _shifts(sj, developed)),
+        **_tested(job, sj, developed, scores),
         "seconds": time.perf_counter() - started,
         "peak_rss_mb": peak_rss_mb(),
     }
     save(job.directory / "model.json", fitted.model.to_json())
     save(job.directory / "outcome.json", outcome)
     return {"features": len(outcome["coefficients"]), "seconds": outcome["seconds"]}
+
+
+def _tested(job: GuestJob, sj: ScorecardJob, developed: Developed, scores: pd.DataFrame) -> dict[str, Any]:
+    """Metrics on held-out rows; a trial is measured by who asked for it."""
+    assert job.scorecard
+    if job.task == "trial":
+        return {}
+    shifts = _shifts(sj, developed)
+    return measured(scores, job.scorecard.random_state, developed.arrangement, len(sj.table), shifts)
 
 
 def _alone(sj: ScorecardJob, a: Arrangement) -> Floats:

@@ -15,7 +15,7 @@ from federation.script import Wire, run
 from federation.vertical.boosting.guest import JointBoosting, Progress
 from federation.vertical.guest import Trained, TrainingJob, train
 from lab.continuation import earlier_model, earlier_parts
-from lab.data.sources import file_digest, read_labelled
+from lab.data.sources import file_digest, read_division, read_labelled
 from lab.evaluation import arrange
 from lab.forecast import forecast, peak_rss_mb
 from lab.jobs import GuestJob
@@ -35,6 +35,7 @@ def lead_trees(job: GuestJob, wire: Wire) -> dict[str, Any]:
     started = time.perf_counter()
     report = file_reporter(job.directory / "progress.jsonl")
     report(Event(stage="waiting"))
+    division = read_division(job.party, job.split)
     parameters = BoostingParameters(**job.boosting)
     table, label, when, weight = read_labelled(job.party, job.split.time_column, parameters.objective)
     start, earlier = earlier_model(job), earlier_parts(job)
@@ -83,7 +84,15 @@ def lead_trees(job: GuestJob, wire: Wire) -> dict[str, Any]:
             parameters=parameters,
             new_cipher=lambda n: secret_cipher(job.cipher.name, job.cipher.key_bits, job.cipher.rules, n),
             arrange=lambda rows: arrange(
-                rows, table.ids, label, job.split, parameters.random_state, when, parameters.objective, earlier
+                rows,
+                table.ids,
+                label,
+                job.split,
+                parameters.random_state,
+                when,
+                parameters.objective,
+                earlier,
+                division,
             ),
             watch=watch,
             opened=opened,
@@ -142,6 +151,8 @@ def _tested(
     alone = fit_baseline(table.take(fit), label[fit], parameters, fit_weight).margin(table.take(a.rows))
     scores = scores_frame(table, label, when, a, alone, trained.fitted.margin, parameters.objective)
     scores.to_csv(job.directory / "scores.csv", index=False)
+    if job.task == "trial":
+        return {}
     if parameters.objective != "binary":
         return {"rows": row_counts(a, len(table)), **measured_amounts(scores, parameters)}
     own = feature_shifts(binned_by_cuts(table, trained.fitted.model.own.bins), fit, held_out)

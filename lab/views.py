@@ -111,7 +111,7 @@ def score_answer(console: Console, answer: dict[str, Any]) -> None:
 
 def files(console: Console, run: Path) -> None:
     """Where to look."""
-    for name in ("result.json", "report.html", "curves.png", "value.json"):
+    for name in ("result.json", "report.html", "curves.png", "value.json", "auto.html", "chosen.toml"):
         if (run / name).exists():
             console.print(f"  {run / name}", style="dim", highlight=False)
 

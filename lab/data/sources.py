@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lab.config import Party
+from lab.config import Party, SplitSection
 from models.binning import FeatureBins
 from models.errors import DataError
 from models.losses import Floats, ObjectiveName
 from models.table import Column, Table, is_category
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """Per row of the guest's file, None where the split names no such column.
+
+    Attributes:
+        held_out: whether it is held out.
+        group: number of its group; a row without one is a group of its own.
+    """
+
+    held_out: NDArray[np.bool_] | None = None
+    group: NDArray[np.intp] | None = None
 
 
 def read_table(party: Party, *, varied: bool = True) -> Table:
@@ -134,6 +148,36 @@ def _check_label(party: Party, label: Floats, objective: ObjectiveName) -> None:
             f"column '{name}' has one value in all rows; there is nothing to explain",
             f"标签列“{name}”所有行取值相同，没有可解释的差异",
         )
+
+
+def read_division(party: Party, split: SplitSection) -> Division:
+    """The columns that divide the guest's rows, where ``split`` names such.
+
+    Raises:
+        DataError: file or column absent; ``bad_holdout`` if a mark is neither 0 nor 1.
+    """
+    if not (split.holdout_column or split.group):
+        return Division()
+    frame = _read(party)
+    _need_columns(party, frame, [name for name in (split.holdout_column, split.group) if name])
+    held_out = groups = None
+    if split.holdout_column:
+        marks = pd.to_numeric(frame[split.holdout_column], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        n_wrong = int((~np.isin(marks, (0.0, 1.0))).sum())
+        if n_wrong:
+            raise _error(
+                party,
+                "bad_holdout",
+                f"column '{split.holdout_column}' must hold 1 (held out) or 0; {n_wrong} rows do not",
+                f"列“{split.holdout_column}”只能为 1（留出）或 0，有 {n_wrong} 行不符",
+            )
+        held_out = marks == 1.0
+    if split.group:
+        own = frame[split.group].astype(object).where(frame[split.group].notna(), None)
+        groups = np.unique([f"row {k}" if v is None else f"group {v}" for k, v in enumerate(own)], return_inverse=True)[
+            1
+        ]
+    return Division(held_out, groups)
 
 
 def applicants_table(frame: pd.DataFrame, id_column: str, bins: Sequence[FeatureBins]) -> Table:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lab.validation.calibrated import CalibrationReport, calibrated, probability_of
+from lab.validation.cohorts import CohortReport
 from lab.validation.grades import GradeReport, grade_report
 from lab.validation.measures import (
     Comparison,
@@ -22,6 +23,7 @@ from lab.validation.measures import (
     vintages,
 )
 from lab.validation.notes import Note, Notes
+from lab.validation.rejects import RejectReport, reject_report
 from lab.validation.sample import ScoredSample, ValidationRules
 from models.losses import Floats
 from models.samples import checked_score
@@ -31,7 +33,6 @@ from models.validation.discrimination import ScoreBand, decile_table
 from models.validation.fairness import GroupReport
 from models.validation.features import FeatureShift
 from models.validation.master_scale import MasterScale
-from models.validation.reject_inference import DefaultRateBounds, default_rate_bounds
 from models.validation.stability import Stability, stability_of_scores
 
 FORMAT: Final = 1
@@ -51,8 +52,9 @@ class ValidationPack:
         features: shifts of the features, the own and what other parties told of theirs.
         comparison: against the challenger; None without one.
         vintages, groups: empty without periods or groups.
-        rejects: bounds of the default rate of all applicants, if margins of the rejected are given.
+        rejects: what the rejected could mean, if their margins are given.
         notes: what could not be measured, and why.
+        cohorts: default rates by months on book; None unless the bank's file says when loans began and defaulted.
     """
 
     rules: ValidationRules
@@ -68,8 +70,9 @@ class ValidationPack:
     comparison: Comparison | None
     vintages: tuple[Vintage, ...]
     groups: tuple[GroupReport, ...]
-    rejects: DefaultRateBounds | None
+    rejects: RejectReport | None
     notes: tuple[Note, ...]
+    cohorts: CohortReport | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain objects, lists, numbers and texts; no row, no id. The inverse is not needed: scores are kept."""
@@ -125,16 +128,18 @@ def validate(
         comparison=None if other is None else comparison(label, margin, other, rules, seed, notes),
         vintages=vintages(sample, probability, rules),
         groups=() if groups is None else fairness(label, log_odds[held_out], np.asarray(groups)[held_out], rules),
-        rejects=None if rejected_margin is None else _rejects(sample, calibration, rejected_margin),
+        rejects=None if rejected_margin is None else _rejects(sample, calibration, rejected_margin, seed),
         notes=tuple(notes.kept),
     )
 
 
-def _rejects(sample: ScoredSample, calibration: CalibrationReport, rejected_margin: ArrayLike) -> DefaultRateBounds:
+def _rejects(
+    sample: ScoredSample, calibration: CalibrationReport, rejected_margin: ArrayLike, seed: int
+) -> RejectReport:
     margin = checked_score(rejected_margin, name="rejected_margin")
-    if calibration.calibrator is None:
-        return default_rate_bounds(sample.label, probability_of(margin))
-    return default_rate_bounds(sample.label, calibrator_from_json(calibration.calibrator).apply(margin))
+    stored = calibration.calibrator
+    told = calibrator_from_json(stored).apply if stored else probability_of
+    return reject_report(sample, told, told(margin), seed=seed)
 
 
 def _out_of_time(sample: ScoredSample) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from lab.validation import readings
+from lab.validation.cohort_figures import anything_told, cohorts_reading, draw_cohorts
 from lab.validation.drawing import Picture, svg_of
 from lab.validation.pack_figures import (
     draw_grades,
@@ -56,6 +57,9 @@ def pictures_of(
             readings.groups_reading,
         ),
     }
+    cohorts = pack.get("cohorts")
+    if cohorts and anything_told(cohorts):
+        made["cohorts"] = _picture("cohorts", draw_cohorts(cohorts), cohorts_reading(cohorts))
     for name, (there, draw, read) in some.items():
         if there:
             made[name] = _picture(name, draw(), read(pack))

@@ -101,11 +101,12 @@ def sample_of(scores: pd.DataFrame, column: str = "joint") -> ScoredSample:
     """Rows of a run's ``scores.csv``.
 
     Args:
-        scores: columns ``part``, ``label``, ``column`` with margins, and ``period`` if rows have one.
+        scores: columns ``part``, ``label``, ``column`` with margins; ``period`` and ``out_of_fold`` if rows have them.
     """
     return ScoredSample(
         label=scores["label"].to_numpy(dtype=np.float64),
         margin=scores[column].to_numpy(dtype=np.float64),
         part=scores["part"].to_numpy(dtype=np.str_),
         period=scores["period"].to_numpy(dtype=np.float64) if "period" in scores else None,
+        out_of_fold=scores["out_of_fold"].to_numpy(dtype=np.float64) if "out_of_fold" in scores else None,
     )

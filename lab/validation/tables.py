@@ -32,6 +32,10 @@ def show_pack(console: Console, pack: Json) -> None:
         _decisions(console, pack)
     if pack["vintages"]:
         _vintages(console, pack["vintages"])
+    if pack["cohorts"]:
+        _cohorts(console, pack["cohorts"])
+    if pack["rejects"]:
+        show_rejects(console, pack["rejects"])
     if pack["groups"]:
         _groups(console, pack["groups"])
     for note in pack["notes"]:
@@ -56,6 +60,52 @@ def show_value(console: Console, value: Json) -> None:
         style="dim",
         highlight=False,
     )
+
+
+def _cohorts(console: Console, report: Json) -> None:
+    title(
+        console,
+        "Vintages 账龄分析",
+        f"cumulative default rate 累计违约率, as of 截至 {report['as_of']}; * not all loans so old 部分未达账龄; "
+        f"· < {report['minimum']}",
+    )
+    grid = table(("booked 批次", False), ("loans 笔数", True), *((str(m), True) for m in report["months"]))
+    for name, size, row in zip(report["names"], report["sizes"], report["triangle"], strict=True):
+        cells = [
+            ""
+            if c is None
+            else "·"
+            if c["default_rate"] is None
+            else percent(c["default_rate"]) + " *" * (not c["mature"])
+            for c in row
+        ]
+        grid.add_row(name, f"< {report['minimum']}" if size is None else f"{size:,}", *cells)
+    console.print(grid)
+
+
+def show_rejects(console: Console, report: Json) -> None:
+    """What the rejected could mean."""
+    bounds = report["bounds"]
+    title(
+        console,
+        "With the rejected 纳入被拒申请人",
+        f"{report['n_accepted']:,} accepted 批准, {report['n_rejected']:,} rejected 被拒, "
+        f"{report['n_unscored']:,} unscored 无法评分",
+    )
+    console.print(
+        f"  default rate of all 全体违约率: {percent(bounds['all_good'])} – {percent(bounds['all_bad'])} whatever is "
+        f"assumed 无论作何假设; accepted only 仅批准者 {percent(bounds['accepted'])}",
+        highlight=False,
+    )
+    grid = table(
+        ("factor 倍数", True), ("rejected 被拒", True), ("all, fuzzy 模糊增广", True),
+        ("all, parcelling 分组赋值", True), ("cut-off 准入上限", True), ("approved 批准率", True),
+    )  # fmt: skip
+    for a in report["assumptions"]:
+        cutoff = "–" if a["cutoff"] is None else percent(a["cutoff"])
+        rates = (percent(a[key]) for key in ("rejected_rate", "fuzzy_rate", "parcelled_rate"))
+        grid.add_row(f"{a['factor']:g}", *rates, cutoff, percent(a["approval_rate"]))
+    console.print(grid)
 
 
 def _separation(console: Console, pack: Json) -> None:

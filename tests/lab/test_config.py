@@ -97,3 +97,10 @@ def test_words_for_reasons_are_short_plain_text(write_config: Write) -> None:
         with pytest.raises(ConfigError) as caught:
             load_config(write_config(extra=f"[hosts.reasons]\ncases = {words}\n"))
         assert "hosts.1.reasons" in caught.value.english
+
+
+def test_columns_that_only_divide_rows_are_no_features(write_config: Write) -> None:
+    config = load_config(write_config(extra='[split]\nholdout_column = "out"\ngroup = "owner"\n'))
+    assert config.guest.drop == ("out", "owner")
+    with pytest.raises(ConfigError, match="not both"):
+        load_config(write_config(extra='[split]\nholdout_column = "out"\ntime_column = "t"\nholdout_from = 1\n'))

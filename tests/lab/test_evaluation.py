@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from lab.config import SplitSection
+from lab.data.sources import Division
 from lab.evaluation import arrange, gain, quality
 from models.errors import DataError
+from models.losses import Floats
 
 IDS = [f"{i:04d}" for i in range(500)]
 LABEL = (np.arange(500) % 4 == 0).astype(float)
@@ -55,3 +58,37 @@ def test_gain_is_paired_and_quality_repeats() -> None:
     assert 0 < better.low < better.value < better.high
     same = gain(label, good, good, 7).auc
     assert (same.low, same.value, same.high) == (0, 0, 0)
+
+
+GROUP = np.repeat(np.arange(250), 2)[np.random.default_rng(3).permutation(500)]
+
+
+@pytest.mark.parametrize(
+    ("split", "time", "held_out"),
+    [
+        (SplitSection(holdout=0.3, valid=0.2), None, None),
+        (SplitSection(time_column="year", holdout_from=400, valid=0.2), np.arange(500.0), None),
+        (SplitSection(holdout_column="mark", valid=0.2), None, np.arange(500) % 5 == 0),
+    ],
+)
+def test_no_group_is_in_two_parts(split: SplitSection, time: Floats | None, held_out: NDArray[np.bool_] | None) -> None:
+    everyone = np.arange(500)
+    a = arrange(everyone, IDS, LABEL, split, 1, time, Division(held_out, GROUP))
+    parts = np.split(a.rows, [a.n_fit, a.n_fit + a.n_valid])
+    groups = [set(GROUP[part]) for part in parts]
+    assert not groups[0] & groups[1]
+    assert not (groups[0] | groups[1]) & groups[2]
+    if time is not None:
+        assert set(parts[2]) == set(range(400, 500))
+    elif held_out is not None:
+        assert set(parts[2]) == set(np.flatnonzero(held_out))
+    else:
+        assert sorted(a.rows) == list(everyone)
+        assert len(parts[2]) == pytest.approx(150, abs=4)
+        assert LABEL[parts[2]].mean() == pytest.approx(LABEL.mean(), abs=0.06)
+
+
+def test_a_group_of_one_each_is_the_same_as_no_group() -> None:
+    split = SplitSection(holdout=0.3, valid=0.2)
+    own = arrange(COMMON, IDS, LABEL, split, 1, None, Division(group=np.arange(500)))
+    assert (own.rows == arrange(COMMON, IDS, LABEL, split, 1).rows).all()

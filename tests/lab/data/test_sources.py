@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab.config import Party
+from lab.config import Party, SplitSection
 from lab.data.demo import write_demo_data
-from lab.data.sources import applicants_table, read_labelled, read_table
+from lab.data.sources import Division, applicants_table, read_division, read_labelled, read_table
 from models.binning import FeatureBins
 from models.errors import DataError
 
@@ -151,3 +151,20 @@ def test_demo_data_is_the_same_every_time_and_unaligned(tmp_path: Path) -> None:
     assert bank - social
     assert social - bank
     assert [i for i in ids["bank"] if i in social] != [i for i in ids["host:social"] if i in bank]
+
+
+def test_a_division_reads_marks_and_groups_and_a_row_without_group_is_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "bank.csv"
+    pd.DataFrame({"id": list("abcd"), "own": ["x", None, "x", None], "out": [1, 0, 0, 1]}).to_csv(path, index=False)
+    party = Party(party="bank", data=path, label="y")
+    division = read_division(party, SplitSection(holdout_column="out", group="own"))
+    assert division.held_out is not None
+    assert division.held_out.tolist() == [True, False, False, True]
+    assert division.group is not None
+    assert division.group[0] == division.group[2]
+    assert len(set(division.group.tolist())) == 3
+    assert read_division(party, SplitSection()) == Division()
+    pd.DataFrame({"id": list("ab"), "out": [2, 0]}).to_csv(path, index=False)
+    with pytest.raises(DataError) as caught:
+        read_division(party, SplitSection(holdout_column="out"))
+    assert caught.value.code == "bad_holdout"
