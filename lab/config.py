@@ -112,8 +112,8 @@ class ScorecardSection(Section):
 
     Attributes:
         method, max_bins, min_bin_share: ``models.woe.fitting.WoeRules``.
-        min_information_value, max_single_auc, max_features, max_correlation, max_vif, max_p_value, right_signs:
-            ``models.scorecard.selection.SelectionRules``.
+        min_information_value, max_single_auc, max_features, max_correlation, max_vif, max_p_value, right_signs,
+            max_stability_index: ``models.scorecard.selection.SelectionRules``.
         l1, l2, nonpositive: ``models.scorecard.logistic.LogisticRules``.
         base_points, base_odds, points_to_double, rounding: ``models.scorecard.card.ScorecardRules``.
     """
@@ -128,6 +128,7 @@ class ScorecardSection(Section):
     max_vif: float = Field(default=10.0, ge=1, le=ANY_VIF)
     max_p_value: float = Field(default=1.0, ge=0, le=1)
     right_signs: bool = False
+    max_stability_index: float = Field(default=100.0, ge=0, le=100)
     l1: float = Field(default=0.0, ge=0)
     l2: float = Field(default=0.0, ge=0)
     nonpositive: bool = False
@@ -151,6 +152,7 @@ class ScorecardSection(Section):
             max_vif=self.max_vif,
             max_p_value=self.max_p_value,
             right_signs=self.right_signs,
+            max_stability_index=self.max_stability_index,
         )
 
     @property

@@ -18,6 +18,7 @@ VERDICTS: Final = {
     "collinear": ("follows from others, VIF", "多重共线，VIF"),
     "reversed": ("against its WOE", "符号与 WOE 相反"),
     "insignificant": ("adds nothing, p", "不显著，p"),
+    "unstable": ("has moved, index", "分布偏移，指标"),
 }
 #: Features whose bins are drawn.
 _MOST_DRAWN: Final = 8

@@ -27,7 +27,6 @@ from models.bundle import save
 from models.errors import DataError, ModelError
 from models.losses import Floats
 from models.scorecard.wald import Coefficient
-from models.validation.features import FeatureShift, binned_by_woe, feature_shifts
 
 
 def lead_scorecard(job: GuestJob, wire: Wire) -> dict[str, Any]:
@@ -91,7 +90,7 @@ def lead_scorecard(job: GuestJob, wire: Wire) -> dict[str, Any]:
         },
         "bytes": transcript.traffic(),
         "disclosures": transcript.disclosures(),
-        **_tested(job, sj, developed, scores),
+        **_tested(job, developed, scores, len(table)),
         "seconds": time.perf_counter() - started,
         "peak_rss_mb": peak_rss_mb(),
     }
@@ -100,13 +99,12 @@ def lead_scorecard(job: GuestJob, wire: Wire) -> dict[str, Any]:
     return {"features": len(outcome["coefficients"]), "seconds": outcome["seconds"]}
 
 
-def _tested(job: GuestJob, sj: ScorecardJob, developed: Developed, scores: pd.DataFrame) -> dict[str, Any]:
+def _tested(job: GuestJob, developed: Developed, scores: pd.DataFrame, n_bank: int) -> dict[str, Any]:
     """Metrics on held-out rows; a trial is measured by who asked for it."""
     assert job.scorecard
     if job.task == "trial":
         return {}
-    shifts = _shifts(sj, developed)
-    return measured(scores, job.scorecard.random_state, developed.arrangement, len(sj.table), shifts)
+    return measured(scores, job.scorecard.random_state, developed.arrangement, n_bank, developed.shifts)
 
 
 def _alone(sj: ScorecardJob, a: Arrangement) -> Floats:
@@ -118,13 +116,6 @@ def _alone(sj: ScorecardJob, a: Arrangement) -> Floats:
             return run(develop(replace(alone, selection=selection)), MemoryWire({})).fitted.margin
     rate = float(sj.label[a.rows[: a.n_fit]].mean())
     return np.full(len(a.rows), np.log(rate / (1.0 - rate)))
-
-
-def _shifts(sj: ScorecardJob, developed: Developed) -> tuple[FeatureShift, ...]:
-    """Of all features of the scorecard, the bank's own first."""
-    a = developed.arrangement
-    binned = binned_by_woe(sj.table, developed.fitted.model.half.features)
-    return feature_shifts(binned, a.rows[: a.n_fit], a.rows[a.n_fit + a.n_valid :]) + developed.shifts
 
 
 def _coefficients(job: GuestJob, developed: Developed) -> list[dict[str, Any]]:

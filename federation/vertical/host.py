@@ -84,11 +84,15 @@ class TrainingHost:
 
     @property
     def moved(self) -> StabilityHost | None:
-        """How this party's features have moved, once its half is sealed."""
-        part, half = self._part, self.half
-        if part is None or half is None:
+        """How this party's features have moved: of trees once its half is sealed, of a scorecard once it is known which
+        features go into it."""
+        part = self._part
+        if part is None:
             return None
-        return StabilityHost(part.table, half, part.n_fit, self.policy, self.stability)
+        features = part.selected if isinstance(part, ScorecardHost) else part.half
+        if features is None:
+            return None
+        return StabilityHost(part.table, features, part.n_fit, self.policy, self.stability)
 
     def dump(self) -> bytes:
         """Everything remembered, for this party's own disk only."""

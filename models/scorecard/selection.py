@@ -19,8 +19,10 @@ from models.woe.tables import BinningTable, ranked_auc
 
 #: Why a feature is left out: too little information value; flagged, e.g. constant; it may know the outcome; there are
 #: enough features with more information value; it goes with a stronger one; others together determine it; its
-#: coefficient is against the direction of its WOE; it adds nothing to the others.
-Reason = Literal["", "weak", "flagged", "leak", "surplus", "correlated", "collinear", "reversed", "insignificant"]
+#: coefficient is against the direction of its WOE; it adds nothing to the others; its distribution has moved.
+Reason = Literal[
+    "", "weak", "flagged", "leak", "surplus", "correlated", "collinear", "reversed", "insignificant", "unstable"
+]
 
 #: ``max_vif`` that leaves nothing out.
 ANY_VIF: Final = 1e12
@@ -37,6 +39,8 @@ class SelectionRules:
             worst is left out until none is above; 1 to 1e12.
         max_p_value: features that Wald's test finds less significant are left out one by one, 0 to 1; 1: none.
         right_signs: leave out features whose coefficient is against the direction of their WOE.
+        max_stability_index: features that moved further between fitted and held-out rows are left out, 0 to 100; 0.25
+            is the customary limit (Siddiqi 2006, ch. 9), 100: none.
 
     Raises:
         ModelError: ``bad_parameter`` naming the parameter and its range.
@@ -49,6 +53,7 @@ class SelectionRules:
     max_vif: float = 10.0
     max_p_value: float = 1.0
     right_signs: bool = False
+    max_stability_index: float = 100.0
 
     def __post_init__(self) -> None:
         check_parameter("min_information_value", self.min_information_value, 0.0, 100.0)
@@ -57,6 +62,7 @@ class SelectionRules:
         check_parameter("max_correlation", self.max_correlation, 0.0, 1.0)
         check_parameter("max_vif", self.max_vif, 1.0, ANY_VIF)
         check_parameter("max_p_value", self.max_p_value, 0.0, 1.0)
+        check_parameter("max_stability_index", self.max_stability_index, 0.0, 100.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +130,13 @@ class Selection:
     Attributes:
         verdicts: of all features.
         columns: of the fit, in order, as places among the verdicts.
+        moved: stability index of each column, None where it is not known; empty: of none.
     """
 
     rules: SelectionRules
     verdicts: list[Verdict]
     columns: list[int] = field(init=False)
+    moved: Sequence[float | None] = ()
 
     def __post_init__(self) -> None:
         """Party by party as they stand, within each those with most information value first."""
@@ -146,13 +154,14 @@ class Selection:
         return [self.verdicts[k].variable for k in self.columns if self.verdicts[k].party == party]
 
     def screen(self, correlation: Floats) -> list[int]:
-        """Columns that stay: none goes closely with a stronger one, none follows from the others.
+        """Columns that stay: none has moved too far, goes closely with a stronger one, or follows from the others. Of
+        those that have not moved, one always stays.
 
         Args:
             correlation: of the WOE of the columns, shape ``(n_columns, n_columns)``.
         """
         kept: list[int] = []
-        for k in sorted(range(len(self.columns)), key=lambda k: self._strength(self.columns[k])):
+        for k in self._steady():
             nearest = max(kept, key=lambda j: abs(correlation[k, j]), default=None)
             if nearest is not None and abs(correlation[k, nearest]) > self.rules.max_correlation:
                 self._leave_out(k, "correlated", float(correlation[k, nearest]), nearest)
@@ -193,6 +202,15 @@ class Selection:
             kept.pop(worst)
             b, spread = np.delete(b, worst), np.delete(np.delete(spread, worst, 0), worst, 1)
         return self._stay(kept)
+
+    def _steady(self) -> list[int]:
+        """Columns that have not moved too far, strongest first; if all have, the one that moved least."""
+        moved = {k: index or 0.0 for k, index in enumerate(self.moved)}
+        steady = [k for k in range(len(self.columns)) if moved.get(k, 0.0) <= self.rules.max_stability_index]
+        steady = steady or [min(moved, key=moved.__getitem__)]
+        for k in set(range(len(self.columns))) - set(steady):
+            self._leave_out(k, "unstable", moved[k])
+        return sorted(steady, key=lambda k: self._strength(self.columns[k]))
 
     def _strength(self, k: int) -> tuple[float, int]:
         return -self.verdicts[k].information_value, self.verdicts[k].place

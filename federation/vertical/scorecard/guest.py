@@ -26,7 +26,7 @@ from models.scorecard.card import ScorecardRules, WoeFeature
 from models.scorecard.logistic import LogisticRules
 from models.scorecard.selection import Selection, SelectionRules, Verdict, select
 from models.table import Table
-from models.validation.features import FeatureShift
+from models.validation.features import FeatureShift, binned_by_woe, feature_shifts
 from models.woe.fitting import WoeRules
 
 
@@ -60,7 +60,8 @@ class ScorecardJob:
 
 @dataclass(frozen=True, slots=True)
 class Developed:
-    """Outcome of a session; ``fitted.margin`` belongs to ``arrangement.rows``, ``shifts`` to the hosts' features."""
+    """Outcome of a session; ``fitted.margin`` belongs to ``arrangement.rows``, ``shifts`` to
+    the features of the scorecard, the guest's own first."""
 
     arrangement: Arrangement
     binned: Binned
@@ -96,6 +97,11 @@ def develop(job: ScorecardJob) -> Script[Developed]:
         )
     yield from _tell({host: selection.places(host) for host in job.hosts})
     own = tuple(WoeFeature(binned.prebins[k], binned.own[k].bins) for k in selection.places(job.party))
+    held_out = np.arange(n_fit + arrangement.n_valid, len(rows))
+    shifts = feature_shifts(binned_by_woe(table, own), np.arange(n_fit), held_out)
+    names = {host: selection.names(host) for host in job.hosts}
+    shifts += yield from ask_shifts(names, len(rows), n_fit, arrangement.n_valid)
+    selection.moved = [s.stability.index if s.stability else None for s in shifts]
     job.watch("fitting")
     weight = None if job.weight is None else job.weight[rows[:n_fit]]
     fitted = yield from JointLogistic(
@@ -110,11 +116,11 @@ def develop(job: ScorecardJob) -> Script[Developed]:
         screen=selection.screen,
         eliminate=selection.eliminate,
     ).fit()
-    names = {host: selection.names(host) for host in job.hosts}
-    shifts = yield from ask_shifts(names, len(rows), n_fit, arrangement.n_valid)
     yield {host: Goodbye(code="") for host in job.hosts}
     numbered = replace(fitted.model, host_features={host: tuple(selection.places(host)) for host in job.hosts})
-    return Developed(arrangement, binned, tuple(selection.verdicts), replace(fitted, model=numbered), shifts)
+    used = {(party, name) for party in (job.party, *job.hosts) for name in selection.names(party)}
+    moved = tuple(s for s in shifts if (s.party or job.party, s.name) in used)
+    return Developed(arrangement, binned, tuple(selection.verdicts), replace(fitted, model=numbered), moved)
 
 
 def _tell(kept: Mapping[PartyId, list[int]]) -> Script[None]:

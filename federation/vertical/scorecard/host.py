@@ -64,6 +64,11 @@ class ScorecardHost:
         return self.binning.kept
 
     @property
+    def selected(self) -> tuple[WoeFeature, ...] | None:
+        """The features that the guest selected from those binned, in its order, once it has."""
+        return self.logistic.features if self.logistic else None
+
+    @property
     def n_fit(self) -> int:
         """Rows that are fitted, the first of the run."""
         return self.binning.state.n_fit

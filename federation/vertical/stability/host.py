@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,7 +14,7 @@ from federation.responder import Transitions, bad_value, next_phase
 from federation.vertical.stability.messages import Shifts, Wanted, Withheld
 from federation.vertical.stability.state import StabilityState
 from models.bundle import Half
-from models.scorecard.card import ScorecardHalf
+from models.scorecard.card import WoeFeature
 from models.table import Table
 from models.validation.features import MINIMUM, FeatureShift, binned_by_cuts, binned_by_woe, feature_shifts
 from models.validation.stability import Shift
@@ -26,14 +27,15 @@ _MOST_ROWS: Final = 10**9
 
 @dataclass(slots=True)
 class StabilityHost:
-    """Answers over ``table``, whose rows stand in run order, for the half that it has sealed.
+    """Answers over ``table``, whose rows stand in run order.
 
     Attributes:
-        n_fit: rows that the half was fitted on, the first of the run.
+        features: those of a half of trees that it has sealed, or those that go into a scorecard, in order.
+        n_fit: rows that are fitted, the first of the run.
     """
 
     table: Table
-    half: Half | ScorecardHalf
+    features: Half | Sequence[WoeFeature]
     n_fit: int
     policy: HostPolicy
     state: StabilityState = field(default_factory=StabilityState)
@@ -48,11 +50,8 @@ class StabilityHost:
 
     def shifts(self, minimum: int = MINIMUM) -> tuple[FeatureShift, ...]:
         """Of all binned features by name, for this party alone."""
-        half, rows = self.half, np.arange(len(self.table))
-        if isinstance(half, Half):
-            binned = binned_by_cuts(self.table, half.bins)
-        else:
-            binned = binned_by_woe(self.table, half.features)
+        own, rows = self.features, np.arange(len(self.table))
+        binned = binned_by_cuts(self.table, own.bins) if isinstance(own, Half) else binned_by_woe(self.table, own)
         return feature_shifts(binned, rows[: self.n_fit], rows[self.n_fit + self.state.n_valid :], minimum)
 
     def _tell(self, m: Wanted) -> Message:
@@ -70,9 +69,9 @@ class StabilityHost:
 
     def _told(self) -> list[str]:
         """Features that the guest knows of, in the order of its numbers."""
-        if isinstance(self.half, Half):
-            return [name for _, name in sorted(self.half.names_of_numbers().items())]
-        return [f.name for f in self.half.features]
+        if isinstance(self.features, Half):
+            return [name for _, name in sorted(self.features.names_of_numbers().items())]
+        return [f.name for f in self.features]
 
 
 def _coarse(shift: Shift) -> tuple[int, int, int]:

@@ -159,6 +159,19 @@ def test_without_limits_all_stay() -> None:
     assert selection(6, FREE).screen(np.corrcoef(columns().T)) == list(range(6))
 
 
+def test_what_has_moved_too_far_goes_and_does_not_stand_in_the_way_of_others() -> None:
+    found = selection(6, replace(FREE, max_correlation=0.9, max_stability_index=0.25))
+    found.moved = [0.26, 0.25, None, 0.0, 0.1]
+    assert found.screen(np.corrcoef(columns().T)) == [1, 2, 3, 4, 5]  # 1 goes with 0, which is gone
+    assert (found.verdicts[0].reason, found.verdicts[0].figure) == ("unstable", 0.26)
+
+
+def test_of_features_that_all_moved_the_one_that_moved_least_stays() -> None:
+    found = selection(3, replace(FREE, max_stability_index=0.25))
+    found.moved = [0.9, 0.5, 0.7]
+    assert found.screen(np.eye(3)) == [1]
+
+
 # -- the fit itself ----------------------------------------------------------------------------------------------
 
 

@@ -97,7 +97,7 @@ def test_a_question_that_does_not_fit_is_refused(changes: dict[str, int], shares
 def test_only_features_of_the_model_are_told_of_and_in_the_order_of_their_numbers() -> None:
     host = fresh()
     reply = host.answer(WANTED)
-    names = host.half.names_of_numbers()
+    names = host.features.names_of_numbers()
     assert set(names.values()) == {"a", "b"}
     shift_of = {s.name: s.stability for s in host.shifts(20)}
     assert set(shift_of) == {"a", "b", "job"}  # at home all are seen
@@ -125,9 +125,9 @@ def test_every_bin_told_of_and_the_rest_of_the_rows_reach_the_floor(seed: int, f
     x[rng.random(N) < 0.03] = np.nan
     host = fresh(replace(POLICY, min_rows_per_bin=floor), {"a": x, "b": np.floor(rng.exponential(1.5, N))})
     reply = host.answer(replace(WANTED, minimum=minimum))
-    names = host.half.names_of_numbers()
+    names = host.features.names_of_numbers()
     for number, (_, *told) in enumerate(reply.shifts):
-        [bins] = [b for b in host.half.bins if b.name == names[number]]
+        [bins] = [b for b in host.features.bins if b.name == names[number]]
         codes = bins.encode(host.table.columns[bins.name])
         samples = [np.bincount(codes[rows], minlength=bins.n_regular + 2) for rows in (slice(N_FIT), slice(280, N))]
         # Neighbours are joined: some run of bins has these shares, and both it and the rest are large enough.
@@ -148,26 +148,27 @@ def test_the_floor_holds_where_the_guest_asks_for_less() -> None:
     without = fresh(replace(POLICY, min_rows_per_bin=0), columns).answer(replace(WANTED, minimum=1))
     assert (2, 50) in {(e, a) for _, e, a in without.shifts} | {(100 - e, 100 - a) for _, e, a in without.shifts}
     host = fresh(replace(POLICY, min_rows_per_bin=6), columns)
-    of_name = dict(zip([n for _, n in sorted(host.half.names_of_numbers().items())], (0, 1), strict=True))
+    of_name = dict(zip([n for _, n in sorted(host.features.names_of_numbers().items())], (0, 1), strict=True))
     told = host.answer(replace(WANTED, minimum=1)).shifts[of_name["a"]]
     assert told == (0, 100, 100)
 
 
 @pytest.mark.parametrize("kind", ["trees", "scorecard"])
-def test_nothing_is_told_before_the_half_is_sealed_and_once_after(kind: str, problem: Problem) -> None:
+def test_nothing_is_told_before_the_features_are_settled_and_once_after(kind: str, problem: Problem) -> None:
     session = Session(problem) if kind == "trees" else ScorecardSession(problem)
     untouched: TrainingHost = next(iter(session.hosts.values()))
     wanted = Wanted(n_fit=240, n_valid=0, minimum=10)
     seen: list[str] = []
 
     class Curious:
-        """Asks a host after each of its answers, until its half is sealed."""
+        """Asks a host after each of its answers, until trees are sealed, or a scorecard's features selected."""
 
         wire = session.wire()
 
         def exchange(self, frames: dict[str, bytes]) -> dict[str, bytes]:
             replies = self.wire.exchange(frames)
-            if untouched.half is None:
+            selected = untouched.scorecard and untouched.scorecard.selected
+            if untouched.half is None and not selected:
                 with pytest.raises(LocalProtocolError) as caught:
                     untouched.answer(wanted)
                 seen.append(caught.value.code)
