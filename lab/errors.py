@@ -17,6 +17,12 @@ class ServiceError(LianmoError):
     exit_code = 7
 
 
+class KeysError(LianmoError):
+    """A key of this node or of another party cannot be used, or its files are not as they must be."""
+
+    exit_code = 9
+
+
 class ReportedError(LianmoError):
     """What a party of the run, in a process of its own, left in its folder."""
 

@@ -5,6 +5,7 @@
     ├── ModelError                 4   parameters, bundles, halves that do not belong together
     ├── ConfigError        (lab)   2   the configuration file or the command line
     ├── ServiceError       (lab)   7   a port, an endpoint, the record
+    ├── KeysError       (lab)      9   a key of this node or of another party, and the files it lies in
     ├── CipherError (federation)   5   KeyTooShort, PlaintextOverflow, InvalidCiphertext, NotEncrypting, BadKey,
     │                                  BadSignature, NotSealedToUs, NotDecryptable, BadCost, SuiteUnavailable
     ├── ProtocolError (federation) 6   LocalProtocolError (ours), RemoteProtocolError (theirs), Refused

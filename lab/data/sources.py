@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -12,9 +13,20 @@ from numpy.typing import NDArray
 
 from lab.config import Party
 from models.binning import FeatureBins
+from models.declared import Declared
 from models.errors import DataError
 from models.losses import Floats
 from models.table import Column, Table
+
+CRYPTO: Final = (
+    Declared(
+        algorithm="SHA-256",
+        purpose="digest of a party's data file",
+        purpose_zh="本方数据文件的摘要",
+        standard="FIPS 180-4",
+        library="hashlib",
+    ),
+)
 
 
 def read_table(party: Party) -> Table:

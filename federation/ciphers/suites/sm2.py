@@ -36,7 +36,7 @@ CRYPTO: Final = (
         library="ctypes",
     ),
     Declared(
-        algorithm="operating system's random generator",
+        algorithm="random generator of the operating system",
         purpose="SM2 private keys",
         purpose_zh="生成 SM2 私钥的随机数",
         standard="Linux getrandom(2)",
