@@ -8,6 +8,7 @@ what is not.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -17,6 +18,7 @@ from typing import Any, Final
 
 from federation.ciphers.suites.choice import suite as suite_named
 from federation.ciphers.suites.interface import Suite, fingerprint, key_id
+from lab.config import PARTY_NAME
 from lab.errors import KeysError
 from lab.governance import folder
 from lab.governance.held import PURPOSES, PURPOSES_ZH, SEALING, SIGNING, HeldKey
@@ -102,9 +104,15 @@ class KeyStore:
 
     def generate(self, owner: str, suite: str, passphrase: str, purposes: Iterable[str] = PURPOSES) -> list[KeyRecord]:
         """A key for each purpose. Raises ``KeysError`` if there is one, the folder is another party's, another suite
-        is in use, or the passphrase is short or not that of the other keys."""
+        is in use, the party's name is none, or the passphrase is short or not that of the other keys."""
         of = suite_named(suite)
         check_passphrase(passphrase)
+        if not re.fullmatch(PARTY_NAME, owner):
+            raise KeysError(
+                "bad_party",
+                "A party's name is like 'bank' or 'host:tax': small letters, digits, '-' and '_'.",
+                "参与方名称形如 bank 或 host:tax：小写字母、数字、“-”与“_”。",
+            )
         with self._changing() as (before, records):
             living = [r for r in records if r.state == "active"]
             if before not in ("", owner):

@@ -8,6 +8,7 @@ later ones of the same key are taken as they come. What was ever revoked stays r
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, Final
 from federation.ciphers.suites.choice import suite as suite_named
 from federation.ciphers.suites.interface import fingerprint, key_id
 from federation.errors import BadKey, BadSignature
+from lab.config import PARTY_NAME
 from lab.errors import KeysError
 from lab.governance import folder
 from lab.governance.held import SEALING, SIGNING, HeldKey, Made, made, read_made
@@ -24,6 +26,7 @@ from lab.governance.keys import KeyStore, now
 FORMAT: Final = 1
 _KIND: Final = "lianmo public keys"
 _MAXIMUM_KEYS: Final = 1000
+_TEXT: Final = r"[0-9A-Za-z:-]{0,200}"  # ids, times, hexadecimal: nothing that a terminal would obey
 _SHOWN: Final = ("key_id", "suite", "purpose", "public", "created", "retired", "successor", "revoked")
 
 
@@ -79,7 +82,7 @@ def read_export(data: Mapping[str, Any]) -> PublicKeys:
         if (body["format"], body["kind"]) != (FORMAT, _KIND) or not 0 < len(body["keys"]) <= _MAXIMUM_KEYS:
             raise _unreadable()
         texts = [body["owner"], body["made_at"], *(key[name] for key in body["keys"] for name in _SHOWN)]
-        if not all(isinstance(text, str) and len(text) <= 200 for text in texts) or not body["owner"]:
+        if not all(re.fullmatch(_TEXT, text) for text in texts) or not re.fullmatch(PARTY_NAME, body["owner"]):
             raise _unreadable()
         keys = tuple(_public_key(body["owner"], key) for key in body["keys"])
         for key in keys:

@@ -241,6 +241,18 @@ def test_an_export_is_signed_by_its_own_active_signing_key(bank: Party, tax: Par
         read_export(resigned(tax, retired))
 
 
+@pytest.mark.parametrize("name", ["host:tax\x1b[2K", "[red]host:tax[/red]", "host:tax ", "", "host:tax\n"])
+def test_a_name_that_would_change_what_a_terminal_shows_is_refused(bank: Party, name: str) -> None:
+    with refused("export_unreadable"):
+        read_export(resigned(bank, {**bank.export(), "owner": name}))
+    data = bank.export()
+    data["keys"][0]["created"] = name or "\x07"
+    with refused("export_unreadable"):
+        read_export(resigned(bank, data))
+    with refused("bad_party"):
+        bank.store.generate(name, "international", PASSPHRASE)
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
