@@ -162,6 +162,7 @@ def _openssl() -> Any:
 
 @contextmanager
 def _private(lib: Any, private: bytes) -> Iterator[c_void_p]:
+    # With n - 1 there is no signature, and OpenSSL would look for one for ever.
     if len(private) != PRIVATE_BYTES or not 0 < int.from_bytes(private, "big") < ORDER - 1:
         raise BadKey
     der = _PRIVATE[0] + private + _PRIVATE[1]
@@ -171,6 +172,7 @@ def _private(lib: Any, private: bytes) -> Iterator[c_void_p]:
 
 @contextmanager
 def _public(lib: Any, public: bytes) -> Iterator[c_void_p]:
+    # OpenSSL would also take the hybrid form, and bytes behind the key: another id for the same key.
     if len(public) != PUBLIC_BYTES or public[0] != 4:
         raise BadKey
     with _loaded(lib, lib.d2i_PUBKEY, _PUBLIC + public) as key:  # refuses a point off the curve

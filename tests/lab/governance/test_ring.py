@@ -15,6 +15,7 @@ from federation.ciphers.suites.choice import SUITE_NAMES, suite
 from federation.ciphers.suites.interface import key_id
 from federation.errors import BadKey, BadSignature, CipherError
 from lab.errors import KeysError
+from lab.governance import ring
 from lab.governance.held import SEALING, SIGNING, made
 from lab.governance.keys import KeyStore
 from lab.governance.ring import KeyRing, _signed_bytes, export, read_export
@@ -239,6 +240,25 @@ def test_an_export_is_signed_by_its_own_active_signing_key(bank: Party, tax: Par
     retired = {**data, "keys": [{**key, "retired": "2026-01-01T00:00:00Z"} for key in data["keys"]]}
     with pytest.raises(BadSignature):
         read_export(resigned(tax, retired))
+
+
+def test_a_key_is_known_by_all_its_digits_not_by_its_id_alone(bank: Party, tax: Party, tmp_path: Path) -> None:
+    """An id is 64 bits: another key with the same one can be made at great expense."""
+    introduce(bank, tax)
+    assert bank.ring.is_known(read_export(tax.export()))
+    file = tmp_path / "bank" / "ring.json"
+    held = json.loads(file.read_text())
+    for key in held["parties"]["host:tax"]["keys"]:
+        key["public"] = key["public"][::-1]
+    file.write_text(json.dumps(held))
+    assert not bank.ring.is_known(read_export(tax.export()))
+
+
+def test_an_export_without_end_is_refused(bank: Party, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = bank.export()
+    monkeypatch.setattr(ring, "_MAXIMUM_KEYS", len(data["keys"]) - 1)
+    with refused("export_unreadable"):
+        read_export(data)
 
 
 @pytest.mark.parametrize("name", ["host:tax\x1b[2K", "[red]host:tax[/red]", "host:tax ", "", "host:tax\n"])

@@ -127,6 +127,15 @@ def test_a_point_off_the_curve_is_refused() -> None:
             use()
 
 
+def test_a_public_key_has_one_encoding() -> None:
+    """OpenSSL alone would take bytes behind the key, and the hybrid form: the same key under another id."""
+    v = ANNEX["signature"]
+    signature = encode_dss_signature(int(v["r"], 16), int(v["s"], 16))
+    for other in (PUBLIC + b"\x00", bytes([6 | PUBLIC[-1] & 1]) + PUBLIC[1:]):
+        with pytest.raises(BadKey):
+            SUITE.verify(other, bytes.fromhex(v["message"]), signature)
+
+
 def test_an_encrypted_key_cannot_be_moved_to_another_envelope() -> None:
     """A well-formed SM2 ciphertext of a key the sender knows, before content of somebody else's."""
     secret = SUITE.new_secret()
