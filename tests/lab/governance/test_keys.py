@@ -39,7 +39,7 @@ def one(store: KeyStore, purpose: str, of: str = "international") -> KeyRecord:
     return record
 
 
-def refused(code: str) -> pytest.RaisesContext[KeysError]:
+def refused(code: str) -> pytest.RaisesExc[KeysError]:
     return pytest.raises(KeysError, check=lambda error: error.code == code)
 
 

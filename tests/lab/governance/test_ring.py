@@ -56,7 +56,7 @@ def tax(tmp_path: Path, request: pytest.FixtureRequest) -> Party:
     return Party(tmp_path / "tax", "host:tax", request.param)
 
 
-def refused(code: str) -> pytest.RaisesContext[KeysError]:
+def refused(code: str) -> pytest.RaisesExc[KeysError]:
     return pytest.raises(KeysError, check=lambda error: error.code == code)
 
 
