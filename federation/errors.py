@@ -79,6 +79,75 @@ class NotEncrypting(CipherError):
         )
 
 
+class BadKey(CipherError):
+    """Bytes that are no key of the suite: another length, a point off the curve or of small order."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "bad_key",
+            "A key is damaged or belongs to another crypto suite. Ask its owner to export it again.",
+            "密钥已损坏或属于其他密码套件，请其所有者重新导出。",
+        )
+
+
+class BadSignature(CipherError):
+    """A signature that is none of this message under this key."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "bad_signature",
+            "A signature does not fit its message and key: something was changed or another key signed. Do not use it.",
+            "签名与消息及密钥不符：内容已被改动，或由其他密钥签署。请勿使用。",
+        )
+
+
+class NotSealedToUs(CipherError):
+    """Sealed to another key or for another context, or changed on its way."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "not_sealed_to_us",
+            "A sealed message cannot be opened: it was sealed to another key or for another use, or changed on its "
+            "way. Ask the sender to seal it again to our present key.",
+            "密封消息无法打开：密封对象或用途不符，或途中被改动。请发送方以我方当前密钥重新密封。",
+        )
+
+
+class NotDecryptable(CipherError):
+    """Encrypted under another key or for another context, or changed since."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "not_decryptable",
+            "Stored data cannot be decrypted: another key or use, or changed since. Restore it from a copy.",
+            "存储的数据无法解密：密钥或用途不符，或内容已被改动。请从备份恢复。",
+        )
+
+
+class BadCost(CipherError):
+    """A cost of stretching a passphrase that no release has written."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "bad_cost",
+            "The cost of stretching a passphrase is outside what is accepted. The key file was changed; restore it.",
+            "口令派生的成本参数超出允许范围：密钥文件已被改动，请恢复该文件。",
+        )
+
+
+class SuiteUnavailable(CipherError):
+    """A suite this machine lacks the library for."""
+
+    def __init__(self, suite: str) -> None:
+        super().__init__(
+            "suite_unavailable",
+            f"The crypto suite '{suite}' needs the system's OpenSSL 3 (libcrypto) with SM2, which was not found. "
+            "Install the package libssl3 or openssl-libs, or choose the suite 'international'.",
+            f"密码套件 {suite} 需要系统 OpenSSL 3（libcrypto，含 SM2），未找到。请安装 libssl3 或 openssl-libs，"
+            "或选用 international 套件。",
+        )
+
+
 class ProtocolError(LianmoError):
     """A rule of a protocol was broken."""
 

@@ -13,6 +13,9 @@ import typer
 from rich.console import Console
 
 from lab import views
+from lab.commands.node import node as node_commands
+from lab.commands.options import AsJson
+from lab.commands.options import console_for as _console
 from models.errors import LianmoError
 
 if TYPE_CHECKING:
@@ -25,17 +28,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(node_commands, name="node")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines. 输出 JSON。")]
 HostUrls = Annotated[
     list[str] | None,
     typer.Option("--host", help="Scoring endpoint of a host: NAME=URL. 数据方评分端点。", show_default=False),
 ]
-
-
-def _console(as_json: bool) -> Console:
-    """People read standard output; with ``--json`` it belongs to the machine and people get standard error."""
-    return Console(stderr=as_json)
 
 
 @app.command()

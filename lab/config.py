@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -25,6 +25,9 @@ from models.scorecard.card import ScorecardRules
 from models.scorecard.logistic import LogisticRules
 from models.scorecard.selection import ANY_VIF, SelectionRules
 from models.woe.fitting import WoeRules
+
+#: What a party may be called.
+PARTY_NAME: Final = r"^[a-z][a-z0-9]*(:[a-z0-9][a-z0-9_-]*)?$"
 
 Transport = Literal["memory", "relay", "flower"]
 Workers = Literal["loky", "ray", "dask"]
@@ -192,7 +195,7 @@ class Party(Section):
         insecure_allow_label_hints: guest: sample rows by gradient (goss), from which hosts can guess labels.
     """
 
-    party: str = Field(pattern=r"^[a-z][a-z0-9]*(:[a-z0-9][a-z0-9_-]*)?$", max_length=64)
+    party: str = Field(pattern=PARTY_NAME, max_length=64)
     data: Path
     id: str = "id"
     label: str | None = None

@@ -17,10 +17,16 @@ class ServiceError(LianmoError):
     exit_code = 7
 
 
+class KeysError(LianmoError):
+    """A key of this node or of another party cannot be used, or its files are not as they must be."""
+
+    exit_code = 9
+
+
 class GovernanceError(LianmoError):
     """A data node's own rules, or what they are kept in, forbid it."""
 
-    exit_code = 9
+    exit_code = 10
 
 
 class ReportedError(LianmoError):

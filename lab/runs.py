@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 
@@ -30,6 +30,17 @@ from lab.progress import watching
 from lab.simulation import run_flower
 from lab.workers import party_workers
 from models.bundle import save
+from models.declared import Declared
+
+CRYPTO: Final = (
+    Declared(
+        algorithm="random generator of the operating system",
+        purpose="tickets to the relay, model ids",
+        purpose_zh="中继入场票据、模型编号",
+        standard="Linux getrandom(2)",
+        library="secrets",
+    ),
+)
 
 #: Called with the staging directory and the result so far; may add to both before the run is put in place.
 Finish = Callable[[Path, dict[str, Any]], None]

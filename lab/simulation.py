@@ -17,6 +17,17 @@ from typing import Final
 import psutil
 
 from lab.errors import ServiceError
+from models.declared import Declared
+
+CRYPTO: Final = (
+    Declared(
+        algorithm="random generator of the operating system",
+        purpose="token of a run's Ray on this machine",
+        purpose_zh="本机运行所用 Ray 的令牌",
+        standard="Linux getrandom(2)",
+        library="secrets",
+    ),
+)
 
 #: The app ``flwr run`` ships: imports only.
 SHIM: Final = Path(__file__).parent / "flower_app"

@@ -20,6 +20,17 @@ from joblib import parallel_config
 
 from lab.config import Workers
 from lab.errors import ConfigError, ServiceError
+from models.declared import Declared
+
+CRYPTO: Final = (
+    Declared(
+        algorithm="random generator of the operating system",
+        purpose="token of a party's own Ray",
+        purpose_zh="本方 Ray 集群的令牌",
+        standard="Linux getrandom(2)",
+        library="secrets",
+    ),
+)
 
 #: Nothing is reported to Ray's makers, and no advice about accelerators is printed.
 QUIET: Final = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}

@@ -20,9 +20,27 @@ import numpy as np
 from models.binning import Codes, FeatureBins, encode
 from models.boosting.splits import Mask, Split, goes_left
 from models.boosting.trees import Node, Owner, Tree
+from models.declared import Declared
 from models.errors import DataError, ModelError
 from models.losses import LINKS, Floats
 from models.table import Table
+
+CRYPTO: Final = (
+    Declared(
+        algorithm="SHA-256",
+        purpose="digest of a model, bound into its parts",
+        purpose_zh="模型摘要",
+        standard="FIPS 180-4",
+        library="hashlib",
+    ),
+    Declared(
+        algorithm="HMAC-SHA256",
+        purpose="order of unnamed features under a salt",
+        purpose_zh="以盐值打乱未命名特征的顺序",
+        standard="RFC 2104; FIPS 198-1",
+        library="hmac",
+    ),
+)
 
 FORMAT: Final = 1
 

@@ -5,8 +5,10 @@
     ├── ModelError                 4   parameters, bundles, halves that do not belong together
     ├── ConfigError        (lab)   2   the configuration file or the command line
     ├── ServiceError       (lab)   7   a port, an endpoint, the record
-    ├── GovernanceError    (lab)   9   a data node's own rules: catalogue, consent, records, policy
-    ├── CipherError (federation)   5   KeyTooShort, PlaintextOverflow, InvalidCiphertext, NotEncrypting
+    ├── KeysError          (lab)   9   a key of this node or of another party, and the files it lies in
+    ├── GovernanceError    (lab)  10   a data node's own rules: catalogue, consent, records, policy
+    ├── CipherError (federation)   5   KeyTooShort, PlaintextOverflow, InvalidCiphertext, NotEncrypting, BadKey,
+    │                                  BadSignature, NotSealedToUs, NotDecryptable, BadCost, SuiteUnavailable
     ├── ProtocolError (federation) 6   LocalProtocolError (ours), RemoteProtocolError (theirs), Refused
     └── TransportError (federation) 8  a party that does not come, leaves, or is too slow
 

@@ -22,7 +22,12 @@ def test_contracts_of_the_rooms_are_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "only"), [("phe", "federation/ciphers/paillier.py"), ("lightgbm", "models/baselines.py")]
+    ("module", "only"),
+    [
+        ("phe", "federation/ciphers/paillier.py"),
+        ("ctypes", "federation/ciphers/suites/sm2.py"),
+        ("lightgbm", "models/baselines.py"),
+    ],
 )
 def test_a_library_has_one_import_site(module: str, only: str) -> None:
     sites = set()

@@ -24,6 +24,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from federation.ciphers.integers import Integer
+from models.declared import Declared
+
+CRYPTO: Final = (
+    Declared(
+        algorithm="random generator of the operating system",
+        purpose="exponents of obfuscators and of re-randomisation",
+        purpose_zh="混淆与重随机化指数",
+        standard="Linux getrandom(2)",
+        library="os",
+    ),
+)
 
 #: Modulus bits → exponent bits: twice the security level of NIST SP 800-57 Part 1, table 2.
 EXPONENT_BITS: Final = {2048: 224, 3072: 256}

@@ -16,6 +16,25 @@ import rbcl
 
 from federation.ciphers.workers import cut, spread
 from federation.errors import CipherError
+from models.declared import Declared
+
+CRYPTO: Final = (
+    Declared(
+        algorithm="OPRF(ristretto255, SHA-512), base mode",
+        key_bits=(252,),
+        purpose="tokens for identifiers, blinded",
+        purpose_zh="标识的令牌化与盲化",
+        standard="RFC 9497; RFC 9496",
+        library="rbcl",
+    ),
+    Declared(
+        algorithm="SHA-512",
+        purpose="hashing to the group, output of the OPRF",
+        purpose_zh="哈希到群、OPRF 输出",
+        standard="FIPS 180-4; RFC 9380",
+        library="hashlib",
+    ),
+)
 
 POINT_BYTES: Final = 32
 _CONTEXT: Final = b"OPRFV1-\x00-ristretto255-SHA512"

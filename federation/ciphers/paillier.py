@@ -23,6 +23,25 @@ from federation.ciphers.interface import PublicCipher, SecretCipher
 from federation.ciphers.reserve import Reserve
 from federation.ciphers.workers import cut, lanes, spread
 from federation.errors import InvalidCiphertext, KeyTooShort
+from models.declared import Declared
+
+CRYPTO: Final = (
+    Declared(
+        algorithm="Paillier",
+        key_bits=(2048, 3072),
+        purpose="gradients, labels and sums of them",
+        purpose_zh="梯度、标签及其求和",
+        standard="Paillier 1999; ISO/IEC 18033-6:2019",
+        library="phe",
+    ),
+    Declared(
+        algorithm="random generator of the operating system",
+        purpose="base of the obfuscators, residues",
+        purpose_zh="混淆因子的底数与剩余的随机数",
+        standard="Linux getrandom(2)",
+        library="secrets",
+    ),
+)
 
 MINIMUM_KEY_BITS: Final = 2048
 

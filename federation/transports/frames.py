@@ -15,6 +15,18 @@ from typing import Any, Final
 
 import grpc
 
+from models.declared import Declared
+
+CRYPTO: Final = (
+    Declared(
+        algorithm="TLS 1.2, TLS 1.3",
+        purpose="relay and parties, where certificates are configured",
+        purpose_zh="参与方与中继之间（配置证书时）",
+        standard="RFC 5246; RFC 8446",
+        library="grpc",
+    ),
+)
+
 PART: Final = 0
 LAST: Final = 1
 JOINED: Final = 2

@@ -15,6 +15,17 @@ import httpx
 
 from federation.codec import MAX_MESSAGE_BYTES
 from federation.errors import LocalProtocolError, PartyId, TransportError
+from models.declared import Declared
+
+CRYPTO: Final = (
+    Declared(
+        algorithm="TLS 1.2, TLS 1.3",
+        purpose="asking hosts for scores, where certificates are configured",
+        purpose_zh="向数据方请求评分（配置证书时）",
+        standard="RFC 5246; RFC 8446",
+        library="ssl",
+    ),
+)
 
 PATH: Final = "/v1/messages"
 FRAME_TYPE: Final = "application/octet-stream"

@@ -34,6 +34,17 @@ from federation.transports.frames import (
     unpack,
 )
 from federation.transports.mailbox import ClosedError, Mailbox
+from models.declared import Declared
+
+CRYPTO: Final = (
+    Declared(
+        algorithm="comparison in constant time",
+        purpose="tickets of parties",
+        purpose_zh="参与方入场票据的比对",
+        standard="none",
+        library="hmac",
+    ),
+)
 
 #: Called with (sender, receiver, body) of each frame that passes; for tests that sniff the wire.
 Tap = Callable[[PartyId, PartyId, bytes], None]

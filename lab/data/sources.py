@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -13,9 +14,20 @@ from numpy.typing import NDArray
 
 from lab.config import Party, SplitSection
 from models.binning import FeatureBins
+from models.declared import Declared
 from models.errors import DataError
 from models.losses import Floats, ObjectiveName
 from models.table import Column, Table, is_category
+
+CRYPTO: Final = (
+    Declared(
+        algorithm="SHA-256",
+        purpose="digest of a party's data file",
+        purpose_zh="本方数据文件的摘要",
+        standard="FIPS 180-4",
+        library="hashlib",
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,17 @@ import uvicorn
 from fastapi import FastAPI
 
 from lab.errors import ServiceError
+from models.declared import Declared
+
+CRYPTO: Final = (
+    Declared(
+        algorithm="TLS 1.2, TLS 1.3",
+        purpose="scoring endpoints, where certificates are configured",
+        purpose_zh="评分服务端点（配置证书时）",
+        standard="RFC 5246; RFC 8446",
+        library="ssl",
+    ),
+)
 
 #: How long requests under way may take once the service is told to stop.
 _GRACE_SECONDS: Final = 5

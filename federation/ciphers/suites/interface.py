@@ -1,22 +1,29 @@
 """What a crypto suite offers: digests, signatures, sealing to a party, encryption under a key of one's own.
 
-A suite is chosen once per node and never mixed: ``international`` (SHA-256, Ed25519, X25519, AES-GCM) or ``sm`` (SM3,
+A suite is chosen once per node and never mixed: ``international`` (SHA-256, Ed25519, HPKE, AES-GCM) or ``sm`` (SM3,
 SM2, SM4). Keys are bytes in the suite's own encoding; whose they are and how they are kept is not its business.
 """
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 DIGEST_BYTES: Final = 32
+KEY_ID_LENGTH: Final = 16
 
 
 class Suite(Protocol):
-    """Attributes:
-    name: as written in configuration and beside everything made with it.
+    """Whatever takes a key raises ``BadKey`` if the bytes are none of this suite.
+
+    Attributes:
+        name: as written in configuration and beside everything made with it.
+        stretching: the function behind ``stretch``, as written beside what it protects.
+        stretching_cost: the cost of today; a stored one may differ.
     """
 
-    name: str
+    name: ClassVar[str]
+    stretching: ClassVar[str]
+    stretching_cost: ClassVar[int]
 
     def digest(self, data: bytes) -> bytes:
         """32 bytes."""
@@ -31,11 +38,11 @@ class Suite(Protocol):
         ...
 
     def sign(self, private: bytes, message: bytes) -> bytes:
-        """A signature of ``message``."""
+        """A signature of ``message``. Begin each kind of message with words of its own: a signature says no more."""
         ...
 
     def verify(self, public: bytes, message: bytes, signature: bytes) -> None:
-        """Raises ``CipherError`` (``bad_signature``) unless ``signature`` is one of ``message`` under that key."""
+        """Raises ``BadSignature`` unless ``signature`` is one of ``message`` under that key."""
         ...
 
     def new_sealing_key(self) -> bytes:
@@ -47,11 +54,12 @@ class Suite(Protocol):
         ...
 
     def seal(self, public: bytes, plaintext: bytes, context: bytes) -> bytes:
-        """What only the holder of the private key can open, and only with the same ``context``."""
+        """What only the holder of the private key can open, and only with the same ``context``. Anyone can seal: who
+        did is not proven."""
         ...
 
     def unseal(self, private: bytes, sealed: bytes, context: bytes) -> bytes:
-        """Back. Raises ``CipherError`` (``not_sealed_to_us``) for anything else."""
+        """Back. Raises ``NotSealedToUs`` for anything else."""
         ...
 
     def new_secret(self) -> bytes:
@@ -59,9 +67,26 @@ class Suite(Protocol):
         ...
 
     def encrypt(self, secret: bytes, plaintext: bytes, context: bytes) -> bytes:
-        """Authenticated encryption with a fresh nonce, which it carries."""
+        """Authenticated encryption with a fresh nonce of 96 random bits, which it carries: not more than 2**32 times
+        under one key (NIST SP 800-38D §8.3)."""
         ...
 
     def decrypt(self, secret: bytes, encrypted: bytes, context: bytes) -> bytes:
-        """Back. Raises ``CipherError`` (``not_decryptable``) for another key, another context or changed bytes."""
+        """Back. Raises ``NotDecryptable`` for another key, another context or changed bytes."""
         ...
+
+    def stretch(self, passphrase: bytes, salt: bytes, cost: int) -> bytes:
+        """A key for ``encrypt`` from a passphrase, slowly. Raises ``BadCost`` for a cost no release has written."""
+        ...
+
+
+def key_id(suite: Suite, public: bytes) -> str:
+    """The name of a key: the first 16 hexadecimal digits of the digest of its public key. It finds a key; who compares
+    keys of others compares the whole digest (``fingerprint``)."""
+    return suite.digest(public).hex()[:KEY_ID_LENGTH]
+
+
+def fingerprint(suite: Suite, public: bytes) -> str:
+    """The whole digest in groups of four digits, to read out over another channel."""
+    digits = suite.digest(public).hex()
+    return " ".join(digits[i : i + 4] for i in range(0, len(digits), 4))

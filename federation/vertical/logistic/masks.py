@@ -20,7 +20,36 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from numpy.typing import NDArray
 
+from models.declared import Declared
+
 Masks = NDArray[np.uint64]
+
+CRYPTO: Final = (
+    Declared(
+        algorithm="X25519",
+        key_bits=(256,),
+        purpose="key of every two hosts",
+        purpose_zh="两数据方间的密钥协商",
+        standard="RFC 7748",
+        library="cryptography",
+    ),
+    Declared(
+        algorithm="HKDF-SHA256",
+        key_bits=(256,),
+        purpose="shared key from the agreement",
+        purpose_zh="由协商结果派生共享密钥",
+        standard="RFC 5869",
+        library="cryptography",
+    ),
+    Declared(
+        algorithm="ChaCha20",
+        key_bits=(256,),
+        purpose="masks that cancel in sums, pads between hosts",
+        purpose_zh="求和时相消的掩码、数据方间的一次性掩码",
+        standard="RFC 8439",
+        library="cryptography",
+    ),
+)
 
 KEY_BYTES: Final = 32
 _PURPOSE: Final = b"lianmo logistic v2"

@@ -19,9 +19,21 @@ from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 from numpy.typing import NDArray
 
 from federation.vertical.logistic.layout import MOST_WOE, fixed
+from models.declared import Declared
 from models.losses import Floats
 
 Ring = NDArray[np.uint64]
+
+CRYPTO: Final = (
+    Declared(
+        algorithm="ChaCha20",
+        key_bits=(256,),
+        purpose="random numbers dealt for products between hosts",
+        purpose_zh="数据方间乘积所用的随机数",
+        standard="RFC 8439",
+        library="cryptography",
+    ),
+)
 
 SEED_BYTES: Final = 32
 #: Largest weight of a row, as the derivative of a probability; and the binary exponent of the largest WOE.

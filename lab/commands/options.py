@@ -1,0 +1,43 @@
+"""Options that several commands have, and the passphrase, which is none."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+
+from lab.errors import ConfigError
+from lab.governance.protection import check_passphrase
+
+PASSPHRASE: Final = "LIANMO_PASSPHRASE"  # noqa: S105 - its name, not its value
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines. 输出 JSON。")]
+NodeFolder = Annotated[
+    Path, typer.Option("--node", envvar="LIANMO_NODE", help="This party's own folder. 本方的节点目录。")
+]
+
+
+def console_for(as_json: bool) -> Console:
+    """People read standard output; with ``--json`` it belongs to the machine and people get standard error."""
+    return Console(stderr=as_json)
+
+
+def passphrase(*, new: bool = False) -> str:
+    """From the environment, or asked for without echo; never from the command line, which others on the machine can
+    read. ``new``: asked for twice, and refused if short. Raises ``ConfigError`` (``no_passphrase``)."""
+    given = os.environ.get(PASSPHRASE)
+    if given is None:
+        try:
+            given = typer.prompt("Passphrase 口令", hide_input=True, confirmation_prompt=new, err=True)
+        except typer.Abort as error:
+            raise ConfigError(
+                "no_passphrase",
+                f"A passphrase is needed: type it, or set {PASSPHRASE}.",
+                f"需要口令：请输入，或设置环境变量 {PASSPHRASE}。",
+            ) from error
+    if new:
+        check_passphrase(given)
+    return given
