@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from lab import views
+from lab.data.synthetic.command import synthetic
 from models.errors import LianmoError
 
 app = typer.Typer(
@@ -227,6 +228,9 @@ def doctor(as_json: AsJson = False) -> None:
         views.findings(Console(), findings)
     if any(not f.good for f in findings):
         raise typer.Exit(1)
+
+
+app.command()(synthetic)
 
 
 def _transport(name: str) -> Any:
