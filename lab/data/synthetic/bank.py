@@ -90,7 +90,7 @@ def hidden_risk(e: Enterprises, quarter: Any, who: NDArray[Any]) -> NDArray[Any]
     """What the state of a quarter adds to the log-odds of default."""
     business, conduct, burden = LOADINGS
     at = (quarter, who)
-    return business * e.business[at] + conduct * e.conduct[at] + burden * e.burden[at]
+    return np.asarray(business * e.business[at] + conduct * e.conduct[at] + burden * e.burden[at])
 
 
 def base_log_odds(city: City, settings: Settings) -> float:

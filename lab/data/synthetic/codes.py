@@ -54,4 +54,5 @@ def _organisation_checks(characters: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Check characters of organisation codes: here letters count A = 10 to Z = 35, with none left out."""
     letters = characters >= ord("A")
     values = np.where(letters, characters.astype(np.int64) - ord("A") + 10, characters.astype(np.int64) - ord("0"))
-    return _ORGANISATION_CHECKS[-(values @ _ORGANISATION_WEIGHTS) % 11]
+    checks: NDArray[np.uint8] = _ORGANISATION_CHECKS[-(values @ _ORGANISATION_WEIGHTS) % 11]
+    return checks

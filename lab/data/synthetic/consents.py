@@ -91,11 +91,16 @@ def in_force(consents: Rows, on: Any) -> NDArray[np.bool_]:
     return holds
 
 
-def consenting(consents: Rows, party: str, n: int) -> NDArray[np.bool_]:
-    """Enterprises whose data ``party`` may use for joint modelling on the last day, shape ``(n,)``."""
+def consenting(consents: Rows, party: str, as_of: Dates) -> NDArray[np.bool_]:
+    """Enterprises whose data of the day ``as_of`` the party may use for joint modelling, shape ``(n,)``.
+
+    The consent must hold on that day and still on the last. One given later counts for nothing: who comes back for
+    another loan has not defaulted on the first, and membership would tell.
+    """
     names = np.array([party in text.split(";") for text in PARTIES])
-    usable = in_force(consents, SNAPSHOT) & (consents["purpose"] == 1) & names[consents["parties"]]
-    may = np.zeros(n, dtype=bool)
+    usable = (consents["purpose"] == 1) & names[consents["parties"]]
+    usable &= in_force(consents, SNAPSHOT) & in_force(consents, as_of[consents["subject"]])
+    may = np.zeros(len(as_of), dtype=bool)
     may[consents["subject"][usable]] = True
     return may
 

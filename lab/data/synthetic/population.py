@@ -70,7 +70,7 @@ def draw_block(settings: Settings, city: City, intercept: float, block: int) -> 
         guarantee.FEATURES: guarantee.guarantee_features(e, guarantees, as_of),
     }
     for spec in (credit.FEATURES, tax.FEATURES, utility.FEATURES, guarantee.FEATURES):
-        may = consents.consenting(ledger, spec.party, n) & ~np.isnat(as_of)
+        may = consents.consenting(ledger, spec.party, as_of)
         who = order.permutation(np.flatnonzero(may & (order.random(n) >= _UNKNOWN)))
         if spec is tax.FEATURES:
             features[spec] = tax.tax_features(e, declarations, grades, as_of, who)

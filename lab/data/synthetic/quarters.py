@@ -34,7 +34,8 @@ def last_filed(as_of: Dates) -> Ints:
 def day_in(quarter: NDArray[Any], rng: np.random.Generator) -> Dates:
     """A random day of each quarter."""
     length = (STARTS[quarter + 1] - STARTS[quarter]).astype(np.int64)
-    return STARTS[quarter] + rng.integers(0, length)
+    days: Dates = STARTS[quarter] + rng.integers(0, length)
+    return days
 
 
 def add_months(dates: Dates, months: NDArray[Any] | int) -> Dates:
@@ -43,7 +44,8 @@ def add_months(dates: Dates, months: NDArray[Any] | int) -> Dates:
     day = dates - month.astype("datetime64[D]")
     later = month + np.asarray(months, dtype=np.int64)
     last = (later + 1).astype("datetime64[D]") - np.timedelta64(1, "D")
-    return np.minimum(later.astype("datetime64[D]") + day, last)
+    days: Dates = np.minimum(later.astype("datetime64[D]") + day, last)
+    return days
 
 
 def names_of_quarters() -> tuple[str, ...]:
@@ -55,4 +57,5 @@ def as_number(dates: Dates) -> Ints:
     """``20240701``: a day as the split of a run compares it."""
     months = dates.astype("datetime64[M]").astype(np.int64)
     day = (dates - dates.astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64) + 1
-    return (1970 + months // 12) * 10_000 + (months % 12 + 1) * 100 + day
+    number: Ints = (1970 + months // 12) * 10_000 + (months % 12 + 1) * 100 + day
+    return number

@@ -127,7 +127,8 @@ class Enterprises:
 
     def age(self, on: Dates, rows: NDArray[Any]) -> NDArray[np.float64]:
         """Years since registration."""
-        return (on - self.registered_on[rows]).astype(np.float64) / 365.25
+        days = (on - self.registered_on[rows]).astype(np.float64)
+        return np.asarray(days / 365.25)
 
 
 def draw_enterprises(city: City, n: int, rng: np.random.Generator) -> Enterprises:
@@ -170,7 +171,7 @@ def season(industry: NDArray[Any]) -> Values:
     swing = np.array([swing for *_, swing in INDUSTRIES.values()])[industry]
     quarters = np.arange(N_QUARTERS)
     shape = np.array([-1.0, 0.1, 0.0, 0.9])[quarters % 4] * (1.2 - 0.015 * quarters)
-    return (shape[:, None] * swing).astype(np.float32)
+    return np.asarray(shape[:, None] * swing, dtype=np.float32)
 
 
 def noise(rng: np.random.Generator, shape: tuple[int, ...] | int, scale: float) -> Values:
@@ -182,7 +183,7 @@ def noise(rng: np.random.Generator, shape: tuple[int, ...] | int, scale: float) 
 
 def chance(logit: NDArray[Any]) -> NDArray[Any]:
     """Probability of a log-odds."""
-    return 1 / (1 + np.exp(-logit))
+    return np.asarray(1 / (1 + np.exp(-logit)))
 
 
 def _state(rng: np.random.Generator, n: int, name: str) -> Values:

@@ -200,6 +200,9 @@ def tax_features(e: Enterprises, d: Declarations, grades: Rows, as_of: Dates, wh
     def history(values: NDArray[Any]) -> NDArray[np.float64]:
         return np.where(seen, values[at].astype(np.float64), np.nan)
 
+    def total(values: NDArray[Any]) -> NDArray[np.float64]:
+        return np.where(seen[:, 0], np.nansum(history(values), axis=1), np.nan)
+
     sales, tax, insured, fund = map(history, (d.sales, d.tax, d.insured, d.fund))
     year, year_before, tax_year = sales[:, :4].sum(axis=1), sales[:, 4:].sum(axis=1), tax[:, :4].sum(axis=1)
     grade = np.full(len(e), -1)
@@ -211,16 +214,16 @@ def tax_features(e: Enterprises, d: Declarations, grades: Rows, as_of: Dates, wh
         "sales_4q": year,
         "sales_growth_4q": np.round(_ratio(year, year_before) - 1, 4),
         "sales_swing_4q": np.round(_ratio(sales[:, :4].max(axis=1) - sales[:, :4].min(axis=1), year / 4), 4),
-        "zero_declarations_8q": (seen & (sales == 0)).sum(axis=1),
+        "zero_declarations_8q": np.where(seen[:, 0], (seen & (sales == 0)).sum(axis=1), np.nan),
         "tax_paid_4q": tax_year,
         "tax_to_sales_4q": np.round(_ratio(tax_year, year), 5),
         "profit_margin_4q": np.round(_ratio(history(d.profit)[:, :4].sum(axis=1), year), 4),
         "sales_per_employee_4q": np.round(_ratio(year, insured[:, 0])),
-        "arrears_days_8q": np.nansum(history(d.arrears), axis=1),
+        "arrears_days_8q": total(d.arrears),
         "taxpayer_grade": grade[who],
         "insured_employees": insured[:, 0],
         "insured_growth_4q": np.round(_ratio(insured[:, 0], insured[:, 4]) - 1, 4),
-        "insurance_arrears_8q": np.nansum(history(d.insurance_arrears), axis=1),
+        "insurance_arrears_8q": total(d.insurance_arrears),
         "fund_share": np.round(_ratio(fund[:, 0], insured[:, 0]), 4),
     }
 

@@ -57,15 +57,15 @@ class Readings:
         self.arrears = np.where(late, rng.integers(1, 61, shape, dtype=np.int16), 0).astype(np.int16)
 
 
-def _tenths(logs: Values) -> Values:
-    return np.round(np.exp(logs), 1)
+def _tenths(logs: NDArray[Any]) -> Values:
+    return np.asarray(np.round(np.exp(logs), 1), dtype=np.float32)
 
 
 def quarter_rows(e: Enterprises, r: Readings) -> Rows:
     """One row per enterprise and quarter on the register."""
     known = e.known
     quarter, who = np.nonzero(known)
-    columns = {
+    columns: Rows = {
         "electricity_index": r.electricity,
         "water_index": r.water,
         "gas_index": r.gas,
@@ -79,9 +79,11 @@ def utility_features(e: Enterprises, r: Readings, as_of: Dates, who: NDArray[Any
     quarters = last_filed(as_of[who])[:, None] - np.arange(5)  # newest first
     seen = (quarters >= e.first_quarter[who][:, None]) & (quarters >= 0)
     at = (np.clip(quarters, 0, N_QUARTERS - 1), who[:, None])
-    electricity, water, gas, arrears = (
-        np.where(seen, values[at].astype(np.float64), np.nan) for values in (r.electricity, r.water, r.gas, r.arrears)
-    )
+
+    def history(values: NDArray[Any]) -> NDArray[np.float64]:
+        return np.where(seen, values[at].astype(np.float64), np.nan)
+
+    electricity, water, gas, arrears = (history(v) for v in (r.electricity, r.water, r.gas, r.arrears))
     return {
         "subject": who,
         "as_of": as_number(as_of[who]),
@@ -89,5 +91,5 @@ def utility_features(e: Enterprises, r: Readings, as_of: Dates, who: NDArray[Any
         "electricity_growth_4q": np.round(electricity[:, 0] / electricity[:, 4] - 1, 4),
         "water_2q": np.round(water[:, :2].mean(axis=1), 1),
         "gas_2q": np.round(gas[:, :2].mean(axis=1), 1),
-        "arrears_days_4q": np.nansum(arrears[:, :4], axis=1),
+        "arrears_days_4q": np.where(seen[:, 0], np.nansum(arrears[:, :4], axis=1), np.nan),
     }
