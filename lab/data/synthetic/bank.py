@@ -76,11 +76,11 @@ FEATURES: Final = TableSpec(
 #: The first quarter with applications.
 FIRST_APPLICATIONS: Final = 8
 #: Log-odds of default per quarter for one unit of business, conduct and burden.
-LOADINGS: Final = (-1.45, -1.15, 1.35)
+LOADINGS: Final = (-1.6, -1.3, 1.5)
 #: Log-odds of an industry (in the order of its letters) and of a size class beside the others.
 _INDUSTRY_RISK: Final = np.array([0.3, -0.3, 0.5, 0.1, 0.2, 0.6, -0.2, 0.0, -0.4, 0.3])
 _SIZE_RISK: Final = np.array([-0.8, -0.4, 0.0, 0.3])
-_PER_QUARTER: Final = 0.085
+_PER_QUARTER: Final = 0.10
 #: Enterprises of the trial that fixes the level of default.
 _TRIAL: Final = 10_000
 _TERMS: Final = (np.array([6, 12, 24, 36]), (0.15, 0.55, 0.15, 0.15))
@@ -191,7 +191,7 @@ def _terms(e: Enterprises, t: int, who: Ints, since: Dates, rng: np.random.Gener
     owes = rng.random(m) < chance(0.9 + 0.5 * burden)
     exposure = np.exp(e.scale[who] - 2.2 + 0.55 * burden + rng.normal(0, 0.9, m))
     known_years = np.maximum((applied - since[who]).astype(np.float64) / 365.25, 0)
-    inflow = np.exp(e.scale[who] - np.log(12) - 0.6 + 0.45 * business + rng.normal(0, 0.7, m))
+    inflow = np.exp(e.scale[who] - np.log(12) - 0.6 + 0.55 * business + rng.normal(0, 0.65, m))
     late = rng.random(m) < chance(-2.4 - 0.35 * business + 0.3 * burden)
     overdue = np.where(late, rng.integers(1, 30, m), 0)
     view = (
@@ -205,9 +205,9 @@ def _terms(e: Enterprises, t: int, who: Ints, since: Dates, rng: np.random.Gener
     booked = view < -0.55 + 0.012 * t  # the bank lends more easily with the years
     rate = 0.034 + 0.004 * (view + 1) + 0.001 * (term > 12) - 0.004 * (product == 3)
     risk = (
-        0.50 * stretch
-        + 0.024 * (term - 12)
-        - 0.7 * np.minimum(collateral, 1)
+        0.55 * stretch
+        + 0.03 * (term - 12)
+        - 0.9 * np.minimum(collateral, 1)
         - 0.25 * (product == 3)
         + 0.9 * np.exp(-e.age(applied, who) / 3)
         - 0.05 * np.minimum(known_years, 10)

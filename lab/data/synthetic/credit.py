@@ -111,7 +111,7 @@ def draw_evaluations(e: Enterprises, rng: np.random.Generator) -> Rows:
     leaves no trace in it."""
     quarters = np.arange(2, N_QUARTERS, 2)
     seen = e.conduct[quarters - 1] + np.float32(0.25) * e.business[quarters - 1]
-    points = np.clip(np.rint(72 + 9 * seen + noise(rng, seen.shape, 5.5)), 0, 100)
+    points = np.clip(np.rint(72 + 9 * seen + noise(rng, seen.shape, 4.5)), 0, 100)
     known = e.known[quarters - 1]
     half, who = np.nonzero(known)
     day = STARTS[quarters[half]] + 20

@@ -84,7 +84,7 @@ def draw_guarantees(e: Enterprises, applications: Rows, first_id: int, rng: np.r
     rows = {name: values[order] for name, values in rows.items()}
     n, subject = len(order), rows["subject"]
     seen = hidden_risk(e, np.maximum(rows.pop("quarter") - 1, 0), subject)
-    rating = np.clip(np.rint(3 + 0.75 * seen + rng.normal(0, 0.8, n)), 1, 5)
+    rating = np.clip(np.rint(3 + 0.75 * seen + rng.normal(0, 0.7, n)), 1, 5)
     rows["claimed_on"][rows["claimed_on"] > SNAPSHOT] = NEVER
     rows["amount"] = np.maximum(np.round(rows["amount"], -3), 10_000)
     paid = np.round(rows["amount"] * rng.uniform(0.4, 1.0, n), -2)

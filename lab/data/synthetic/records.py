@@ -81,7 +81,7 @@ def severity_on(records: Rows, on: Dates) -> NDArray[Any]:
 
 
 def _penalties(enterprises: Enterprises, rng: np.random.Generator) -> Rows:
-    likely = 0.0075 * np.exp(-1.1 * enterprises.conduct)
+    likely = 0.009 * np.exp(-0.7 * enterprises.conduct)
     quarter, who = _struck(enterprises, likely, rng)
     n = len(who)
     severity = rng.choice(3, n, p=[0.5, 0.36, 0.14])

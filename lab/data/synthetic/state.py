@@ -41,7 +41,7 @@ PARKS: Final = tuple(f"park-{k:02d}" for k in range(1, 13))
 
 #: Blows to the economy that everyone remembers: quarter → how far business fell.
 _SHOCKS: Final = {8: -0.9, 9: -0.5, 17: -0.7, 18: -0.3}
-_PERSISTENCE: Final = {"business": 0.90, "conduct": 0.86, "burden": 0.93}
+_PERSISTENCE: Final = {"business": 0.93, "conduct": 0.84, "burden": 0.95}
 _FIXED_SHARE: Final = {"business": 0.45, "conduct": 0.10, "burden": 0.50}
 
 

@@ -104,7 +104,7 @@ class Declarations:
         sales = np.exp(level + noise(rng, shape, 0.16))
         self.sales: Values = np.where(dormant, 0, np.minimum(np.rint(sales), 2e9)).astype(np.float32)
         self.tax: Values = np.rint(self.sales * _TAX[e.industry] * np.exp(noise(rng, shape, 0.3))).astype(np.float32)
-        margin = 0.06 + np.float32(0.045) * e.business + noise(rng, shape, 0.045)
+        margin = 0.06 + np.float32(0.045) * e.business + noise(rng, shape, 0.035)
         self.profit: Values = np.rint(self.sales * margin).astype(np.float32)
         self.arrears = _spells(-3.4 - 0.8 * e.business - 0.8 * e.conduct, 90, rng)
         staff = np.log(e.employees) + np.float32(0.22) * e.business + trend / 2 + noise(rng, shape, 0.06)

@@ -48,7 +48,7 @@ class Readings:
         shape = e.business.shape
         machines = np.where(e.industry == LETTERS.index("C"), 0.30, 0.16).astype(np.float32)
         use = np.float32(np.log(100)) + machines * e.business + season(e.industry) / 2
-        self.electricity: Values = _tenths(use + noise(rng, shape, 0.16))
+        self.electricity: Values = _tenths(use + noise(rng, shape, 0.20))
         self.water: Values = _tenths(use + noise(rng, shape, 0.30))
         gas = _tenths(use + noise(rng, shape, 0.22))
         self.gas: Values = np.where(rng.random(len(e)) < _GAS[e.industry], gas, np.float32(np.nan))

@@ -72,6 +72,7 @@ _SCORECARD: Final = """
 [scorecard]
 min_information_value = 0.02
 max_features = 20
+l2 = 1.0
 nonpositive = true
 random_state = 2026
 """

@@ -122,7 +122,7 @@ def test_features_are_what_was_known_on_the_day(tables: Tables, party: str, comp
     # Those that most can go wrong with come first: records of any kind, and groups.
     rich = own.get("records", own.get("guarantees", own.get("grades", own.get("quarters"))))
     order = rich["subject"].value_counts().index
-    chosen = [s for s in order if s in features.index][:60] + list(features.index[:60])
+    chosen = [s for s in order if s in features.index][:40] + list(features.index[:40])
     seen: dict[str, set[bool]] = {}
     for subject in dict.fromkeys(chosen):
         day = day_of(features.loc[subject, "as_of"])
