@@ -190,6 +190,9 @@ def main() -> None:
         lines.append(
             f"| {name} | {first[name].value:.3f} ({first[name].low:.3f} – {first[name].high:.3f}) | {spread} |"
         )
+    left_out = {h: np.array(values[REFERENCE]) - np.array(values[f"bank + all three but {h}"]) for h in HOSTS[:3]}
+    told = "; ".join(f"{h} {d.mean():+.3f} ({d.min():+.3f} to {d.max():+.3f})" for h, d in left_out.items())
+    shown += ["", f"What the reference topology loses without one host, mean of seeds (least to most): {told}."]
     mended = values["repaired against never penalised"]
     shown.append("")
     shown.append(

@@ -112,10 +112,10 @@ def test_blocks_share_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("name", ["run.toml", "scorecard.toml"])
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_the_configurations_fit_the_files(tmp_path: Path, name: str, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "form"), [(0, "parquet"), (1, "parquet"), (2, "csv")])
+def test_the_configurations_fit_the_files(tmp_path: Path, name: str, seed: int, form: writing.Format) -> None:
     """Even of a tiny city, whose rare columns may hold one value only."""
-    write_population(tmp_path / "city", Settings(n_enterprises=500, seed=seed))
+    write_population(tmp_path / "city", Settings(n_enterprises=500, seed=seed), form)
     config = load_config(tmp_path / "city" / name)
     assert [host.party for host in config.hosts] == ["host:credit", "host:tax", "host:guarantee"]
     assert (config.scorecard is None) == (name == "run.toml")
