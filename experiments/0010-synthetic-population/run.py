@@ -34,6 +34,8 @@ WHO = {
     "bank + credit + tax + guarantee": ("bank", *HOSTS[:3]),
     "bank + all four": ("bank", *HOSTS),
 }
+#: Drawn only after the constants of the population were settled: those were chosen by looking at seeds 1 to 5.
+SEEDS = (101, 102, 103, 104, 105)
 REFERENCE = "bank + credit + tax + guarantee"
 PARAMETERS = BoostingParameters(n_estimators=120, learning_rate=0.05, max_depth=3, min_child_samples=40, reg_lambda=5.0)
 PENALTY_COLUMNS = ("credit.penalties_in_force", "credit.worst_severity", "credit.days_since_penalty")
@@ -159,7 +161,7 @@ def main() -> None:
     parser.add_argument("--figure", type=Path, help="write a figure of the first seed here")
     parser.add_argument("--quick", action="store_true", help="few enterprises, no RESULT.md: to see that it runs")
     arguments = parser.parse_args()
-    seeds = (1,) if arguments.quick else (1, 2, 3, 4, 5)
+    seeds = SEEDS[:1] if arguments.quick else SEEDS
     values: dict[str, list[float]] = {name: [] for name in WHO}
     shown, lines = [], []
     for seed in seeds:
@@ -184,7 +186,7 @@ def main() -> None:
         repaired = city.repaired_against_clean(seed)
         values.setdefault("repaired against never penalised", []).append(repaired)
         print(seed, {name: round(v[-1], 3) for name, v in values.items()}, flush=True)
-    lines = ["| who sees | AUC, seed 1 (95 %) | mean of seeds (sd) |", "|---|---|---|"]
+    lines = ["| who sees | AUC, first city (95 %) | mean of cities (sd) |", "|---|---|---|"]
     for name in WHO:
         spread = f"{np.mean(values[name]):.3f} ({np.std(values[name], ddof=1) if len(seeds) > 1 else 0:.3f})"
         lines.append(
