@@ -16,6 +16,7 @@ from lab import views
 from lab.commands.node import node as node_commands
 from lab.commands.options import AsJson
 from lab.commands.options import console_for as _console
+from lab.data.synthetic.command import synthetic
 from models.errors import LianmoError
 
 if TYPE_CHECKING:
@@ -342,6 +343,9 @@ def _write_csv(frame: pd.DataFrame, out: Path) -> None:
     partial = out.with_name(out.name + ".partial")
     frame.to_csv(partial, index=False)
     partial.replace(out)
+
+
+app.command()(synthetic)
 
 
 def _transport(name: str) -> Any:

@@ -23,11 +23,12 @@ from federation.transports.relay import Relay
 from federation.vertical.host import ALLOWED
 from lab.config import Config
 from lab.continuation import check_continuation
-from lab.errors import ConfigError, ReportedError, ServiceError
+from lab.errors import ReportedError, ServiceError
 from lab.jobs import GuestJob, HostJob, LinkSection, Task, jobs_of, node_directory, save_job
 from lab.node import keep_half, lead, open_host
 from lab.progress import watching
 from lab.simulation import run_flower
+from lab.staging import staged
 from lab.workers import party_workers
 from models.bundle import save
 from models.declared import Declared
@@ -57,7 +58,7 @@ def train_run(config: Config, console: Console, finish: Sequence[Finish] = (), t
     """
     final = config.run.directory
     check_continuation(config)
-    with _staged(final) as staging:
+    with staged(final, "result.json") as staging:
         model_id = hold_session(config, console, staging, task)
         guest, hosts = jobs_of(config, model_id, staging)
         for job in (guest, *hosts):
@@ -83,33 +84,6 @@ def hold_session(config: Config, console: Console, directory: Path, task: Task =
     with watching(node_directory(directory, config.guest.party) / "progress.jsonl", console):
         travel(config, model_id, directory, task)
     return model_id
-
-
-@contextmanager
-def _staged(final: Path) -> Iterator[Path]:
-    """A directory beside ``final`` that takes its place if the block succeeds and vanishes if it does not.
-
-    Raises:
-        ConfigError: ``final`` holds something that is no run: it is not ours to replace.
-    """
-    if final.exists() and not (final / "result.json").exists() and (final.is_file() or any(final.iterdir())):
-        raise ConfigError(
-            "directory_in_use",
-            f"{final} exists and is no earlier run: choose another run.directory. Nothing was touched.",
-            f"{final} 已存在且不是以往的运行结果，请更换 run.directory。未作任何改动。",
-        )
-    final.parent.mkdir(parents=True, exist_ok=True)
-    mark = secrets.token_hex(4)
-    staging, old = (final.with_name(f".{final.name}.{mark}.{use}") for use in ("new", "old"))
-    staging.mkdir(mode=0o700)
-    try:
-        yield staging
-        if final.exists():
-            final.rename(old)
-        staging.rename(final)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _in_memory(config: Config, model_id: str, staging: Path, task: Task) -> None:
