@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from federation.ciphers.suite import CipherRules
 from federation.errors import LocalProtocolError
 from models.reasons import Words
+
+#: Identifiers → which of them may be used now, in order.
+Permit = Callable[[Sequence[str]], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +29,8 @@ class HostPolicy:
     share_stability: whether the guest is told how far this party's features of the model have moved, unnamed.
     reasons: own feature → words anyone may read. None: no part of a score is shown by feature, and nothing is named;
         features without words go by number.
+    algorithms: which models this party helps to train: ``boosting``, ``scorecard``.
+    permit: asked anew when rows are chosen, when training begins, and for every score; None: whoever is in the table.
     """
 
     min_rows_per_bin: int = 10
@@ -32,6 +40,29 @@ class HostPolicy:
     monotone_constraints: Mapping[str, int] = field(default_factory=dict)
     share_stability: bool = True
     reasons: Mapping[str, Words] | None = None
+    algorithms: tuple[str, ...] = ("boosting", "scorecard")
+    permit: Permit | None = None
+
+    def permitted(self, subjects: Sequence[str]) -> NDArray[np.bool_]:
+        """Which of them may be used at this moment."""
+        return np.ones(len(subjects), dtype=bool) if self.permit is None else self.permit(subjects)
+
+    def check_subjects(self, subjects: Sequence[str]) -> None:
+        """Raises ``LocalProtocolError`` (``no_consent``) unless all of them may be used at this moment."""
+        n_withdrawn = int((~self.permitted(subjects)).sum())
+        if n_withdrawn:
+            raise LocalProtocolError(
+                "no_consent",
+                f"{n_withdrawn} of the {len(subjects)} subjects no longer consent to this use. Start the run again.",
+                f"{len(subjects)} 个主体中有 {n_withdrawn} 个已不再授权该用途，请重新发起运行。",
+            )
+
+    def check_algorithm(self, name: str) -> None:
+        """Raises ``LocalProtocolError`` (``policy``) for a model that this party does not help to train."""
+        if name not in self.algorithms:
+            raise LocalProtocolError(
+                "policy", f"This party does not help to train: {name}.", f"本方不参与此类模型的训练：{name}。"
+            )
 
     def check_rows(self, n_rows: int) -> None:
         """Raises ``LocalProtocolError`` (``too_few_rows``) for fewer applicants than ``min_rows``, or none."""

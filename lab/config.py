@@ -188,6 +188,8 @@ class Party(Section):
         monotone_constraints: host: feature → 1: predictions must rise with it, -1: fall; the guest's stand in
             ``[boosting]``.
         share_stability: host: tell the bank how far this party's features of the model have moved, unnamed.
+        node: host: folder of its data node (``lab.governance``): nothing is used that its gate does not admit.
+        project: under which the node is asked; goes with ``node``.
         reasons: feature → its words in English and in Chinese, for reasons of scores. A host that has this key, even
             empty, shows when asked what each of its features adds to a score; those without words go by number.
         cut_points, special_codes, trends: scorecards: column → cut points by hand; values kept apart; how to merge it.
@@ -206,6 +208,8 @@ class Party(Section):
     min_rows: int = Field(default=100, ge=1)
     monotone_constraints: dict[str, Literal[-1, 0, 1]] = Field(default_factory=dict)
     share_stability: bool = True
+    node: Path | None = None
+    project: str = Field(default="", max_length=64)
     reasons: dict[str, Words] | None = None
     cut_points: dict[str, tuple[float, ...]] = Field(default_factory=dict)
     special_codes: dict[str, tuple[float, ...]] = Field(default_factory=dict)
@@ -280,6 +284,8 @@ class Config(Section):
             raise ValueError("guest.label is missing: the column with the outcome / 缺少 guest.label（标签列）")
         if self.guest.monotone_constraints:
             raise ValueError("the guest's monotone_constraints belong into [boosting] / 银行方的应写在 [boosting] 中")
+        if self.guest.node or any(bool(host.node) != bool(host.project) for host in self.hosts):
+            raise ValueError("node and project go together, at hosts / 数据方的 node 与 project 须同时给出")
         if any(host.label is not None or host.weight is not None for host in self.hosts):
             raise ValueError("a host has no label and no weight / 数据方不应设置 label 与 weight")
         return self
@@ -340,7 +346,10 @@ def parse_config(data: dict[str, Any], base: Path) -> Config:
         )
     if config.cipher.name == "paillier" and config.cipher.key_bits < MINIMUM_KEY_BITS:
         raise KeyTooShort(config.cipher.key_bits, MINIMUM_KEY_BITS)
-    guest, *hosts = (p.model_copy(update={"data": (base / p.data).resolve()}) for p in config.parties)
+    guest, *hosts = (
+        p.model_copy(update={"data": (base / p.data).resolve(), "node": p.node and (base / p.node).resolve()})
+        for p in config.parties
+    )
     earlier = config.run.continues and (base / config.run.continues).resolve()
     paths = {"directory": (base / config.run.directory).resolve(), "continues": earlier}
     run = config.run.model_copy(update=paths)

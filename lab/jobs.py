@@ -45,9 +45,10 @@ class Job(Section):
 
 
 class HostJob(Job):
-    """A data node's part."""
+    """A data node's part. ``algorithm``: what it is asked to help with."""
 
     role: Literal["host"] = "host"
+    algorithm: Literal["boosting", "scorecard"] = "boosting"
 
 
 class GuestJob(Job):
@@ -94,7 +95,8 @@ def jobs_of(
         cipher=config.cipher,
         split=config.split,
     )
-    return guest, tuple(HostJob(**common(host)) for host in config.hosts)
+    algorithm: Literal["boosting", "scorecard"] = "scorecard" if config.scorecard else "boosting"
+    return guest, tuple(HostJob(**common(host), algorithm=algorithm) for host in config.hosts)
 
 
 def node_directory(run: Path, party: str) -> Path:

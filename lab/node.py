@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from federation.endpoint import Endpoint
-from federation.errors import PartyId
+from federation.errors import LocalProtocolError, PartyId
 from federation.flower.client_app import make_client_app
 from federation.messages import Message
 from federation.script import Wire
@@ -24,7 +24,9 @@ from federation.transports.link import Link
 from federation.vertical.host import ALLOWED, TrainingHost
 from lab.common_applicants import lead_alignment
 from lab.data.sources import check_wishes, file_digest, read_table
+from lab.errors import GovernanceError
 from lab.forecast import peak_rss_mb
+from lab.governance.admission import admitted
 from lab.jobs import GuestJob, HostJob, Job, load_job, node_directory
 from lab.scorecards import lead_scorecard
 from lab.trees import lead_trees
@@ -70,6 +72,8 @@ class _Unable:
         self._error = error
 
     def answer(self, request: Message) -> Message:  # noqa: ARG002
+        if isinstance(self._error, GovernanceError):
+            raise LocalProtocolError("policy", self._error.english, self._error.chinese)
         raise self._error
 
 
@@ -87,11 +91,12 @@ def _follow(job: HostJob, link: Link) -> dict[str, Any]:
 
 
 def open_host(job: HostJob) -> TrainingHost:
-    """The responder over this party's file. Raises ``DataError``; ``ModelError`` if its earlier half is unreadable."""
-    table = read_table(job.party)
+    """The responder over what of this party's file may be used. Raises ``DataError``; ``GovernanceError`` of its own
+    node; ``ModelError`` if its earlier half is unreadable."""
+    table, policy = admitted(job.party, read_table(job.party), job.guest, job.algorithm)
     check_wishes(job.party, table)
     earlier = Half.from_json(load(job.earlier / "half.json")) if job.earlier else None
-    return TrainingHost(job.party.party, table, job.party.policy, job.party.prebinning, earlier)
+    return TrainingHost(job.party.party, table, policy, job.party.prebinning, earlier)
 
 
 def keep_half(job: HostJob, host: TrainingHost) -> dict[str, Any]:

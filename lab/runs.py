@@ -169,7 +169,7 @@ def _raise_failures(jobs: Sequence[GuestJob | HostJob], codes: Mapping[str, int 
     if not errors:
         return
     known = {name: e for name, e in errors.items() if e}
-    follow_ups = ("party_left", "party_absent", "party_timeout", "bad_data", "relay_lost")
+    follow_ups = ("party_left", "party_absent", "party_timeout", "bad_data", "policy", "no_consent", "relay_lost")
     first = next((name for name, e in known.items() if e["code"] not in follow_ups), next(iter(known), None))
     if first is None:
         raise ServiceError(

@@ -118,5 +118,6 @@ class AlignmentHost:
             self.policy.check_rows(len(rows))
             if len(np.unique(rows)) != len(rows):
                 raise bad_value("unknown or repeated rows", "行不存在或重复")
+            self.policy.check_subjects([self.ids[row] for row in rows])
         state.rows = rows
         return RowsAccepted(n_rows=len(rows))

@@ -117,11 +117,17 @@ class TrainingHost:
         return self.boosting or self.scorecard
 
     def _new_boosting(self) -> BoostingHost:
-        rows = self.table.take(self.alignment.state.rows)
-        return BoostingHost(self.party, rows, self.policy, earlier=self.earlier)
+        return BoostingHost(self.party, self._rows("boosting"), self.policy, earlier=self.earlier)
 
     def _new_scorecard(self) -> ScorecardHost:
-        return ScorecardHost(self.party, self.table.take(self.alignment.state.rows), self.policy, self.prebinning)
+        return ScorecardHost(self.party, self._rows("scorecard"), self.policy, self.prebinning)
+
+    def _rows(self, algorithm: str) -> Table:
+        """The rows that were chosen, if this party may use them for that now."""
+        self.policy.check_algorithm(algorithm)
+        rows = self.table.take(self.alignment.state.rows)
+        self.policy.check_subjects(rows.ids)
+        return rows
 
 
 def _out_of_turn(request: Message) -> LocalProtocolError:

@@ -104,17 +104,9 @@ class Gate:
             GovernanceError: as ``catalogue.cite`` and ``policy.PolicyBook.admit``; ``source_blocked`` naming sources
                 that are not good enough; ``no_consent`` if no subject consents.
         """
-        cited = cite(table, self.citations, self.catalogue)
+        cited = self.cite(table)
         flagged = self._sources(cited)
-        use = Use(
-            project=asked.project,
-            party=asked.party,
-            purpose=asked.purpose,
-            algorithm=asked.algorithm,
-            n_rows=len(table),
-            at=self.clock(),
-        )
-        terms = PolicyBook(self.engine).admit(use)
+        terms = self.use(asked, len(table))
         allowed = self.permitted(table.ids, asked, cited)
         if not allowed.any():
             raise GovernanceError(
@@ -124,6 +116,22 @@ class Gate:
             )
         rows = np.flatnonzero(allowed)
         return Admitted(table.take(rows), cited, terms, len(table) - len(rows), flagged)
+
+    def cite(self, table: Table) -> Cited:
+        """What its columns are. Raises as ``catalogue.cite``."""
+        return cite(table, self.citations, self.catalogue)
+
+    def use(self, asked: Asked, n_rows: int) -> Terms:
+        """The terms on which so many rows may be used now; noted. Raises as ``policy.PolicyBook.admit``."""
+        use = Use(
+            project=asked.project,
+            party=asked.party,
+            purpose=asked.purpose,
+            algorithm=asked.algorithm,
+            n_rows=n_rows,
+            at=self.clock(),
+        )
+        return PolicyBook(self.engine).admit(use)
 
     def permitted(self, subjects: Sequence[str], asked: Asked, cited: Cited) -> NDArray[np.bool_]:
         """Which subjects consent at this moment, in order: asked anew for every use."""

@@ -15,6 +15,7 @@ from federation.transports.memory import MemoryWire
 from federation.vertical.scoring.host import ALLOWED, ScoringHost
 from lab.data.sources import read_table
 from lab.errors import ConfigError
+from lab.governance.admission import admitted
 from lab.jobs import GuestJob, HostJob, load_job
 from models.bundle import load
 from models.joint import Joint, half_from_json, joint_from_json
@@ -31,11 +32,13 @@ class Published:
 
 
 def scoring_endpoint(directory: Path) -> Endpoint:
-    """A host's door for scoring, over its own file and its own half. Raises ``DataError``, ``ModelError``."""
+    """A host's door for scoring, over what of its own file may be used, and its own half. Raises ``DataError``,
+    ``ModelError``, and ``GovernanceError`` of its own node."""
     job = job_in(directory)
     assert isinstance(job, HostJob)
     half = half_from_json(load(directory / "half.json"))
-    host = ScoringHost(read_table(job.party, varied=False), {half.model_id: half}, job.party.policy)
+    table, policy = admitted(job.party, read_table(job.party, varied=False), job.guest, "scoring")
+    host = ScoringHost(table, {half.model_id: half}, policy)
     return Endpoint(host, job.guest, ALLOWED)
 
 

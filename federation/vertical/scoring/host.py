@@ -83,13 +83,17 @@ class ScoringHost:
         return half
 
     def _rows(self, m: Wanted) -> NDArray[np.intp]:
-        """Row of each applicant, -1 where it is not held."""
+        """Row of each applicant, -1 where it is not held, or may not be used now."""
         try:
             tokens = list(pieces(m.tokens, TOKEN_BYTES))
         except ValueError:
             raise bad_value("broken list of tokens", "令牌列表有误") from None
         self._check_count(len(tokens))
-        return np.array([self._row_of.get(token, -1) for token in tokens], dtype=np.intp)
+        rows = np.array([self._row_of.get(token, -1) for token in tokens], dtype=np.intp)
+        held = np.flatnonzero(rows >= 0)
+        # Who does not consent now is answered as who was never held.
+        rows[held[~self.policy.permitted([self.table.ids[row] for row in rows[held]])]] = -1
+        return rows
 
     def _answer_for(self, half: JointHalf, rows: NDArray[np.intp], *, reasons: bool) -> Message:
         known = rows >= 0
