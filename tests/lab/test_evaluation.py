@@ -73,7 +73,7 @@ GROUP = np.repeat(np.arange(250), 2)[np.random.default_rng(3).permutation(500)]
 )
 def test_no_group_is_in_two_parts(split: SplitSection, time: Floats | None, held_out: NDArray[np.bool_] | None) -> None:
     everyone = np.arange(500)
-    a = arrange(everyone, IDS, LABEL, split, 1, time, Division(held_out, GROUP))
+    a = arrange(everyone, IDS, LABEL, split, 1, time, division=Division(held_out, GROUP))
     parts = np.split(a.rows, [a.n_fit, a.n_fit + a.n_valid])
     groups = [set(GROUP[part]) for part in parts]
     assert not groups[0] & groups[1]
@@ -90,5 +90,5 @@ def test_no_group_is_in_two_parts(split: SplitSection, time: Floats | None, held
 
 def test_a_group_of_one_each_is_the_same_as_no_group() -> None:
     split = SplitSection(holdout=0.3, valid=0.2)
-    own = arrange(COMMON, IDS, LABEL, split, 1, None, Division(group=np.arange(500)))
+    own = arrange(COMMON, IDS, LABEL, split, 1, None, division=Division(group=np.arange(500)))
     assert (own.rows == arrange(COMMON, IDS, LABEL, split, 1).rows).all()
