@@ -20,6 +20,11 @@ NodeFolder = Annotated[
 ]
 
 
+Lines = Annotated[
+    Path, typer.Argument(help="One JSON object per line. 每行一个 JSON 对象。", exists=True, dir_okay=False)
+]
+
+
 def console_for(as_json: bool) -> Console:
     """People read standard output; with ``--json`` it belongs to the machine and people get standard error."""
     return Console(stderr=as_json)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self, get_args
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -224,6 +224,18 @@ class PolicyBook:
         query = select(func.count(USES.c.use), n_rows).where(USES.c.project == project, USES.c.at > since)
         found = connection.execute(query).one()
         return int(found[0]), int(found[1])
+
+
+def algorithm_of(name: str) -> Algorithm:
+    """Raises ``GovernanceError`` (``algorithm_unknown``)."""
+    for known in get_args(Algorithm):
+        if name == known:
+            return known  # type: ignore[no-any-return]
+    raise _no(
+        "algorithm_unknown",
+        f"There is no algorithm '{name}': use {', '.join(get_args(Algorithm))}.",
+        f"不存在算法“{name}”，请使用 {'、'.join(get_args(Algorithm))}。",
+    )
 
 
 def _no(code: str, english: str, chinese: str) -> GovernanceError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import tomllib
 from pathlib import Path
 from typing import Final
@@ -9,7 +11,9 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lab.errors import GovernanceError
+from lab.governance.catalogue import SAMPLE, load_catalogue
 from lab.governance.quality import QualityRules
+from lab.governance.store import open_store
 from models.errors import ModelError
 
 FILE: Final = "node.toml"
@@ -53,6 +57,37 @@ class NodeSettings(BaseModel):
     reports: Path | None
     citations: dict[str, str]
     quality: QualityRules
+
+
+def create_node(node: Path, party: str, catalogue: Path | None, store: str) -> NodeSettings:
+    """A new folder, for its owner only, with settings, a catalogue and an empty store.
+
+    Raises:
+        GovernanceError: ``node_exists`` if there is one; ``node_unreadable``, ``catalogue_unreadable``,
+            ``store_address`` and ``store_unreachable`` for what cannot be used; then nothing is left behind.
+    """
+    if (node / FILE).exists():
+        raise GovernanceError(
+            "node_exists",
+            f"{node.name} is a data node already. Nothing was changed.",
+            f"{node.name} 已是数据节点目录，未作任何改动。",
+        )
+    existed = node.exists()
+    node.mkdir(parents=True, exist_ok=True, mode=0o700)
+    written = [node / FILE, node / "catalogue.toml"]
+    try:
+        written[0].write_text(f"party = {json.dumps(party)}\nstore = {json.dumps(store)}\n\n[citations]\n", "utf-8")
+        written[1].write_text((catalogue or SAMPLE).read_text(encoding="utf-8"), "utf-8")
+        settings = load_settings(node)
+        load_catalogue(settings.catalogue)
+        open_store(settings.store).dispose()
+    except GovernanceError:
+        for path in written:
+            path.unlink(missing_ok=True)
+        if not existed:
+            shutil.rmtree(node)
+        raise
+    return settings
 
 
 def load_settings(node: Path) -> NodeSettings:

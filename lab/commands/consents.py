@@ -1,0 +1,68 @@
+"""``lianmo node consent``: the ledger of consents of this node."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from lab.commands.options import AsJson, NodeFolder, console_for
+
+if TYPE_CHECKING:
+    from lab.governance.consents import ConsentLedger
+
+consent = typer.Typer(help="Consents of subjects. 主体授权台账。", no_args_is_help=True)
+
+_NODE: Final = Path("node")
+
+
+@consent.command("import")
+def import_consents(
+    file: Lines,
+    node: NodeFolder = _NODE,
+    as_json: AsJson = False,
+) -> None:
+    """Add consents, all or none. 导入授权，要么全部成功，要么不作改动。"""
+    from lab.governance.consents import Consent
+    from lab.governance.lines import read_lines
+
+    with file.open(encoding="utf-8") as lines:
+        given = read_lines(Consent, lines)
+    added = _ledger(node).add(given)
+    if as_json:
+        print(json.dumps({"read": len(given), "added": added}))
+        return
+    console_for(as_json).print(f"{added:,} of {len(given):,} are new 新增 {added:,} 条，共 {len(given):,} 条")
+
+
+@consent.command()
+def export(node: NodeFolder = _NODE) -> None:
+    """Print all consents, one JSON object per line. 导出全部授权。"""
+    for each in _ledger(node).all():
+        print(each.model_dump_json())
+
+
+@consent.command()
+def revoke(
+    number: Annotated[str, typer.Argument(help="Number of the consent. 授权编号。")],
+    node: NodeFolder = _NODE,
+    as_json: AsJson = False,
+) -> None:
+    """Revoke a consent from now on: the next use no longer has it. 立即撤销授权，下一次使用即生效。"""
+    at = datetime.now(UTC)
+    _ledger(node).revoke(number, at)
+    if as_json:
+        print(json.dumps({"consent": number, "revoked": at.isoformat()}))
+        return
+    console_for(as_json).print(f"{number}: revoked 已撤销 {at:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def _ledger(node: Path) -> ConsentLedger:
+    from lab.governance.consents import ConsentLedger
+    from lab.governance.settings import load_settings
+    from lab.governance.store import open_store
+
+    return ConsentLedger(open_store(load_settings(node).store))

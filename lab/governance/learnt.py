@@ -1,0 +1,32 @@
+"""What a bank would learn of a data node in a run of some kind: from what its messages say of themselves."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Final
+
+from federation.disclosure import revealed_by
+from federation.messages import REGISTRY
+from federation.vertical import host as _training  # noqa: F401 - registers its messages
+from federation.vertical.scoring import host as _scoring  # noqa: F401 - registers its messages
+from lab.governance.policy import Algorithm
+
+#: Algorithm → protocols that its sessions speak, as kinds of messages begin.
+PROTOCOLS: Final[dict[Algorithm, tuple[str, ...]]] = {
+    "boosting": ("alignment", "boosting", "stability"),
+    "scorecard": ("alignment", "binning", "scorecard", "logistic", "stability"),
+    "scoring": ("scoring",),
+}
+
+
+def would_learn(algorithm: Algorithm) -> list[tuple[str, str, str]]:
+    """Kind of message, what it tells the bank in English and in Chinese; those that tell nothing are left out."""
+    found = []
+    for kind, message in sorted(REGISTRY.items()):
+        if kind.partition(".")[0] in PROTOCOLS[algorithm] and (inspect.getdoc(message) or "").startswith(
+            "Host → guest"
+        ):
+            english, chinese = revealed_by(message)
+            if not english.lower().startswith("nothing"):
+                found.append((kind, english, chinese))
+    return found
