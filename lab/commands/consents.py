@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from lab.commands.options import AsJson, NodeFolder, console_for
+from lab.commands.options import AsJson, Lines, NodeFolder, console_for
 
 if TYPE_CHECKING:
     from lab.governance.consents import ConsentLedger
