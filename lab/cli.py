@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from lab import views
+from lab.commands.audit import audit, trace_command
 from models.errors import LianmoError
 
 app = typer.Typer(
@@ -21,6 +22,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(audit, name="audit")
+app.command("trace")(trace_command)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines. 输出 JSON。")]
 HostUrls = Annotated[

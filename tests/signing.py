@@ -9,6 +9,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from federation.errors import CipherError, PartyId
+from lab.governance.audit_entry import AuditKey
 
 
 @dataclass(frozen=True)
@@ -16,9 +17,10 @@ class SigningSuite:
     """The part of ``Suite`` that audit logs use."""
 
     name: str = "international"
+    hash: str = "sha256"
 
     def digest(self, data: bytes) -> bytes:
-        return hashlib.sha256(data).digest()
+        return hashlib.new(self.hash, data).digest()
 
     def new_signing_key(self) -> bytes:
         return Ed25519PrivateKey.generate().private_bytes_raw()
@@ -58,6 +60,8 @@ class SigningSuite:
 
 
 SUITE = SigningSuite()
+OTHER = SigningSuite("sm", "sha3_256")
+SUITES = {suite.name: suite for suite in (SUITE, OTHER)}
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class TestSigner:
     __test__ = False
 
     name: str
+    suite: SigningSuite = SUITE
 
     @property
     def key_id(self) -> str:
@@ -84,7 +89,7 @@ class TestSigner:
         return hashlib.sha256(self.name.encode()).digest()
 
 
-def public_key(party: PartyId, key: str) -> bytes | None:
+def public_key(party: PartyId, key: str) -> AuditKey | None:
     """What everybody knows: each party's first key."""
     signer = TestSigner(party)
-    return signer.public if signer.key_id == key else None
+    return AuditKey(SUITE.name, signer.public) if signer.key_id == key else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from federation.audit.heads import Countersigned, HeadFields, SignedHead, head_statement
-from federation.errors import CipherError, LocalProtocolError, PartyId, RemoteProtocolError
+from federation.errors import LocalProtocolError, PartyId, RemoteProtocolError
 
 Held = tuple[tuple[str, HeadFields], ...]
 
@@ -36,8 +36,8 @@ class Keeper(Protocol):
         """Sign with the party's audit key."""
         ...
 
-    def verify(self, party: PartyId, suite: str, key: str, message: bytes, signature: bytes) -> None:
-        """Raises ``CipherError`` (``bad_signature``) unless ``key`` is one of ``party``'s and signed ``message``."""
+    def is_signed(self, party: PartyId, suite: str, key: str, message: bytes, signature: bytes) -> bool:
+        """Whether ``key`` is one that this party accepts as ``party``'s, of that suite, and signed ``message``."""
         ...
 
     def held(self, party: PartyId) -> tuple[str, SignedHead] | None:
@@ -121,24 +121,20 @@ class HeadChecks:
         self, sender: PartyId, head: SignedHead, statement: bytes, countersignature: bytes
     ) -> None:
         """Raises ``RemoteProtocolError`` (``audit_mismatch``) of the sender unless ``head``'s owner signed this."""
-        try:
-            self.keeper.verify(head.party, head.suite, head.key, statement, countersignature)
-        except CipherError:
+        if not self.keeper.is_signed(head.party, head.suite, head.key, statement, countersignature):
             raise RemoteProtocolError(
                 sender,
                 "audit_mismatch",
                 f"showed a countersignature of {head.party} that is not one of these heads.",
                 f"出示的 {head.party} 会签与这些日志头不符。",
-            ) from None
+            )
 
     def _check_signature(self, sender: PartyId, session: str, head: SignedHead) -> None:
         statement = head_statement(session, head.party, head.number, head.digest)
-        try:
-            self.keeper.verify(head.party, head.suite, head.key, statement, head.signature)
-        except CipherError:
+        if not self.keeper.is_signed(head.party, head.suite, head.key, statement, head.signature):
             raise RemoteProtocolError(
                 sender,
                 "audit_mismatch",
                 f"showed a head of {head.party}'s audit log that no known key of {head.party} signed.",
                 f"出示的 {head.party} 审计日志头没有其已知密钥的签名。",
-            ) from None
+            )

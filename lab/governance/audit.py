@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from io import FileIO
@@ -17,9 +17,20 @@ from pathlib import Path
 from typing import Protocol
 
 from federation.ciphers.suites.interface import Suite
-from federation.errors import CipherError, PartyId
+from federation.errors import PartyId
 from lab.errors import ServiceError
-from lab.governance.audit_entry import KEYED, MAX_LINE, NOTHING, Entry, Event, parse, says
+from lab.governance.audit_entry import (
+    KEYED,
+    MAX_LINE,
+    NOTHING,
+    AuditKey,
+    Entry,
+    Event,
+    is_digested,
+    is_signed,
+    parse,
+    says,
+)
 from lab.governance.audit_file import (
     LOG,
     damaged,
@@ -36,6 +47,9 @@ from lab.governance.audit_file import (
 
 class Signer(Protocol):
     """A party's audit key. ``public`` stands in the log, ``key_id`` beside every signature."""
+
+    @property
+    def suite(self) -> Suite: ...
 
     @property
     def key_id(self) -> str: ...
@@ -74,14 +88,15 @@ def utc_now() -> datetime:
 class AuditLog:
     """Attributes:
     folder: of the log and of lines set aside; the party's own.
-    suite, signer: what the party signs with.
+    signer: the key in force.
+    suites: by name, those the log may hold: the signer's, and earlier ones if it changed.
     clock: aware UTC times.
     """
 
     folder: Path
     party: PartyId
-    suite: Suite
     signer: Signer
+    suites: Mapping[str, Suite]
     clock: Callable[[], datetime] = utc_now
     _tail: _Tail | None = field(default=None, init=False, repr=False)
     _waiting: list[_Commit] = field(default_factory=list, init=False, repr=False)
@@ -102,7 +117,7 @@ class AuditLog:
         self.path.touch(mode=0o600)
         sync_folder(self.folder.parent)
         sync_folder(self.folder)
-        opening = Event("log_opened", {"key": self.signer.key_id, "public": self.signer.public.hex()}, "", operator)
+        opening = Event("log_opened", _introduced(self.signer), "", operator)
         with self._writer, locked(self.path, writing=True) as file:
             if os.fstat(file.fileno()).st_size:
                 raise ServiceError(
@@ -133,12 +148,8 @@ class AuditLog:
 
     def rotate(self, signer: Signer, operator: str = "") -> Entry:
         """Change the audit key: an entry under the old key introduces the new one, which signs from then on."""
-        event = Event(
-            "audit_key_rotated",
-            {"key": signer.key_id, "public": signer.public.hex(), "replaced": self.signer.key_id},
-            "",
-            operator,
-        )
+        references = {**_introduced(signer), "replaced": self.signer.key_id}
+        event = Event("audit_key_rotated", references, "", operator)
         with self._writer, locked(self.path, writing=True) as file:
             entry = self._extend(file, [event])[-1]
             self.signer = signer
@@ -153,9 +164,9 @@ class AuditLog:
         """Whole entries, oldest first; of these kinds only. Raises ``ServiceError`` (``audit_damaged``)."""
         return self._chosen(lines_of(self.path), kinds)
 
-    def keys(self) -> dict[str, bytes]:
-        """Every audit key the log introduced: id → public key."""
-        return _keys(self.entries(*KEYED))
+    def keys(self) -> dict[str, AuditKey]:
+        """Every audit key the log introduced: id → key."""
+        return keys_of(self.entries(*KEYED))
 
     def _chosen(self, lines: Iterator[bytes], kinds: Sequence[str]) -> Iterator[Entry]:
         for number, line in enumerate(lines, 1):
@@ -191,7 +202,7 @@ class AuditLog:
         if self._tail is None or self._tail.size != size:  # another process wrote, or this one did not yet
             whole = whole_size(file)
             if whole < size:
-                set_aside(self.folder, file, whole, self.suite)
+                set_aside(self.folder, file, whole, self.signer.suite)
             recovered = self._recovered(whole)
             self._tail = self._checked_tail(file, whole)
         return self._write(file, self._tail, [*recovered, *events])
@@ -236,11 +247,11 @@ class AuditLog:
             operator=event.operator,
             references=event.references,
             previous=previous,
-            suite=self.suite.name,
+            suite=self.signer.suite.name,
             key=self.signer.key_id,
         )
         signed = replace(bare, signature=self.signer.sign(bare.signed_bytes()).hex())
-        entry = replace(signed, digest=self.suite.digest(signed.digested_bytes()).hex())
+        entry = replace(signed, digest=self.signer.suite.digest(signed.digested_bytes()).hex())
         line = entry.line()
         try:
             return parse(line)  # what is written can be read, and what is returned is what was written
@@ -254,16 +265,11 @@ class AuditLog:
     def _checked_tail(self, file: FileIO, whole: int) -> _Tail:
         """The last line, checked before anything is built on it."""
         last = self._last(file, whole)
-        known = last.key == self.signer.key_id
-        public = (
-            self.signer.public
-            if known
-            else _keys(self._chosen(lines_up_to(self.path, whole), KEYED)).get(last.key, b"")
-        )
-        try:
-            self.suite.verify(public, last.signed_bytes(), bytes.fromhex(last.signature))
-        except CipherError:
-            raise damaged(self.path, last.number) from None
+        key: AuditKey | None = AuditKey(self.signer.suite.name, self.signer.public)
+        if last.key != self.signer.key_id:
+            key = keys_of(self._chosen(lines_up_to(self.path, whole), KEYED)).get(last.key)
+        if not is_signed(self.suites, key, last.signed_bytes(), bytes.fromhex(last.signature)):
+            raise damaged(self.path, last.number)
         return _Tail(whole, last.number, last.digest, _key_after(last))
 
     def _last(self, file: FileIO, whole: int) -> Entry:
@@ -276,8 +282,7 @@ class AuditLog:
             entry = parse(line)
         except ValueError:
             raise damaged(self.path, None) from None
-        good = self.suite.digest(entry.digested_bytes()).hex() == entry.digest
-        if not good or entry.party != self.party or entry.suite != self.suite.name:
+        if not is_digested(self.suites, entry) or entry.party != self.party:
             raise damaged(self.path, entry.number)
         return entry
 
@@ -295,8 +300,15 @@ class AuditLog:
         ]
 
 
-def _keys(introducing: Iterable[Entry]) -> dict[str, bytes]:
-    return {entry.references["key"]: bytes.fromhex(entry.references["public"]) for entry in introducing}
+def keys_of(introducing: Iterable[Entry]) -> dict[str, AuditKey]:
+    """Id → key of every entry that introduces one."""
+    return {
+        e.references["key"]: AuditKey(e.references["suite"], bytes.fromhex(e.references["public"])) for e in introducing
+    }
+
+
+def _introduced(signer: Signer) -> dict[str, str]:
+    return {"key": signer.key_id, "suite": signer.suite.name, "public": signer.public.hex()}
 
 
 def _key_after(entry: Entry) -> str:

@@ -12,11 +12,11 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from federation.audit.heads import canonical
 from federation.ciphers.suites.interface import DIGEST_BYTES, Suite
-from federation.errors import PartyId
+from federation.errors import CipherError, PartyId
 from lab.errors import ServiceError
 from lab.governance.audit_kinds import KINDS, MAX_COUNT, REFERENCES, is_name
 
@@ -146,6 +146,36 @@ def fault_of(kind: Any, references: Any) -> str:
     surplus = set(references) - known.needs - known.may
     wrong = [name for name, value in references.items() if name not in surplus and not REFERENCES[name](value)]
     return next(iter([*absent, *(["another reference"] if surplus else []), *wrong]), "")
+
+
+class AuditKey(NamedTuple):
+    """A public key and the name of its suite."""
+
+    suite: str
+    public: bytes
+
+
+def is_signed(suites: Mapping[str, Suite], key: AuditKey | None, message: bytes, signature: bytes) -> bool:
+    """Whether the key signed this; no key signed nothing.
+
+    Raises:
+        CipherError: the suite cannot be used on this machine, which says nothing of the signature.
+    """
+    if key is None or key.suite not in suites:
+        return False
+    try:
+        suites[key.suite].verify(key.public, message, signature)
+    except CipherError as error:
+        if error.code not in ("bad_signature", "bad_key"):
+            raise
+        return False
+    return True
+
+
+def is_digested(suites: Mapping[str, Suite], entry: Entry) -> bool:
+    """Whether the entry's digest is that of its line, in the suite it names."""
+    suite = suites.get(entry.suite)
+    return suite is not None and suite.digest(entry.digested_bytes()).hex() == entry.digest
 
 
 def keyed_digest(suite: Suite, secret: bytes, identifier: str) -> str:

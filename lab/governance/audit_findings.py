@@ -27,9 +27,8 @@ TEXTS: Final[dict[str, tuple[bool, str, str]]] = {
     ),
     "foreign": (
         True,
-        "Entry {number}: it belongs to the log of another party or suite. Lines or files were swapped where {who} "
-        "keeps them.",
-        "第 {number} 条：属于他方或另一套件的日志，{who} 处的条目或文件被调换。",
+        "Entry {number}: it belongs to another party's log. Lines or files were swapped where {who} keeps them.",
+        "第 {number} 条：属于他方日志，{who} 处的条目或文件被调换。",
     ),
     "deleted": (
         True,

@@ -7,8 +7,8 @@ from typing import Any
 
 from federation.audit.heads import head_statement, heads_statement
 from federation.ciphers.suites.interface import Suite
-from federation.errors import CipherError, PartyId
-from lab.governance.audit_entry import Entry
+from federation.errors import PartyId
+from lab.governance.audit_entry import AuditKey, Entry, is_signed
 from lab.governance.audit_keeper import signed_head
 from lab.governance.audit_verify import Examined, Registered
 
@@ -59,7 +59,7 @@ def _compare_own(
     number = head["number"]
     if not _signed(session, head, suites):
         log.find("head_forged", number, log.party, keeper, session)
-    elif log.keys.get(head["key"], b"").hex() != head["public"]:
+    elif log.keys.get(head["key"]) != _key(head):
         log.find("head_unknown_key", number, log.party, keeper, session)
     elif number > log.last:
         log.find("cut", number, log.party, keeper, session)
@@ -80,7 +80,7 @@ def _check_statement(
     for head in heads:
         party = head["party"]
         known = registered(party, head["key"])
-        if known is not None and known.hex() != head["public"]:
+        if known is not None and known != _key(head):
             log.find("head_unknown_key", entry.number, party, session=session)
         elif not _signed(session, head, suites):
             log.find("head_forged", entry.number, party, session=session)
@@ -106,11 +106,8 @@ def _signed(session: str, head: Mapping[str, Any], suites: Mapping[str, Suite]) 
 
 
 def _holds(head: Mapping[str, Any], which: str, statement: bytes, suites: Mapping[str, Suite]) -> bool:
-    suite = suites.get(head["suite"])
-    if suite is None:
-        return False
-    try:
-        suite.verify(bytes.fromhex(head["public"]), statement, bytes.fromhex(head[which]))
-    except CipherError:
-        return False
-    return True
+    return is_signed(suites, _key(head), statement, bytes.fromhex(head[which]))
+
+
+def _key(head: Mapping[str, Any]) -> AuditKey:
+    return AuditKey(head["suite"], bytes.fromhex(head["public"]))

@@ -8,9 +8,9 @@ from itertools import islice
 from typing import Any
 
 from federation.audit.heads import Countersigned, SignedHead
-from federation.errors import CipherError, PartyId
+from federation.errors import PartyId
 from lab.governance.audit import AuditLog
-from lab.governance.audit_entry import Event, parse
+from lab.governance.audit_entry import AuditKey, Event, is_digested, is_signed, parse
 from lab.governance.audit_file import lines_of
 from lab.governance.audit_verify import Registered
 
@@ -26,7 +26,7 @@ class LogKeeper:
 
     @property
     def suite(self) -> str:
-        return self.log.suite.name
+        return self.log.signer.suite.name
 
     @property
     def key(self) -> str:
@@ -42,21 +42,14 @@ class LogKeeper:
             entry = parse(line)
         except ValueError:
             return False
-        found = self.log.suite.digest(entry.digested_bytes())
-        return (entry.number, found.hex()) == (number, entry.digest) and found == digest
+        return (entry.number, entry.digest) == (number, digest.hex()) and is_digested(self.log.suites, entry)
 
     def sign(self, message: bytes) -> bytes:
         return self.log.signer.sign(message)
 
-    def verify(self, party: PartyId, suite: str, key: str, message: bytes, signature: bytes) -> None:
-        public = self._public(party, key)
-        if public is None or suite != self.suite:
-            raise CipherError(
-                "bad_signature",
-                f"No key of that name and suite is known for {party}.",
-                f"没有登记 {party} 的该密钥与套件。",
-            )
-        self.log.suite.verify(public, message, signature)
+    def is_signed(self, party: PartyId, suite: str, key: str, message: bytes, signature: bytes) -> bool:
+        known = self._key(party, key)
+        return known is not None and known.suite == suite and is_signed(self.log.suites, known, message, signature)
 
     def held(self, party: PartyId) -> tuple[str, SignedHead] | None:
         found = None
@@ -79,6 +72,7 @@ class LogKeeper:
     def _append(
         self, kind: str, session: str, heads: tuple[SignedHead, ...], countersignatures: Mapping[PartyId, str]
     ) -> None:
+        keys = [self._key(head.party, head.key) for head in heads]
         kept: list[dict[str, Any]] = [
             {
                 "party": head.party,
@@ -86,15 +80,15 @@ class LogKeeper:
                 "digest": head.digest.hex(),
                 "suite": head.suite,
                 "key": head.key,
-                "public": (self._public(head.party, head.key) or b"").hex(),
+                "public": key.public.hex() if key else "",
                 "signature": head.signature.hex(),
                 "countersignature": countersignatures.get(head.party, ""),
             }
-            for head in heads
+            for head, key in zip(heads, keys, strict=True)
         ]
         self.log.append(Event(kind, {"session": session, "heads": kept}))
 
-    def _public(self, party: PartyId, key: str) -> bytes | None:
+    def _key(self, party: PartyId, key: str) -> AuditKey | None:
         if party == self.log.party:
             return self.log.keys().get(key)
         return self.registered(party, key)

@@ -70,7 +70,7 @@ _is_hex = _matches(_HEX)
 REFERENCES: Final[Mapping[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(("session", "model", "score", "purpose", "catalogue", "use"), _is_id),
     **dict.fromkeys(("version", "source", "request", "state"), _is_id),
-    **dict.fromkeys(("key", "replaced", "party"), is_name),
+    **dict.fromkeys(("key", "replaced", "suite", "party"), is_name),
     # digests of things: a file, a half, a policy, a list of consents, one consent, torn bytes
     **dict.fromkeys(("data", "half", "model_digest", "policy", "consent_set", "consent", "torn"), _is_digest),
     **dict.fromkeys(("applicant", "record"), _is_digest),  # keyed digests
@@ -101,8 +101,8 @@ def _kind(english: str, chinese: str, needs: str, may: str = "") -> Kind:
 
 
 KINDS: Final[Mapping[str, Kind]] = {
-    "log_opened": _kind("log opened", "开立日志", "key public"),
-    "audit_key_rotated": _kind("audit key changed", "更换审计密钥", "key public replaced"),
+    "log_opened": _kind("log opened", "开立日志", "key suite public"),
+    "audit_key_rotated": _kind("audit key changed", "更换审计密钥", "key suite public replaced"),
     "tail_recovered": _kind("a torn line was set aside after a crash", "崩溃后移出残缺行", "torn offset n_bytes"),
     "session_opened": _kind(
         "session opened", "会话开始", "session parties", "model data items catalogue policy purpose"

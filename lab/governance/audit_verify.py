@@ -17,14 +17,15 @@ from typing import Final
 
 from federation.ciphers.suites.interface import Suite
 from federation.ciphers.workers import cut, spread
-from federation.errors import CipherError, PartyId
+from federation.errors import PartyId
 from lab.errors import ServiceError
-from lab.governance.audit_entry import KEYED, NOTHING, Entry, parse, says
+from lab.governance.audit import keys_of
+from lab.governance.audit_entry import KEYED, NOTHING, AuditKey, Entry, is_digested, is_signed, parse, says
 from lab.governance.audit_file import lines_of, torn_bytes
 from lab.governance.audit_findings import Finding
 
-#: party and key id → its public key, or None where it is not known
-Registered = Callable[[PartyId, str], bytes | None]
+#: party and key id → its key, or None where it is not known
+Registered = Callable[[PartyId, str], AuditKey | None]
 
 _BLOCK: Final = 50_000  # lines held at a time
 _TOLD: Final = ("heads_countersigned", "head_disputed", "session_opened", "tail_recovered")
@@ -36,15 +37,14 @@ class Examined:
 
     Attributes:
         digests: number → digest of each entry that was good, or at least whole.
-        keys: id → public key, as introduced.
+        keys: id → key, as introduced.
         told: entries that heads are checked with.
         findings: in the order of the lines.
     """
 
     path: Path
     party: PartyId
-    suite: Suite
-    keys: dict[str, bytes] = field(default_factory=dict)
+    keys: dict[str, AuditKey] = field(default_factory=dict)
     digests: dict[int, str] = field(default_factory=dict)
     told: list[Entry] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
@@ -69,7 +69,7 @@ def examine(
     Raises:
         ServiceError: ``audit_missing``; ``audit_suite`` for one that is not in ``suites``.
     """
-    introduced, ends = _introduced(path), _ends(path)
+    ends = _ends(path)
     named = [entry.suite for entry in ends]
     if named and not set(named) & set(suites):
         raise ServiceError(
@@ -77,11 +77,10 @@ def examine(
             f"{path} is signed with the suite {named[0]}; this installation has {', '.join(suites)}.",
             f"{path} 使用密码套件 {named[0]} 签名，本机仅支持 {'、'.join(suites)}。",
         )
-    suite = next((suites[name] for name in named if name in suites), next(iter(suites.values())))
-    log = Examined(path, party or (ends[0].party if ends else "?"), suite)
-    log.keys = {e.references["key"]: bytes.fromhex(e.references["public"]) for e in introduced}
+    log = Examined(path, party or (ends[0].party if ends else "?"))
+    log.keys = keys_of(_introduced(path))
     chain = _Chain(log, registered)
-    for links in _links(path, suite, log.keys):
+    for links in _links(path, suites, log.keys):
         chain.follow(links)
     if torn := torn_bytes(path):
         log.find("torn", log.last + 1)
@@ -110,17 +109,12 @@ class Link:
     entry: Entry | None
 
 
-def link_of(line: bytes, suite: Suite, keys: Mapping[str, bytes]) -> Link | None:
+def link_of(line: bytes, suites: Mapping[str, Suite], keys: Mapping[str, AuditKey]) -> Link | None:
     """One line examined by itself; None if it is no entry."""
     try:
         entry = parse(line)
     except ValueError:
         return None
-    try:
-        suite.verify(keys.get(entry.key, b""), entry.signed_bytes(), bytes.fromhex(entry.signature))
-        signed = True
-    except CipherError:
-        signed = False
     return Link(
         entry.party,
         entry.number,
@@ -128,20 +122,20 @@ def link_of(line: bytes, suite: Suite, keys: Mapping[str, bytes]) -> Link | None
         entry.digest,
         entry.suite,
         entry.key,
-        suite.digest(entry.digested_bytes()).hex() == entry.digest,
-        signed,
+        is_digested(suites, entry),
+        is_signed(suites, keys.get(entry.key), entry.signed_bytes(), bytes.fromhex(entry.signature)),
         entry if entry.kind in (*_TOLD, *KEYED) else None,
     )
 
 
-def _links_of(lines: Sequence[bytes], suite: Suite, keys: Mapping[str, bytes]) -> list[Link | None]:
-    return [link_of(line, suite, keys) for line in lines]
+def _links_of(lines: Sequence[bytes], suites: Mapping[str, Suite], keys: Mapping[str, AuditKey]) -> list[Link | None]:
+    return [link_of(line, suites, keys) for line in lines]
 
 
-def _links(path: Path, suite: Suite, keys: Mapping[str, bytes]) -> Iterator[Iterator[Link | None]]:
+def _links(path: Path, suites: Mapping[str, Suite], keys: Mapping[str, AuditKey]) -> Iterator[Iterator[Link | None]]:
     lines = lines_of(path)
     while block := list(islice(lines, _BLOCK)):
-        pieces = [(piece, suite, keys) for piece in cut(block, least=1000)]
+        pieces = [(piece, suites, keys) for piece in cut(block, least=1000)]
         yield (link for links in spread(_links_of, pieces) for link in links)
 
 
@@ -186,7 +180,7 @@ class _Chain:
             if link is None:
                 self._lose("unreadable", self.position)
                 self.number += 1
-            elif link.party != self.log.party or link.suite != self.log.suite.name:
+            elif link.party != self.log.party:
                 self._lose("foreign", link.number)
             else:
                 self._follow(link)
@@ -217,7 +211,9 @@ class _Chain:
             return "chain_broken"
         if not link.signature_holds and self.log.keys:  # without its beginning a log has none, and that is said
             return "bad_signature"
-        if self.key and link.key != self.key:
+        if self.log.keys and (self.key or link.key) != link.key:
+            return "wrong_key"
+        if self.log.keys and link.suite != self.log.keys[link.key].suite:
             return "wrong_key"
         return ""
 
@@ -225,7 +221,7 @@ class _Chain:
         if entry.kind in KEYED:
             self.key = entry.references["key"]
             known = self.registered(entry.party, self.key)
-            if known is not None and known.hex() != entry.references["public"]:
+            if known is not None and known != self.log.keys[self.key]:
                 self.log.find("unregistered", entry.number)
         elif entry.kind == "tail_recovered":
             self.log.find("recovered", entry.number)

@@ -14,10 +14,11 @@ from federation.audit.host import ALLOWED, TRANSITIONS, AuditHost, AuditState
 from federation.audit.messages import AllHeads, AllSignatures, HeadShown, HeadsSigned, HeadWanted, Kept
 from federation.codec import decode, encode
 from federation.endpoint import Endpoint
-from federation.errors import CipherError, LianmoError, LocalProtocolError, PartyId, Refused, RemoteProtocolError
+from federation.errors import LianmoError, LocalProtocolError, PartyId, Refused, RemoteProtocolError
 from federation.messages import Failure, Goodbye, Message
 from federation.script import Wire, run
 from federation.transports.memory import AmnesiacWire, FaultyWire, MemoryWire
+from lab.governance.audit_entry import is_signed
 from tests.signing import SUITE, TestSigner, public_key
 
 PARTIES = ("bank", "host:tax", "host:电信")
@@ -52,11 +53,8 @@ class Log:
     def sign(self, message: bytes) -> bytes:
         return TestSigner(self.party).sign(message)
 
-    def verify(self, party: PartyId, suite: str, key: str, message: bytes, signature: bytes) -> None:
-        public = public_key(party, key)
-        if public is None or suite != self.suite:
-            raise CipherError("bad_signature", "unknown key", "未知密钥")
-        SUITE.verify(public, message, signature)
+    def is_signed(self, party: PartyId, suite: str, key: str, message: bytes, signature: bytes) -> bool:
+        return is_signed({suite: SUITE}, public_key(party, key), message, signature)
 
     def held(self, party: PartyId) -> tuple[str, SignedHead] | None:
         found = [(s.session, h) for s in self.kept for h in s.heads if h.party == party]
@@ -93,7 +91,7 @@ def test_every_party_keeps_every_head_signed_by_every_party() -> None:
     for head in signed.heads:
         log = held[head.party]
         assert (head.number, head.digest) == log.last()
-        public = public_key(head.party, head.key) or b""
+        public = TestSigner(head.party).public
         SUITE.verify(public, head_statement("s-1", head.party, head.number, head.digest), head.signature)
         SUITE.verify(public, heads_statement("s-1", signed.heads), signed.countersignatures[head.party])
 
@@ -339,7 +337,7 @@ def test_a_log_that_was_cut_or_rewritten_is_caught_at_the_next_session_with_evid
         [evidence] = keeper.disputed
         [earlier] = [h for h in first.heads if h.party == who]
         assert evidence.contradicts(earlier)
-        public = public_key(who, evidence.key) or b""
+        public = TestSigner(who).public
         SUITE.verify(public, head_statement("s-2", who, evidence.number, evidence.digest), evidence.signature)
     if who == "host:tax":
         assert caught.value.party == who

@@ -17,10 +17,9 @@ from lab.governance.audit_entry import Event
 from lab.governance.audit_heads import check_heads, compare
 from lab.governance.audit_keeper import LogKeeper
 from lab.governance.audit_verify import Examined, examine
-from tests.signing import SUITE, TestSigner, public_key
+from tests.signing import SUITE, SUITES, TestSigner, public_key
 
 PARTIES = ("bank", "host:tax", "host:电信")
-SUITES = {SUITE.name: SUITE}
 MODEL = "5f" * 16
 
 
@@ -48,7 +47,7 @@ class Parties:
     logs: dict[PartyId, AuditLog] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.logs = {p: AuditLog(folder_of(self.root, p), p, SUITE, TestSigner(p), Clock()) for p in PARTIES}
+        self.logs = {p: AuditLog(folder_of(self.root, p), p, TestSigner(p), SUITES, Clock()) for p in PARTIES}
         for log in self.logs.values() if self.new else ():
             log.begin("王芳")
 

@@ -16,16 +16,16 @@ import pytest
 
 from lab.errors import ServiceError
 from lab.governance.audit import AuditLog
-from lab.governance.audit_entry import NOTHING, Event
+from lab.governance.audit_entry import NOTHING, AuditKey, Event
 from tests.lab.governance.logs import Clock, grave, verified
-from tests.signing import SUITE, TestSigner
+from tests.signing import OTHER, SUITE, SUITES, TestSigner
 
 BANK = TestSigner("bank")
 
 
 @pytest.fixture
 def log(tmp_path: Path) -> AuditLog:
-    opened = AuditLog(tmp_path / "audit", "bank", SUITE, BANK, Clock())
+    opened = AuditLog(tmp_path / "audit", "bank", BANK, SUITES, Clock())
     opened.begin("王芳")
     return opened
 
@@ -42,7 +42,7 @@ def scored(k: int = 0) -> Event:
 
 def again(log: AuditLog) -> AuditLog:
     """As another process sees it."""
-    return AuditLog(log.folder, "bank", SUITE, BANK, Clock())
+    return AuditLog(log.folder, "bank", BANK, SUITES, Clock())
 
 
 def test_entries_are_numbered_chained_dated_and_signed(log: AuditLog) -> None:
@@ -69,7 +69,7 @@ def test_entries_of_a_kind_are_found(log: AuditLog) -> None:
 
 def test_the_time_is_utc_whatever_the_clock_says(tmp_path: Path) -> None:
     shanghai = datetime(2026, 3, 1, 8, 0, tzinfo=timezone(timedelta(hours=8)))
-    log = AuditLog(tmp_path, "bank", SUITE, BANK, lambda: shanghai)
+    log = AuditLog(tmp_path, "bank", BANK, SUITES, lambda: shanghai)
     assert log.begin().time == "2026-03-01T00:00:00.000000Z"
 
 
@@ -77,7 +77,7 @@ def test_a_log_is_opened_once_and_must_exist(log: AuditLog, tmp_path: Path) -> N
     with pytest.raises(ServiceError) as caught:
         again(log).begin()
     assert caught.value.code == "audit_exists"
-    absent = AuditLog(tmp_path / "none", "bank", SUITE, BANK)
+    absent = AuditLog(tmp_path / "none", "bank", BANK, SUITES)
     for ask in (lambda: absent.append(scored()), absent.last, lambda: list(absent.entries())):
         with pytest.raises(ServiceError) as caught:
             ask()
@@ -108,8 +108,8 @@ import sys
 from pathlib import Path
 from lab.governance.audit import AuditLog
 from lab.governance.audit_entry import Event
-from tests.signing import SUITE, TestSigner
-log = AuditLog(Path(sys.argv[1]), "bank", SUITE, TestSigner("bank"))
+from tests.signing import SUITES, TestSigner
+log = AuditLog(Path(sys.argv[1]), "bank", TestSigner("bank"), SUITES)
 for k in range(25):
     log.append(Event("score_answered", {"score": f"{sys.argv[2]}-{k}", "model": "m-1"}))
 """
@@ -294,9 +294,20 @@ def test_the_key_changes_by_an_entry_under_the_old_one(log: AuditLog) -> None:
     assert (entry.key, entry.references["key"], entry.operator) == (BANK.key_id, new.key_id, "王芳")
     (after,) = log.append(scored())
     assert after.key == new.key_id
-    assert log.keys() == {BANK.key_id: BANK.public, new.key_id: new.public}
-    (later,) = AuditLog(log.folder, "bank", SUITE, new).append(scored())
+    assert log.keys() == {k.key_id: AuditKey(SUITE.name, k.public) for k in (BANK, new)}
+    (later,) = AuditLog(log.folder, "bank", new, SUITES).append(scored())
     assert later.number == 4
+    assert grave(verified(log.path)) == []
+
+
+@pytest.mark.parametrize("rest", [(), (scored(),)])
+def test_the_suite_changes_with_the_key(log: AuditLog, rest: tuple[Event, ...]) -> None:
+    new = TestSigner("bank-new", OTHER)
+    log.rotate(new)
+    log.append(*rest)
+    later = AuditLog(log.folder, "bank", new, SUITES).append(scored())[-1]
+    assert [e.suite for e in log.entries()] == [SUITE.name] * 2 + [OTHER.name] * (1 + len(rest))
+    assert later.digest == OTHER.digest(later.digested_bytes()).hex()
     assert grave(verified(log.path)) == []
 
 

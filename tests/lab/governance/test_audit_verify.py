@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from federation.audit.heads import head_statement
-from federation.errors import PartyId, Refused, RemoteProtocolError
+from federation.errors import CipherError, PartyId, Refused, RemoteProtocolError
 from lab.errors import ServiceError
 from lab.governance.audit import AuditLog
 from lab.governance.audit_entry import NOTHING, Entry, Event, parse
@@ -21,8 +21,8 @@ from lab.governance.audit_findings import TEXTS
 from lab.governance.audit_keeper import LogKeeper
 from lab.governance.audit_verify import examine
 from lab.workers import party_workers
-from tests.lab.governance.logs import PARTIES, SUITES, Clock, Parties, folder_of, grave, verified
-from tests.signing import SUITE, TestSigner
+from tests.lab.governance.logs import PARTIES, Clock, Parties, folder_of, grave, verified
+from tests.signing import OTHER, SUITE, SUITES, SigningSuite, TestSigner
 
 BANK, TAX, TELECOM = PARTIES
 
@@ -151,7 +151,7 @@ def test_what_was_done_to_a_log_is_found_and_laid_at_its_keeper(
 
 
 def test_a_thousand_changes_of_a_byte_are_all_found(tmp_path: Path) -> None:
-    log = AuditLog(tmp_path / "audit", BANK, SUITE, TestSigner(BANK), Clock())
+    log = AuditLog(tmp_path / "audit", BANK, TestSigner(BANK), SUITES, Clock())
     log.begin("王芳")
     log.append(*(Event("score_answered", {"score": f"s-{k}", "model": "m-1"}) for k in range(2)))
     whole, rng = log.path.read_bytes(), random.Random(20260301)
@@ -193,7 +193,7 @@ def test_logs_swapped_between_parties_are_found(root: Path) -> None:
 
 
 def test_a_key_that_was_not_in_force_is_found(root: Path, tmp_path: Path) -> None:
-    log = AuditLog(tmp_path / "audit", BANK, SUITE, TestSigner(BANK), Clock())
+    log = AuditLog(tmp_path / "audit", BANK, TestSigner(BANK), SUITES, Clock())
     log.begin()
     log.rotate(TestSigner("bank-new"))
     log.append(Event("refused", {"code": "policy"}), Event("refused", {"code": "policy"}))
@@ -201,6 +201,27 @@ def test_a_key_that_was_not_in_force_is_found(root: Path, tmp_path: Path) -> Non
     old = resealed(replace(parse(ls[2]), key=TestSigner(BANK).key_id), TestSigner(BANK))
     put(log.path, [*ls[:2], old.line(), ls[3]])
     assert [(f.code, f.number) for f in examine(log.path, SUITES, BANK).findings] == [("wrong_key", 3)]
+
+
+def test_a_suite_that_was_not_in_force_is_found(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path / "audit", BANK, TestSigner(BANK), SUITES, Clock())
+    log.begin()
+    log.append(Event("refused", {"code": "policy"}))
+    ls = lines(log.path)
+    other = replace(parse(ls[1]), suite=OTHER.name)
+    other = replace(other, signature=TestSigner(BANK).sign(other.signed_bytes()).hex())
+    other = replace(other, digest=OTHER.digest(other.digested_bytes()).hex())
+    put(log.path, [ls[0], other.line()])
+    assert [(f.code, f.number) for f in examine(log.path, SUITES, BANK).findings] == [("wrong_key", 2)]
+
+
+def test_a_suite_without_its_library_is_an_error_and_no_finding(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unavailable(*_: object) -> None:
+        raise CipherError("suite_unavailable", "no library", "缺少库")
+
+    monkeypatch.setattr(SigningSuite, "verify", unavailable)
+    with pytest.raises(CipherError):
+        examine(path_of(root, BANK), SUITES)
 
 
 def test_a_key_that_is_not_registered_is_found(root: Path) -> None:
@@ -215,7 +236,7 @@ def test_a_key_that_is_not_registered_is_found(root: Path) -> None:
 
 def test_a_suite_that_is_not_here_is_said(root: Path) -> None:
     with pytest.raises(ServiceError) as caught:
-        examine(path_of(root, BANK), {"sm": SUITE})
+        examine(path_of(root, BANK), {"other": SUITE})
     assert caught.value.code == "audit_suite"
 
 
@@ -344,7 +365,7 @@ def test_the_liar_is_the_one_who_kept_what_the_other_never_signed(root: Path) ->
 def test_a_log_begun_anew_with_another_key_shows_in_what_others_hold(root: Path) -> None:
     path = path_of(root, BANK)
     first = parse(lines(path)[0])
-    introduced = replace(first, references={"key": "bank.1", "public": THIEF.public.hex()})
+    introduced = replace(first, references={**first.references, "public": THIEF.public.hex()})
     put(path, rechained([introduced.line()], 0, THIEF))
     assert ("head_unknown_key", BANK) in [
         (code, about) for code, about, _ in grave(verified(path, path_of(root, TAX), registered=False))
