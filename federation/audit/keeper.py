@@ -25,7 +25,7 @@ class Keeper(Protocol):
         ...
 
     def last(self) -> tuple[int, bytes]:
-        """Number, from 1, and digest of the own log's last entry."""
+        """Number, from 1, and digest of the own log's last entry, once all that is to be said of the session is."""
         ...
 
     def contains(self, number: int, digest: bytes) -> bool:

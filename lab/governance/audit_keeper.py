@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -19,10 +19,12 @@ from lab.governance.audit_verify import Registered
 class LogKeeper:
     """Attributes:
     registered: which keys the party accepts as whose; others' keys are never taken from the wire.
+    closing: what the party has to say last of the session, asked for when its head is: the head then covers it.
     """
 
     log: AuditLog
     registered: Registered
+    closing: Callable[[], Sequence[Event]] = tuple
 
     @property
     def suite(self) -> str:
@@ -33,7 +35,8 @@ class LogKeeper:
         return self.log.signer.key_id
 
     def last(self) -> tuple[int, bytes]:
-        entry = self.log.last()
+        closing = self.closing()
+        entry = self.log.append(*closing)[-1] if closing else self.log.last()
         return entry.number, bytes.fromhex(entry.digest)
 
     def contains(self, number: int, digest: bytes) -> bool:

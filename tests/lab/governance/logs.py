@@ -63,8 +63,8 @@ class Parties:
             )
         self.countersign(session)
 
-    def countersign(self, session: str) -> None:
-        keepers = {p: LogKeeper(log, public_key) for p, log in self.logs.items()}
+    def countersign(self, session: str, *closing: Event) -> None:
+        keepers = {p: LogKeeper(log, public_key, lambda: closing) for p, log in self.logs.items()}
         hosts = {p: AuditHost(p, "bank", session, keepers[p]) for p in PARTIES[1:]}
         wire = MemoryWire({p: Endpoint(host, "bank", ALLOWED).answer for p, host in hosts.items()})
         run(countersign("bank", session, PARTIES[1:], keepers["bank"]), wire)

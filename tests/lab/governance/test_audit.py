@@ -16,7 +16,7 @@ import pytest
 
 from lab.errors import ServiceError
 from lab.governance.audit import AuditLog
-from lab.governance.audit_entry import NOTHING, AuditKey, Event
+from lab.governance.audit_entry import NOTHING, AuditKey, Event, parse
 from tests.lab.governance.logs import Clock, grave, verified
 from tests.signing import OTHER, SUITE, SUITES, TestSigner
 
@@ -262,18 +262,25 @@ def edited(line: bytes) -> bytes:
 
 def forged(line: bytes) -> bytes:
     """Edited with a digest that fits, but without the key."""
-    from lab.governance.audit_entry import parse
-
     entry = parse(edited(line))
     return replace(entry, digest=SUITE.digest(entry.digested_bytes()).hex()).line()
 
 
 def of_another(line: bytes) -> bytes:
-    """A good entry of another party."""
-    return line.replace(b'"party":"bank"', b'"party":"host:tax"')
+    """Good in all but whose log it says it is of."""
+    entry = replace(parse(line), party="host:tax")
+    entry = replace(entry, signature=BANK.sign(entry.signed_bytes()).hex())
+    return replace(entry, digest=SUITE.digest(entry.digested_bytes()).hex()).line()
 
 
-@pytest.mark.parametrize("harm", [edited, forged, of_another, lambda line: b"", lambda line: b"x" * 300_000])
+def with_another_digest(line: bytes) -> bytes:
+    """The signature does not cover the digest."""
+    return replace(parse(line), digest="ab" * 32).line()
+
+
+@pytest.mark.parametrize(
+    "harm", [edited, forged, of_another, with_another_digest, lambda line: b"", lambda line: b"x" * 300_000]
+)
 def test_a_log_whose_end_was_changed_is_not_extended(log: AuditLog, harm: object) -> None:
     log.append(scored(1))
     *before, last = log.path.read_bytes().splitlines()
@@ -298,6 +305,14 @@ def test_the_key_changes_by_an_entry_under_the_old_one(log: AuditLog) -> None:
     (later,) = AuditLog(log.folder, "bank", new, SUITES).append(scored())
     assert later.number == 4
     assert grave(verified(log.path)) == []
+
+
+def test_a_key_cannot_be_introduced_by_an_ordinary_entry(log: AuditLog) -> None:
+    thief = {"key": "thief", "suite": SUITE.name, "public": "ab" * 32}
+    for event in (Event("log_opened", thief), Event("audit_key_rotated", {**thief, "replaced": BANK.key_id})):
+        with pytest.raises(ValueError, match="begin and rotate"):
+            log.append(event)
+    assert log.last().number == 1
 
 
 @pytest.mark.parametrize("rest", [(), (scored(),)])

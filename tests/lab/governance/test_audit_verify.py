@@ -397,6 +397,16 @@ def test_evidence_against_a_party_is_shown(root: Path, monkeypatch: pytest.Monke
     assert ("disputed", TAX, 14) in grave(verified(parties.path(BANK)))
 
 
+def test_a_head_covers_what_a_party_says_last_of_the_session(tmp_path: Path) -> None:
+    parties = Parties(tmp_path)
+    parties.countersign("s-1", Event("session_ended", {"session": "s-1"}))
+    for log in parties.logs.values():
+        _, ended, heads = log.entries()
+        assert ended.kind == "session_ended"
+        assert {h["number"] for h in heads.references["heads"]} == {2}
+        assert [h["digest"] for h in heads.references["heads"] if h["party"] == log.party] == [ended.digest]
+
+
 def test_a_new_log_is_taken_once_people_have_accepted_it(root: Path) -> None:
     parties = Parties(root, new=False)
     parties.path(TAX).unlink()
