@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from federation.ciphers.suites.interface import Suite
 from federation.ciphers.workers import cut, spread
@@ -89,8 +89,7 @@ def examine(
     return log
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """What the chain needs of one line.
 
     Attributes:

@@ -22,7 +22,7 @@ from lab.governance.audit_keeper import LogKeeper
 from lab.governance.audit_verify import examine
 from lab.workers import party_workers
 from tests.lab.governance.logs import PARTIES, Clock, Parties, folder_of, grave, verified
-from tests.signing import OTHER, SUITE, SUITES, SigningSuite, TestSigner
+from tests.signing import OTHER, SUITE, SUITES, SigningSuite, TestSigner, public_key
 
 BANK, TAX, TELECOM = PARTIES
 
@@ -384,6 +384,24 @@ def test_two_heads_for_one_session_are_laid_at_whoever_signed_both(root: Path) -
     found = grave(verified(path_of(root, BANK), path))
     assert ("two_heads", TELECOM, 5) in found
     assert {about for _, about, _ in found} == {TELECOM}
+
+
+def test_a_second_head_that_nobody_signed_is_laid_at_nobody_but_its_keeper(root: Path) -> None:
+    path = path_of(root, TAX)
+    entry = parse(lines(path)[5])
+    heads = of(TELECOM, digest="ab" * 32)(list(entry.references["heads"]))
+    changed = replace(entry, references={**entry.references, "heads": heads})
+    put(path, rechained([*lines(path)[:5], changed.line(), *lines(path)[6:]], 5, TestSigner(TAX)))
+    assert "two_heads" not in {code for code, _, _ in grave(verified(path_of(root, BANK), path))}
+    assert ("head_forged", TELECOM, 6) in grave(verified(path))
+
+
+def test_a_key_signs_in_its_own_suite_only(root: Path) -> None:
+    keeper = LogKeeper(Parties(root, new=False).logs[BANK], public_key)
+    signature = TestSigner(TAX).sign(b"head")
+    assert keeper.is_signed(TAX, SUITE.name, TestSigner(TAX).key_id, b"head", signature)
+    assert not keeper.is_signed(TAX, OTHER.name, TestSigner(TAX).key_id, b"head", signature)
+    assert not keeper.is_signed(TELECOM, SUITE.name, TestSigner(TAX).key_id, b"head", signature)
 
 
 def test_evidence_against_a_party_is_shown(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
