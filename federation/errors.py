@@ -26,6 +26,14 @@ WIRE_CODES: Final[dict[str, tuple[str, str]]] = {
     "too_few_rows": ("fewer rows than its minimum would be used", "所用行数低于其下限"),
     "unknown_applicant": ("the applicant is not in its table", "该申请人不在其数据表中"),
     "unknown_model": ("it does not hold its half of this model", "它没有该模型的另一半"),
+    "audit_mismatch": (
+        "a head or signature of an audit log is false, or contradicts one it keeps; its log says whose",
+        "审计日志头或会签有误，或与其留存的记录矛盾，其本地日志记有所属方",
+    ),
+    "audit_damaged": (
+        "its own audit log no longer holds a head it once signed",
+        "其自身审计日志已不含其曾签名的日志头",
+    ),
     "bad_data": ("its own table cannot be used; its log says why", "其自身数据表不可用，原因见其本地日志"),
     "stopped": ("it was stopped", "它已被停止"),
     "internal": ("it met an error of its own; its log says which", "它发生了内部错误，详情见其本地日志"),

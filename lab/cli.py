@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from lab import views
+from lab.commands.audit import audit, trace_command
 from lab.commands.node import node as node_commands
 from lab.commands.options import AsJson
 from lab.commands.options import console_for as _console
@@ -30,6 +31,8 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(node_commands, name="node")
+app.add_typer(audit, name="audit")
+app.command("trace")(trace_command)
 
 HostUrls = Annotated[
     list[str] | None,

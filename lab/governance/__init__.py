@@ -1,0 +1,1 @@
+"""Who may do what with which data, and the proof of what was done."""

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import federation.alignment.messages
+import federation.audit.messages
 import federation.vertical.boosting.messages
 import federation.vertical.scoring.messages  # noqa: F401 - registers its messages
 from federation.alignment.host import AlignmentState

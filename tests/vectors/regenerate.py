@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+import federation.audit.messages as audit
 import federation.vertical.binning.messages as binning
 import federation.vertical.boosting.messages as boosting
 import federation.vertical.logistic.messages as logistic
@@ -31,6 +32,8 @@ from federation.codec import encode
 from federation.messages import Failure, Goodbye, Message
 
 FOLDER = Path(__file__).parent
+
+HEAD = ("host:税务", 7, bytes(range(32)), "international", "tax.1", b"\xff\x00")
 
 MESSAGES: tuple[Message, ...] = (
     Failure(code="policy"),
@@ -115,6 +118,12 @@ MESSAGES: tuple[Message, ...] = (
     logistic.Margins(values=bytes(range(8))),
     logistic.Seal(coefficients=(-0.5, 0.0), points_to_double=20.0, rounding=True),
     logistic.Sealed(digest="ab" * 32, values=bytes(range(8))),
+    audit.HeadWanted(session="模型-1", head=HEAD, held=(("模型-0", HEAD),)),
+    audit.HeadShown(head=HEAD, held=()),
+    audit.AllHeads(heads=(HEAD, HEAD), countersignature=b"\x01\x02"),
+    audit.HeadsSigned(countersignature=b"\x01\x02"),
+    audit.AllSignatures(countersignatures=(("bank", b"\x01"), ("host:tax", b"\x02"))),
+    audit.Kept(),
 )
 
 

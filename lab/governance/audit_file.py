@@ -1,0 +1,122 @@
+"""The file of an audit log: one line per entry, locked while it is written, no line lost without a trace.
+
+``FOLDER/log.jsonl`` holds the lines. A last line without its end is what a crash leaves: it is moved to
+``FOLDER/torn-OFFSET-DIGEST``, never thrown away.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
+from typing import Final
+
+from federation.ciphers.suites.interface import Suite
+from lab.errors import ServiceError
+from lab.governance.audit_entry import MAX_LINE
+
+log = logging.getLogger("lianmo.audit")
+
+LOG: Final = "log.jsonl"
+
+
+def lines_of(path: Path) -> Iterator[bytes]:
+    """Whole lines as they stand now, without their ends; what is appended meanwhile is left out. Not checked.
+
+    Raises:
+        ServiceError: ``audit_missing``.
+    """
+    with locked(path) as file:
+        whole = whole_size(file)
+    return lines_up_to(path, whole)
+
+
+def lines_up_to(path: Path, whole: int) -> Iterator[bytes]:
+    """The same for whoever holds the lock, and knows where the last whole line ends."""
+    with path.open("rb") as file:
+        while file.tell() < whole:
+            yield file.readline()[:-1]
+
+
+def torn_bytes(path: Path) -> int:
+    """How many bytes follow the last whole line."""
+    with locked(path) as file:
+        return os.fstat(file.fileno()).st_size - whole_size(file)
+
+
+@contextmanager
+def locked(path: Path, *, writing: bool = False) -> Iterator[FileIO]:
+    """The file, shared with readers or alone: an own open file each time, so that threads exclude each other too."""
+    try:
+        file = FileIO(path, "r+" if writing else "r")  # unbuffered: what failed to be written is not tried again
+    except FileNotFoundError:
+        raise missing(path) from None
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX if writing else fcntl.LOCK_SH)
+        yield file
+
+
+def whole_size(file: FileIO) -> int:
+    """Size up to the end of the last whole line."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - MAX_LINE)
+        file.seek(start)
+        newline = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
+
+
+def set_aside(folder: Path, file: FileIO, whole: int, suite: Suite) -> None:
+    """Move what follows the last whole line to a file of its own; on the disk there before it is gone here."""
+    file.seek(whole)
+    torn = file.read()
+    path = folder / f"torn-{whole}-{suite.digest(torn).hex()}"
+    with path.open("wb") as aside:
+        aside.write(torn)
+        aside.flush()
+        os.fsync(aside.fileno())
+    sync_folder(folder)
+    os.ftruncate(file.fileno(), whole)
+    log.warning("%d bytes of a line that was never completed were moved to %s", len(torn), path.name)
+
+
+def lines_aside(folder: Path) -> dict[tuple[int, str], int]:
+    """Offset and digest of each line that was set aside → its bytes."""
+    aside = {}
+    for path in sorted(folder.glob("torn-*")):
+        _, offset, torn = path.name.split("-")
+        aside[int(offset), torn] = path.stat().st_size
+    return aside
+
+
+def sync_folder(folder: Path) -> None:
+    """A new file survives a power cut only once its folder is on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def missing(path: Path) -> ServiceError:
+    return ServiceError(
+        "audit_missing",
+        f"There is no audit log at {path}. If there was one, restore it from a copy; a first log is opened once.",
+        f"{path} 没有审计日志。若曾有日志，请从备份恢复；首个日志只开立一次。",
+    )
+
+
+def damaged(path: Path, number: int | None) -> ServiceError:
+    where = ("its end", "末尾") if number is None else (f"entry {number:,}", f"第 {number:,} 条")
+    return ServiceError(
+        "audit_damaged",
+        f"{path} was changed after it was written ({where[0]}); nothing is added to it. Run `lianmo audit verify`.",
+        f"{path} 在写入后被改动（{where[1]}），不再续写。请运行 lianmo audit verify。",
+    )
