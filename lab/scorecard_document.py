@@ -22,6 +22,8 @@ VERDICTS: Final = {
 }
 #: Features whose bins are drawn.
 _MOST_DRAWN: Final = 8
+#: Features whose correlations fit a page.
+_MOST_CORRELATED: Final = 15
 
 
 def scorecard_facts(result: Json, categories: Collection[str]) -> dict[str, Any]:
@@ -34,7 +36,8 @@ def scorecard_facts(result: Json, categories: Collection[str]) -> dict[str, Any]
     Returns:
         ``parties``: features binned and used, information value of those used; ``coefficients``, intercept first, and
         ``left_out``: features with their information value; ``points``: the bank's table with its bins; ``drawn``: the
-        strongest features with their bins; ``widest``: largest WOE among those, for the length of bars.
+        strongest features with their bins; ``correlation``: of all used, if they fit a page; ``widest``: largest WOE
+        among those drawn, for the length of bars.
     """
     guest, features = result["guest"], {(f["party"], f["variable"]): f for f in result["features"]}
     used = sorted((f for f in features.values() if not f["reason"]), key=lambda f: -f["information_value"])
@@ -54,6 +57,7 @@ def scorecard_facts(result: Json, categories: Collection[str]) -> dict[str, Any]
         "points": _points(
             result["points"], [tables[guest, p["name"]] for p in result["points"]["features"]], categories
         ),
+        "correlation": result["correlation"] if len(result["correlation"]) <= _MOST_CORRELATED else [],
         "drawn": drawn,
         "widest": max((abs(b["woe"]) for f in drawn for b in f["bins"]), default=1.0) or 1.0,
     }

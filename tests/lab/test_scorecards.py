@@ -151,6 +151,7 @@ def test_the_document_names_the_banks_features_and_numbers_the_hosts(finished: P
         assert all(html.escape(row["bin"]) in text for row in table["rows"])
     assert "host:tax feature 1" in text
     assert "500 points at 20 goods to one bad" in text
+    assert text.count("background: rgba") == len(result["correlation"]) ** 2
     assert not [name for name in ("tax, 元", "seized", ">late<", ">cases<") if name in text]
     ids = pd.read_csv(finished / "nodes" / "bank" / "scores.csv", dtype={"id": str})["id"]
     assert not any(i in text for i in ids)
