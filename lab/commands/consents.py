@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from lab.commands.options import AsJson, Lines, NodeFolder, console_for
+from lab.commands.options import AsJson, Lines, NodeFolder, console_for, tell_import
 
 if TYPE_CHECKING:
     from lab.governance.consents import ConsentLedger
@@ -20,11 +20,7 @@ _NODE: Final = Path("node")
 
 
 @consent.command("import")
-def import_consents(
-    file: Lines,
-    node: NodeFolder = _NODE,
-    as_json: AsJson = False,
-) -> None:
+def import_consents(file: Lines, node: NodeFolder = _NODE, as_json: AsJson = False) -> None:
     """Add consents, all or none. 导入授权，要么全部成功，要么不作改动。"""
     from lab.governance.consents import Consent
     from lab.governance.lines import read_lines
@@ -32,10 +28,7 @@ def import_consents(
     with file.open(encoding="utf-8") as lines:
         given = read_lines(Consent, lines)
     added = _ledger(node).add(given)
-    if as_json:
-        print(json.dumps({"read": len(given), "added": added}))
-        return
-    console_for(as_json).print(f"{added:,} of {len(given):,} are new 新增 {added:,} 条，共 {len(given):,} 条")
+    tell_import(len(given), added, as_json)
 
 
 @consent.command()

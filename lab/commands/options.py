@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated, Final
@@ -28,6 +29,14 @@ Lines = Annotated[
 def console_for(as_json: bool) -> Console:
     """People read standard output; with ``--json`` it belongs to the machine and people get standard error."""
     return Console(stderr=as_json)
+
+
+def tell_import(n_read: int, n_added: int, as_json: bool) -> None:
+    """What became of a file that was imported."""
+    if as_json:
+        print(json.dumps({"read": n_read, "added": n_added}))
+        return
+    console_for(as_json).print(f"{n_added:,} of {n_read:,} are new 新增 {n_added:,} 条，共 {n_read:,} 条")
 
 
 def passphrase(*, new: bool = False) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from lab.commands.options import AsJson, Lines, NodeFolder, console_for
+from lab.commands.options import AsJson, Lines, NodeFolder, console_for, tell_import
 
 if TYPE_CHECKING:
     from lab.governance.records import RecordBook
@@ -30,10 +30,7 @@ def import_records(file: Lines, node: NodeFolder = _NODE, as_json: AsJson = Fals
     with file.open(encoding="utf-8") as lines:
         given = read_lines(Record, lines)
     added = _book(node).add(given)
-    if as_json:
-        print(json.dumps({"read": len(given), "added": added}))
-        return
-    console_for(as_json).print(f"{added:,} of {len(given):,} are new 新增 {added:,} 条，共 {len(given):,} 条")
+    tell_import(len(given), added, as_json)
 
 
 @records.command()

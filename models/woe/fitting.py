@@ -18,6 +18,7 @@ import numpy as np
 from models.binning import MAX_BINS, Codes
 from models.errors import DataError, ModelError
 from models.losses import Floats
+from models.samples import check_parameter
 from models.woe.merging import (
     Group,
     Limits,
@@ -93,13 +94,7 @@ class WoeRules:
             ("smoothing", 1e-6, 100.0),
             ("unseen_woe", -100.0, 100.0),
         ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ModelError(
-                    "bad_parameter",
-                    f"{name} is {value}; it must lie between {low} and {high}.",
-                    f"{name} 为 {value}，应在 {low} 到 {high} 之间。",
-                )
+            check_parameter(name, getattr(self, name), low, high)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ import numpy as np
 from models.binning import MAX_BINS, Codes, FeatureBins, fit_bins
 from models.errors import DataError, ModelError
 from models.losses import Floats
+from models.samples import check_parameter
 from models.table import Column, Table, is_category
 
 
@@ -49,13 +50,7 @@ class PrebinRules:
                 f"预分箱方法为“{self.method}”，应为 quantile 或 equal_width。",
             )
         for name, low, high in (("n_prebins", 2, MAX_BINS), ("min_share", 0.0, 0.5), ("min_count", 1, 10**9)):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ModelError(
-                    "bad_parameter",
-                    f"{name} is {value}; it must lie between {low} and {high}.",
-                    f"{name} 为 {value}，应在 {low} 到 {high} 之间。",
-                )
+            check_parameter(name, getattr(self, name), low, high)
 
 
 @dataclass(frozen=True, slots=True)
