@@ -19,6 +19,7 @@ from lab.data.sources import file_digest, read_division, read_labelled
 from lab.evaluation import arrange
 from lab.forecast import forecast, peak_rss_mb
 from lab.jobs import GuestJob
+from lab.leaks import host_leak, own_leaks
 from lab.outcome import measured, row_counts, scores_frame
 from lab.progress import Event, file_reporter
 from lab.validation.amounts import measured_amounts
@@ -156,4 +157,7 @@ def _tested(
     if parameters.objective != "binary":
         return {"rows": row_counts(a, len(table)), **measured_amounts(scores, parameters)}
     own = feature_shifts(binned_by_cuts(table, trained.fitted.model.own.bins), fit, held_out)
-    return measured(scores, parameters.random_state, a, len(table), own + trained.shifts)
+    found = measured(scores, parameters.random_state, a, len(table), own + trained.shifts)
+    leaks = own_leaks(job.party, table.take(fit), label[fit])
+    leaks += host_leak(trained.fitted.model, found["auc"]["joint"]["value"])
+    return {**found, "leaks": [asdict(leak) for leak in leaks]}

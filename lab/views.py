@@ -51,6 +51,10 @@ def run_result(console: Console, result: dict[str, Any]) -> None:
             )
         grid.add_row("gain 提升", interval_text(result["gain"]["auc"]), interval_text(result["gain"]["ks"]))
     console.print(grid)
+    for leak in result.get("leaks", []):
+        name = leak["feature"].removeprefix(leak["party"]).strip()
+        said = f"  {leak['party']} {name}: may know the outcome 疑似泄漏结果 (AUC {leak['auc']:.3f})"
+        console.print(said, style="yellow", highlight=False)
 
     cost(console, result, f"{result['trees']} trees 棵树, {result['seconds_per_tree']:.2f} s/tree 秒/棵")
 

@@ -13,16 +13,14 @@ import pandas as pd
 from rich.console import Console
 
 from lab.auto.folds import Fold, make_folds
-from lab.auto.search import Leak
-from lab.config import Config, Party
+from lab.config import Config
 from lab.data.sources import Division, read_division, read_labelled
 from lab.evaluation import arrange
 from lab.jobs import node_directory
+from lab.leaks import Leak, own_leaks
 from lab.runs import hold_session
 from models.losses import Floats
-from models.scorecard.selection import single_auc
 from models.table import Table
-from models.woe.fitting import WoeRules, count_prebins, fit_woe
 
 #: Column of a fold's file that says which rows judge.
 FOLD: Final = "lianmo_fold"
@@ -76,7 +74,7 @@ def find_development(
     own = table.take(rows)
     constant = tuple(n for n in own.columns if any(_is_constant(own, n, f) for f in folds))
     usable = own.select(tuple(n for n in own.columns if n not in constant))
-    leaks = tuple(leak for leak in _aucs(config.guest, usable, y) if leak.auc > max_single_auc)
+    leaks = own_leaks(config.guest, usable, y, max_single_auc)
     return Development(own.ids, y, folds, len(a.rows) - a.n_fit, constant, leaks), outcome
 
 
@@ -87,10 +85,3 @@ def _of(division: Division, rows: np.ndarray[Any, Any]) -> Any:
 def _is_constant(table: Table, name: str, fold: Fold) -> bool:
     column = pd.Series(table.columns[name][np.concatenate([fold.fit, fold.test])])
     return bool(column.nunique(dropna=False) < 2 or column.isna().all())
-
-
-def _aucs(party: Party, table: Table, label: Floats) -> list[Leak]:
-    """How well each of the bank's own features separates alone, in bins of any shape."""
-    counted = [(p.name, count_prebins(p, p.encode(table.columns[p.name]), label)) for p in party.prebinning.fit(table)]
-    rules = WoeRules(method="tree")
-    return [Leak(party=party.party, feature=n, auc=single_auc(fit_woe(c, rules).table)) for n, c in counted]

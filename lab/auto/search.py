@@ -14,18 +14,10 @@ from typing import Final
 import numpy as np
 
 from lab.auto.candidates import Candidate
+from lab.leaks import Leak
 
 #: After so many folds the worse half is dropped, if folds are left.
 HALVED_AFTER: Final = (2, 3)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leak:
-    """A feature that alone separates too well. ``feature``: a name of the bank's, a number of a host's."""
-
-    party: str
-    feature: str
-    auc: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

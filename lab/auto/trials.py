@@ -15,11 +15,12 @@ from rich.console import Console
 
 from lab.auto.candidates import Candidate
 from lab.auto.development import FOLD, Development
-from lab.auto.search import Dropped, Leak, Trial
+from lab.auto.search import Dropped, Trial
 from lab.auto.spending import Spending
 from lab.config import Config, SplitSection
 from lab.data.extract import extract
 from lab.jobs import node_directory
+from lab.leaks import Leak
 from lab.runs import train_run
 from models.bundle import JointModel, load
 from models.errors import LianmoError
