@@ -1,0 +1,1 @@
+"""What a run tells its parties about each other, measured by attacking it."""
