@@ -76,9 +76,7 @@ def jobs_of(
     task: Task = "train",
 ) -> tuple[GuestJob, tuple[HostJob, ...]]:
     """One job per party, each in ``directory/nodes/PARTY``."""
-
     countersigned = task != "align" and all(keeps_log(party.node) for party in config.parties)
-
     everybody = [party.party for party in config.parties]
 
     def common(party: Party) -> dict[str, Any]:
@@ -93,9 +91,7 @@ def jobs_of(
             "answer_seconds": config.run.answer_seconds,
             "n_jobs": config.run.n_jobs,
             "workers": config.run.workers,
-            "parties": [
-                p.party for p in config.parties if countersigned or party is config.guest or p in (config.guest, party)
-            ],
+            "parties": everybody if countersigned or party is config.guest else [config.guest.party, party.party],
             "countersigned": countersigned,
         }
 

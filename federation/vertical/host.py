@@ -142,7 +142,7 @@ class TrainingHost:
 def _out_of_turn(request: Message) -> LocalProtocolError:
     return LocalProtocolError(
         "out_of_turn",
-        f"A {request.kind} message is not accepted now: rows are chosen first, then a model is made, and heads of audit "
-        "logs are signed once it is sealed, if every party keeps a log.",
+        f"A {request.kind} message is not accepted now: rows are chosen first, then a model is made, and heads of "
+        "audit logs are signed once it is sealed, if every party keeps a log.",
         f"当前阶段不接受 {request.kind} 消息：先选定数据行，再建模；各方均有审计日志时，封存模型后方可会签。",
     )

@@ -92,10 +92,10 @@ def open_log(node: Path, passphrase: str) -> AuditLog:
     if old.revoked:
         raise ServiceError(
             "audit_key",
-            f"The audit log of {store.owner} is signed with the key {old.key_id}, which was revoked: it can introduce no "
-            "other. Keep that log aside, begin a new one, and ask the other parties to accept it.",
-            f"{store.owner} 的审计日志由已吊销的密钥 {old.key_id} 签名，无法由其引入新密钥。请另行保存该日志、开立新日志，"
-            "并请其他各方确认接受。",
+            f"The audit log of {store.owner} is signed with the key {old.key_id}, which was revoked: it can introduce "
+            "no other. Keep that log aside, begin a new one, and ask the other parties to accept it.",
+            f"{store.owner} 的审计日志由已吊销的密钥 {old.key_id} 签名，无法由其引入新密钥。"
+            "请另行保存该日志、开立新日志，并请其他各方确认接受。",
         )
     # the one thing a retired key still makes: the introduction of its successor
     log.signer = NodeSigner(replace(store.open(old.key_id, passphrase), may_make=True))
@@ -162,7 +162,8 @@ class SessionRecord:
                     "unknown_key",
                     f"{party} knows no active signing key of {other}, so it could not check what {other} countersigns. "
                     "Ask for its public keys ('lianmo node keys import').",
-                    f"{party} 未登记 {other} 的有效签名密钥，无法核验其会签。请向其索取公钥（lianmo node keys import）。",
+                    f"{party} 未登记 {other} 的有效签名密钥，无法核验其会签。"
+                    "请向其索取公钥（lianmo node keys import）。",
                 )
         return cls(log, registered(node), session, parties, guest, countersigned=countersigned)
 
