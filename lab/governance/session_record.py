@@ -169,9 +169,14 @@ class SessionRecord:
 
     @property
     def said(self) -> str:
-        """What becomes of the session in this party's log, for the run's result: ``none``, ``own`` or
+        """What there is of the session in this party's log, for the run's result: ``none``, ``own`` or
         ``countersigned``."""
-        return "none" if self.log is None else "countersigned" if self.countersigned else "own"
+        if self.log is None:
+            return "none"
+        kept = self.countersigned and any(
+            entry.references["session"] == self.session for entry in self.log.entries("heads_countersigned")
+        )
+        return "countersigned" if kept else "own"
 
     def opened(self, **references: Any) -> None:
         """The session has begun for this party."""

@@ -193,6 +193,16 @@ def test_a_node_is_asked_under_a_project(write_config: Write, line: str) -> None
         load_config(path)
 
 
+def test_a_bank_may_have_a_node_and_needs_no_project(write_config: Write, files: Path) -> None:
+    path = write_config()
+    text = path.read_text("utf-8")
+    path.write_text(text.replace('data = "bank.csv"', 'data = "bank.csv"\nnode = "node-bank"'), "utf-8")
+    assert load_config(path).guest.node == files / "node-bank"
+    path.write_text(text.replace('data = "bank.csv"', 'data = "bank.csv"\nproject = "loans"'), "utf-8")
+    with pytest.raises(ConfigError, match="a guest has no project"):
+        load_config(path)
+
+
 # -- the moments at which a host asks again ----------------------------------------------------------------------
 
 TABLE = Table(tuple(f"S{k}" for k in range(200)), {"x": np.arange(200.0)})

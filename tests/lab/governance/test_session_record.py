@@ -255,6 +255,16 @@ def test_where_one_party_keeps_no_log_the_others_write_alone(parties: Parties) -
     assert verify(parties, "host:tax")[0] == 0
 
 
+def test_a_bank_that_does_not_ask_for_heads_gets_no_session_called_countersigned(
+    parties: Parties, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("federation.vertical.guest.countersign", lambda *_: iter(()))
+    result = parties.train()
+    assert [result["audit"], *(host["audit"] for host in result["hosts"].values())] == ["own"] * 3
+    assert parties.kinds("host:tax") == ["log_opened", *HALF]
+    assert "session_open" in [f["code"] for f in verify(parties, "host:tax")[1]]
+
+
 def test_an_alignment_alone_is_recorded_and_not_countersigned(parties: Parties, files: Path) -> None:
     from lab.runs import hold_session
 
