@@ -22,11 +22,11 @@ from lab.governance.keys import KeyStore
 from lab.governance.policy import Terms
 from lab.governance.protection import PASSPHRASE
 from lab.governance.ring import KeyRing, export, read_export
-from lab.governance.session_record import open_log
+from lab.governance.session_record import SessionRecord, open_log, registered
 from lab.runs import train_run
 from models.errors import LianmoError
 from tests.lab.conftest import Write
-from tests.lab.governance.test_admission import CITATIONS, START, Node
+from tests.lab.governance.test_admission import CITATIONS, START, Node, _use
 
 WORDS = "correct horse battery staple"
 NAMES = {"bank": "bank", "host:tax": "tax", "host:court": "court"}
@@ -316,6 +316,33 @@ def test_a_log_that_was_never_begun_or_is_gone_is_not_begun_by_a_run(parties: Pa
     again = CliRunner().invoke(app, ["audit", "begin", str(parties.nodes["bank"])])
     assert isinstance(again.exception, ServiceError)
     assert again.exception.code == "audit_exists"
+
+
+def test_a_missing_log_stops_a_host_before_its_gate_counts_a_use(parties: Parties) -> None:
+    parties.path("host:tax").unlink()
+    with pytest.raises(ServiceError) as caught:
+        parties.train()
+    assert caught.value.code == "audit_missing"
+    assert parties.tax.book.dry_run(_use())[1].uses == 100
+
+
+def test_a_session_is_ended_once_however_often_its_head_is_asked_for(parties: Parties) -> None:
+    record = SessionRecord(parties.log("bank"), lambda *_: None, "s-1", ["bank"], "bank", countersigned=True)
+    keeper = record.keeper(lambda: None)
+    assert keeper.last() == keeper.last()
+    record.end()
+    assert parties.kinds("bank") == ["log_opened", "session_ended"]
+
+
+def test_a_key_of_another_party_that_was_revoked_here_is_not_known(parties: Parties) -> None:
+    node = parties.nodes["host:tax"]
+    key = parties.store("host:court").active("signing").key_id
+    known = registered(node)("host:court", key)
+    assert known is not None
+    assert known.public.hex() == parties.store("host:court").record(key).public
+    assert registered(node)("bank", key) is None
+    KeyRing(node / "keys").revoke(key)
+    assert registered(node)("host:court", key) is None
 
 
 def test_a_rotated_key_is_introduced_by_the_old_one_and_sessions_go_on(parties: Parties) -> None:
