@@ -188,8 +188,9 @@ class Party(Section):
         monotone_constraints: host: feature → 1: predictions must rise with it, -1: fall; the guest's stand in
             ``[boosting]``.
         share_stability: host: tell the bank how far this party's features of the model have moved, unnamed.
-        node: host: folder of its data node (``lab.governance``): nothing is used that its gate does not admit.
-        project: under which the node is asked; goes with ``node``.
+        node: folder of the party's node (``lab.governance``). With keys in it, the party keeps an audit log there. Of a
+            host nothing is used that its gate does not admit.
+        project: host: under which the node is asked; goes with ``node``.
         reasons: feature → its words in English and in Chinese, for reasons of scores. A host that has this key, even
             empty, shows when asked what each of its features adds to a score; those without words go by number.
         cut_points, special_codes, trends: scorecards: column → cut points by hand; values kept apart; how to merge it.
@@ -284,8 +285,11 @@ class Config(Section):
             raise ValueError("guest.label is missing: the column with the outcome / 缺少 guest.label（标签列）")
         if self.guest.monotone_constraints:
             raise ValueError("the guest's monotone_constraints belong into [boosting] / 银行方的应写在 [boosting] 中")
-        if self.guest.node or any(bool(host.node) != bool(host.project) for host in self.hosts):
-            raise ValueError("node and project go together, at hosts / 数据方的 node 与 project 须同时给出")
+        if self.guest.project or any(bool(host.node) != bool(host.project) for host in self.hosts):
+            raise ValueError(
+                "node and project go together, at hosts; a guest has no project / "
+                "数据方的 node 与 project 须同时给出；银行方不设 project"
+            )
         if any(host.label is not None or host.weight is not None for host in self.hosts):
             raise ValueError("a host has no label and no weight / 数据方不应设置 label 与 weight")
         return self

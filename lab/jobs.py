@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from lab.config import CipherSection, Config, Party, ScorecardSection, Section, SplitSection, Workers
+from lab.governance.session_record import keeps_log
 from models.bundle import load, save
 
 #: A trial is trained and scored, but not tested; to align is to learn which applicants all parties know.
@@ -29,6 +30,8 @@ class Job(Section):
     directory: the party's own folder: its job, its half of the model, its log; wherever the job is read from.
     link: how to join; taken out when the run is over.
     earlier: the party's own folder of the run whose model trees are added to.
+    parties: who takes part, as far as this party learns it.
+    countersigned: whether all parties sign the heads of each other's audit logs at the end.
     """
 
     role: Literal["guest", "host"]
@@ -42,6 +45,8 @@ class Job(Section):
     answer_seconds: float = 600.0
     n_jobs: int = 1
     workers: Workers = "loky"
+    parties: tuple[str, ...] = ()
+    countersigned: bool = False
 
 
 class HostJob(Job):
@@ -71,6 +76,8 @@ def jobs_of(
     task: Task = "train",
 ) -> tuple[GuestJob, tuple[HostJob, ...]]:
     """One job per party, each in ``directory/nodes/PARTY``."""
+    countersigned = task != "align" and all(keeps_log(party.node) for party in config.parties)
+    everybody = [party.party for party in config.parties]
 
     def common(party: Party) -> dict[str, Any]:
         return {
@@ -84,6 +91,8 @@ def jobs_of(
             "answer_seconds": config.run.answer_seconds,
             "n_jobs": config.run.n_jobs,
             "workers": config.run.workers,
+            "parties": everybody if countersigned or party is config.guest else [config.guest.party, party.party],
+            "countersigned": countersigned,
         }
 
     guest = GuestJob(

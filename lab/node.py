@@ -10,10 +10,12 @@ import json
 import logging
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
+from federation.audit.host import AuditHost
 from federation.endpoint import Endpoint
 from federation.errors import LocalProtocolError, PartyId
 from federation.flower.client_app import make_client_app
@@ -26,7 +28,8 @@ from lab.common_applicants import lead_alignment
 from lab.data.sources import check_wishes, file_digest, read_table
 from lab.errors import GovernanceError
 from lab.forecast import peak_rss_mb
-from lab.governance.admission import admitted
+from lab.governance.admission import PURPOSES, admitted
+from lab.governance.session_record import SessionRecord
 from lab.jobs import GuestJob, HostJob, Job, load_job, node_directory
 from lab.scorecards import lead_scorecard
 from lab.trees import lead_trees
@@ -79,29 +82,80 @@ class _Unable:
 
 def _follow(job: HostJob, link: Link) -> dict[str, Any]:
     try:
-        host = open_host(job)
+        part = open_host(job)
     except LianmoError as error:
         note_error(job, error)
         unable = Endpoint(_Unable(error), job.guest, ALLOWED)
         serve_responder(link, lambda frame: (unable.answer(frame)[0], True), job.guest, idle_seconds=job.party_seconds)
         raise
-    endpoint = Endpoint(host, job.guest, ALLOWED)
-    serve_responder(link, endpoint.answer, job.guest, idle_seconds=job.answer_seconds)
-    return keep_half(job, host)
+    endpoint = Endpoint(part, job.guest, ALLOWED)
+    with part:
+        serve_responder(link, endpoint.answer, job.guest, idle_seconds=job.answer_seconds)
+        return keep_half(part)
 
 
-def open_host(job: HostJob) -> TrainingHost:
-    """The responder over what of this party's file may be used. Raises ``DataError``; ``GovernanceError`` of its own
-    node; ``ModelError`` if its earlier half is unreadable."""
-    table, policy = admitted(job.party, read_table(job.party), job.guest, job.algorithm)
-    check_wishes(job.party, table)
-    earlier = Half.from_json(load(job.earlier / "half.json")) if job.earlier else None
-    return TrainingHost(job.party.party, table, policy, job.party.prebinning, earlier)
+@dataclass(slots=True)
+class HostPart:
+    """A host's part in one session: its responder, whose refusals go on record before they are told. As a context it
+    records an error that ends the session.
+
+    Attributes:
+        items, catalogue: what its columns cite.
+    """
+
+    job: HostJob
+    host: TrainingHost
+    record: SessionRecord
+    items: tuple[str, ...]
+    catalogue: str
+
+    def answer(self, request: Message) -> Message:
+        try:
+            return self.host.answer(request)
+        except LianmoError as error:
+            self.record.refused(error)
+            raise
+
+    def sealed(self) -> dict[str, Any] | None:
+        """What the audit log says of the half, once sealed."""
+        half = self.host.half
+        return {"half": half.digest(), "items": self.items, "catalogue": self.catalogue} if half else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.record.__exit__(kind, error, traceback)
 
 
-def keep_half(job: HostJob, host: TrainingHost) -> dict[str, Any]:
+def open_host(job: HostJob) -> HostPart:
+    """The responder over what of this party's file may be used, its audit log open. Raises ``DataError``;
+    ``GovernanceError`` of its own node; ``ModelError`` if its earlier half is unreadable; as ``SessionRecord.of``."""
+    record = _record(job)
+    purpose = PURPOSES[job.algorithm]
+    try:
+        found = admitted(job.party, read_table(job.party), job.guest, job.algorithm)
+        check_wishes(job.party, found.table)
+        earlier = Half.from_json(load(job.earlier / "half.json")) if job.earlier else None
+    except LianmoError as error:
+        record.refused(error, purpose=purpose)
+        raise
+    data = file_digest(job.party.data)
+    record.opened(model=job.model_id, purpose=purpose, catalogue=found.catalogue, items=found.items)
+    record.admitted(data=data, n_rows=len(found.table), n_refused=found.n_refused, catalogue=found.catalogue)
+    host = TrainingHost(job.party.party, found.table, found.policy, job.party.prebinning, earlier)
+    part = HostPart(job, host, record, found.items, found.catalogue)
+    if record.countersigned:
+        host.audit = AuditHost(job.party.party, job.guest, job.model_id, record.keeper(part.sealed))
+    return part
+
+
+def keep_half(part: HostPart) -> dict[str, Any]:
     """Store the host's half of the model in its own folder; returns what may leave it."""
-    half = host.half
+    job, host, half = part.job, part.host, part.host.half
+    part.record.end(part.sealed())
     if half:
         save(job.directory / "half.json", half.to_json())
     if host.moved:  # with names: for this party alone
@@ -114,6 +168,7 @@ def keep_half(job: HostJob, host: TrainingHost) -> dict[str, Any]:
         "n_features": len(host.table.columns),
         "n_cuts": len(half.splits) if isinstance(half, Half) else 0,
         "peak_rss_mb": peak_rss_mb(),
+        "audit": part.record.said,
     }
     save(job.directory / "outcome.json", outcome)
     return outcome
@@ -124,9 +179,21 @@ def keep_half(job: HostJob, host: TrainingHost) -> dict[str, Any]:
 
 def lead(job: GuestJob, wire: Wire) -> dict[str, Any]:
     """The bank's part: alignment alone, a scorecard if the job has a section for it, else boosted trees."""
-    if job.task == "align":
-        return lead_alignment(job, wire)
-    return lead_scorecard(job, wire) if job.scorecard else lead_trees(job, wire)
+    with _record(job) as record:
+        purpose = PURPOSES["scorecard" if job.scorecard else "boosting"]
+        record.opened(model=job.model_id, purpose=purpose, data=file_digest(job.party.data))
+        if job.task == "align":
+            done = lead_alignment(job, wire)
+            record.end()
+            return done
+        return lead_scorecard(job, wire, record) if job.scorecard else lead_trees(job, wire, record)
+
+
+def _record(job: Job) -> SessionRecord:
+    party = job.party
+    return SessionRecord.of(
+        party.node, party.party, job.model_id, job.parties, job.guest, countersigned=job.countersigned
+    )
 
 
 # -- entry points --------------------------------------------------------------------------------------------------

@@ -10,8 +10,10 @@ import pandas as pd
 from federation.vertical.guest import Arrangement
 from lab.evaluation import gain, quality
 from lab.validation.stored import pack_of_scores
+from models.bundle import JointModel
 from models.errors import DataError
 from models.losses import LINKS, Floats, ObjectiveName
+from models.scorecard.card import JointScorecard
 from models.table import Table
 from models.validation.features import FeatureShift
 
@@ -42,6 +44,11 @@ def scores_frame(
         }
     )
     return scores if when is None else scores.assign(period=when[a.rows])
+
+
+def sealed(model: JointModel | JointScorecard) -> dict[str, str]:
+    """What the bank's audit log says of its half: the document with the digests of all other halves in it."""
+    return {"half": model.digest(), "model_digest": model.digest()}
 
 
 def row_counts(a: Arrangement, n_bank: int) -> dict[str, int]:

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -91,12 +91,13 @@ def _in_memory(config: Config, model_id: str, staging: Path, task: Task) -> None
     guest, hosts = jobs_of(config, model_id, staging, task=task)
     for job in (guest, *hosts):
         save_job(job)
-    opened = {job.party.party: open_host(job) for job in hosts}
-    endpoints = {name: Endpoint(host, guest.party.party, ALLOWED).answer for name, host in opened.items()}
-    with party_workers(config.run.workers, config.run.n_jobs):
-        lead(guest, MemoryWire(endpoints))
-    for job in hosts:
-        keep_half(job, opened[job.party.party])
+    with ExitStack() as stack:
+        parts = [stack.enter_context(open_host(job)) for job in hosts]
+        endpoints = {part.job.party.party: Endpoint(part, guest.party.party, ALLOWED).answer for part in parts}
+        with party_workers(config.run.workers, config.run.n_jobs):
+            lead(guest, MemoryWire(endpoints))
+        for part in parts:
+            keep_half(part)
 
 
 def _over_relay(config: Config, model_id: str, staging: Path, task: Task) -> None:

@@ -20,8 +20,9 @@ from federation.vertical.scorecard.guest import Developed, ScorecardJob, develop
 from lab.data.sources import file_digest, read_division, read_labelled
 from lab.evaluation import arrange
 from lab.forecast import peak_rss_mb
+from lab.governance.session_record import SessionRecord
 from lab.jobs import GuestJob
-from lab.outcome import measured, scores_frame
+from lab.outcome import measured, scores_frame, sealed
 from lab.progress import Event, file_reporter
 from models.bundle import save
 from models.errors import DataError, ModelError
@@ -29,7 +30,7 @@ from models.losses import Floats
 from models.scorecard.wald import Coefficient
 
 
-def lead_scorecard(job: GuestJob, wire: Wire) -> dict[str, Any]:
+def lead_scorecard(job: GuestJob, wire: Wire, record: SessionRecord) -> dict[str, Any]:
     """Develop with all parties, test on the held-out rows, and store all in the bank's own folder."""
     assert job.scorecard
     started = time.perf_counter()
@@ -60,9 +61,11 @@ def lead_scorecard(job: GuestJob, wire: Wire) -> dict[str, Any]:
         points=job.scorecard.points,
         watch=watch,
         weight=weight,
+        keeper=(lambda m: record.keeper(lambda: sealed(m))) if record.countersigned else None,
     )
     report(Event(stage="alignment"))
     developed = run(develop(sj), wire, transcript)
+    record.end(sealed(developed.fitted.model))
     report(Event(stage="evaluation"))
     alone = _alone(sj, developed.arrangement)
     scores = scores_frame(table, label, when, developed.arrangement, alone, developed.fitted.margin)
@@ -90,6 +93,7 @@ def lead_scorecard(job: GuestJob, wire: Wire) -> dict[str, Any]:
         },
         "bytes": transcript.traffic(),
         "disclosures": transcript.disclosures(),
+        "audit": record.said,
         **_tested(job, developed, scores, len(table)),
         "seconds": time.perf_counter() - started,
         "peak_rss_mb": peak_rss_mb(),
@@ -110,7 +114,9 @@ def _tested(job: GuestJob, developed: Developed, scores: pd.DataFrame, n_bank: i
 def _alone(sj: ScorecardJob, a: Arrangement) -> Floats:
     """Margins with the bank's own features only, on the same rows: even weak ones, else those that the selection lets
     pass, else none, which is the bad rate for everybody."""
-    alone = replace(sj, hosts=(), new_cipher=lambda _: PlainSecret(), arrange=lambda _: a, watch=lambda _: None)
+    alone = replace(
+        sj, hosts=(), new_cipher=lambda _: PlainSecret(), arrange=lambda _: a, watch=lambda _: None, keeper=None
+    )
     for selection in (replace(sj.selection, min_information_value=0.0), sj.selection):
         with suppress(DataError, ModelError):  # nothing is selected, collinear, separated
             return run(develop(replace(alone, selection=selection)), MemoryWire({})).fitted.margin

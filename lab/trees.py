@@ -18,20 +18,21 @@ from lab.continuation import earlier_model, earlier_parts
 from lab.data.sources import file_digest, read_division, read_labelled
 from lab.evaluation import arrange
 from lab.forecast import forecast, peak_rss_mb
+from lab.governance.session_record import SessionRecord
 from lab.jobs import GuestJob
 from lab.leaks import host_leak, own_leaks
-from lab.outcome import measured, row_counts, scores_frame
+from lab.outcome import measured, row_counts, scores_frame, sealed
 from lab.progress import Event, file_reporter
 from lab.validation.amounts import measured_amounts
 from models.baselines import fit_baseline
 from models.boosting.parameters import BoostingParameters
-from models.bundle import save
+from models.bundle import JointModel, save
 from models.losses import Floats
 from models.table import Table
 from models.validation.features import binned_by_cuts, feature_shifts
 
 
-def lead_trees(job: GuestJob, wire: Wire) -> dict[str, Any]:
+def lead_trees(job: GuestJob, wire: Wire, record: SessionRecord) -> dict[str, Any]:
     """Train, test beside a model of the bank alone on the held-out rows, and store all in the bank's own folder."""
     started = time.perf_counter()
     report = file_reporter(job.directory / "progress.jsonl")
@@ -75,6 +76,21 @@ def lead_trees(job: GuestJob, wire: Wire) -> dict[str, Any]:
             )
         )
 
+    continued = {"continues": start.digest()} if start else {}
+    data_digest = file_digest(job.party.data)
+
+    def with_details(model: JointModel) -> JointModel:
+        return replace(
+            model,
+            details={
+                "parameters": asdict(parameters),
+                "cipher": job.cipher.name,
+                "key_bits": outcome["key_bits"],
+                "data_digest": data_digest,
+                **continued,
+            },
+        )
+
     script = train(
         TrainingJob(
             model_id=job.model_id,
@@ -99,27 +115,19 @@ def lead_trees(job: GuestJob, wire: Wire) -> dict[str, Any]:
             opened=opened,
             weight=weight,
             start=start,
+            keeper=(lambda m: record.keeper(lambda: sealed(with_details(m)))) if record.countersigned else None,
         )
     )
     report(Event(stage="alignment"))
     trained = run(script, wire, transcript)
     report(Event(stage="evaluation"))
     seconds = np.diff(tree_ends).tolist()
-    continued = {"continues": start.digest()} if start else {}
-    model = replace(
-        trained.fitted.model,
-        details={
-            "parameters": asdict(parameters),
-            "cipher": job.cipher.name,
-            "key_bits": outcome["key_bits"],
-            "data_digest": file_digest(job.party.data),
-            **continued,
-        },
-    )
+    model = with_details(trained.fitted.model)
+    record.end(sealed(model))
     outcome |= {
         "model_id": job.model_id,
         "digest": model.digest(),
-        "data_digest": file_digest(job.party.data),
+        "data_digest": data_digest,
         "cipher": job.cipher.name,
         **continued,
         "trees": len(model.trees),
@@ -127,6 +135,7 @@ def lead_trees(job: GuestJob, wire: Wire) -> dict[str, Any]:
         "valid_loss": list(trained.fitted.valid_loss),
         "bytes": transcript.traffic(),
         "disclosures": transcript.disclosures(),
+        "audit": record.said,
         **_tested(job, trained, table, label, weight, when, parameters),
         "seconds": time.perf_counter() - started,
         "peak_rss_mb": peak_rss_mb(),

@@ -125,19 +125,21 @@ class Session:
     def wire(self) -> MemoryWire:
         return MemoryWire({party: Endpoint(host, BANK, ALLOWED).answer for party, host in self.hosts.items()})
 
-    def script(self) -> Script[Trained]:
-        return train(
-            TrainingJob(
-                model_id="m-1",
-                party=BANK,
-                table=self.problem.guest,
-                label=self.problem.label,
-                hosts=tuple(self.problem.hosts),
-                parameters=self.parameters,
-                new_cipher=self.cipher,
-                arrange=self.arrange,
-            )
+    @property
+    def job(self) -> TrainingJob:
+        return TrainingJob(
+            model_id="m-1",
+            party=BANK,
+            table=self.problem.guest,
+            label=self.problem.label,
+            hosts=tuple(self.problem.hosts),
+            parameters=self.parameters,
+            new_cipher=self.cipher,
+            arrange=self.arrange,
         )
+
+    def script(self) -> Script[Trained]:
+        return train(self.job)
 
     def train(self, wire: Wire | None = None) -> Trained:
         return run(self.script(), wire or self.wire())

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from federation.alignment.guest import choose_rows, find_common
+from federation.audit.guest import countersign
+from federation.audit.keeper import Keeper
 from federation.ciphers.interface import SecretCipher
 from federation.errors import PartyId
 from federation.messages import Goodbye
@@ -52,6 +54,7 @@ class TrainingJob:
         opened: told once all hosts have agreed to the terms, before the first tree.
         weight: of every row of ``table``, above 0; none: all weigh 1.
         start: model to add trees to, of the same parties, up to ``n_estimators`` in all; its bins are kept.
+        keeper: the finished model → this party's audit log, if all parties keep one and countersign at the end.
     """
 
     model_id: str
@@ -66,6 +69,7 @@ class TrainingJob:
     opened: Callable[[JointBoosting], None] = lambda _: None
     weight: Floats | None = None
     start: JointModel | None = None
+    keeper: Callable[[JointModel], Keeper] | None = None
 
 
 def train(job: TrainingJob) -> Script[Trained]:
@@ -98,5 +102,7 @@ def train(job: TrainingJob) -> Script[Trained]:
         for host, numbers in fitted.model.host_features.items()
     }
     shifts = yield from ask_shifts(names, len(rows), arrangement.n_fit, arrangement.n_valid)
+    if job.keeper:
+        yield from countersign(job.party, job.model_id, job.hosts, job.keeper(fitted.model))
     yield {host: Goodbye(code="") for host in job.hosts}
     return Trained(arrangement, fitted, shifts)

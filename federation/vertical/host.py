@@ -9,6 +9,8 @@ import msgpack
 
 from federation.alignment.host import TRANSITIONS as ALIGNMENT
 from federation.alignment.host import AlignmentHost, AlignmentState
+from federation.audit.host import ALLOWED as AUDIT_KINDS
+from federation.audit.host import AuditHost, AuditState
 from federation.errors import LocalProtocolError, PartyId
 from federation.messages import Message
 from federation.policy import HostPolicy
@@ -30,7 +32,7 @@ _BOOSTING_KINDS: Final = frozenset(kind for _, kind in BOOSTING)
 _STABILITY_KINDS: Final = frozenset(kind for _, kind in STABILITY)
 #: Every message a training session accepts.
 ALLOWED: Final[tuple[type[Message], ...]] = tuple(
-    _ALIGNMENT_KINDS | _BOOSTING_KINDS | SCORECARD_KINDS | _STABILITY_KINDS
+    _ALIGNMENT_KINDS | _BOOSTING_KINDS | SCORECARD_KINDS | _STABILITY_KINDS | set(AUDIT_KINDS)
 )
 
 
@@ -40,6 +42,7 @@ class TrainingHost:
 
     Attributes:
         earlier: this party's half of a model that the session may add trees to.
+        audit: countersigns at the end, if this party keeps an audit log and so do all others.
     """
 
     party: PartyId
@@ -47,6 +50,7 @@ class TrainingHost:
     policy: HostPolicy
     prebinning: Prebinning = field(default_factory=Prebinning)
     earlier: Half | None = None
+    audit: AuditHost | None = None
     alignment: AlignmentHost = field(init=False)
     boosting: BoostingHost | None = field(init=False, default=None)
     scorecard: ScorecardHost | None = field(init=False, default=None)
@@ -75,6 +79,8 @@ class TrainingHost:
             return reply
         if kind in _STABILITY_KINDS and (moved := self.moved):
             return moved.answer(request)
+        if kind in AUDIT_KINDS and self.audit and self.half:
+            return self.audit.answer(request)
         raise _out_of_turn(request)
 
     @property
@@ -98,13 +104,16 @@ class TrainingHost:
         """Everything remembered, for this party's own disk only."""
         boosting = self.boosting.state.dump() if self.boosting else b""
         scorecard = self.scorecard.dump() if self.scorecard else b""
-        return bytes(msgpack.packb([self.alignment.state.dump(), boosting, scorecard, self.stability.dump()]))
+        audit = self.audit.state.dump() if self.audit else b""
+        return bytes(msgpack.packb([self.alignment.state.dump(), boosting, scorecard, self.stability.dump(), audit]))
 
     def load(self, data: bytes) -> None:
         """Take up what ``dump`` wrote, over the same table and policy."""
-        alignment, boosting, scorecard, stability = msgpack.unpackb(data)
+        alignment, boosting, scorecard, stability, audit = msgpack.unpackb(data)
         self.alignment.state = AlignmentState.load(alignment)
         self.stability = StabilityState.load(stability)
+        if self.audit and audit:
+            self.audit.state = AuditState.load(audit)
         if boosting:
             self.boosting = self._new_boosting()
             self.boosting.state = BoostingState.load(boosting)
@@ -133,6 +142,7 @@ class TrainingHost:
 def _out_of_turn(request: Message) -> LocalProtocolError:
     return LocalProtocolError(
         "out_of_turn",
-        f"A {request.kind} message is not accepted before rows are chosen, nor alignment afterwards.",
-        f"选定数据行之前不接受 {request.kind} 消息，之后不再接受对齐消息。",
+        f"A {request.kind} message is not accepted now: rows are chosen first, then a model is made, and heads of "
+        "audit logs are signed once it is sealed, if every party keeps a log.",
+        f"当前阶段不接受 {request.kind} 消息：先选定数据行，再建模；各方均有审计日志时，封存模型后方可会签。",
     )

@@ -28,6 +28,26 @@ Others = Annotated[
 
 
 @audit.command()
+def begin(
+    node: Annotated[
+        Path, typer.Argument(help="This party's own folder, with keys in it. 本方节点目录（已有密钥）。")
+    ] = Path("node"),
+    operator: Annotated[str, typer.Option(help="Who opens it. 经办人。")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Open this party's audit log, once, signed with its key. 开立本方审计日志（仅一次）。"""
+    from lab.commands.options import passphrase
+    from lab.governance.session_record import open_log
+
+    log = open_log(node, passphrase())
+    entry = log.begin(operator)
+    if as_json:
+        print(json.dumps(entry.as_dict(), ensure_ascii=False))
+        return
+    Console().print(f"{log.party}: {log.path}\nkey 密钥 {entry.key}", highlight=False)
+
+
+@audit.command()
 def verify(
     node: Node = Path("node"),
     against: Others = None,
@@ -73,20 +93,22 @@ def trace_command(
 def _verified(node: Path, against: Sequence[Path], party: str) -> Examined:
     from lab.governance.audit_heads import check_heads, compare
     from lab.governance.audit_verify import examine
+    from lab.governance.session_record import KEYS, registered
 
     suites = suites_here()
-    log = examine(_log_in(node), suites, party)
-    check_heads(log, suites)
+    known = registered(node) if (node / KEYS).is_dir() else lambda *_: None
+    log = examine(_log_in(node), suites, party, known)
+    check_heads(log, suites, known)
     for other in against:
-        compare(log, examine(_log_in(other), suites), suites)
+        compare(log, examine(_log_in(other), suites, registered=known), suites)
     return log
 
 
 def suites_here() -> Mapping[str, Suite]:
     """The crypto suites of this release, by name."""
-    from federation.ciphers.suites.choice import SUITE_NAMES, suite
+    from lab.governance.session_record import SUITES
 
-    return {name: suite(name) for name in SUITE_NAMES}
+    return SUITES
 
 
 def _log_in(node: Path) -> Path:

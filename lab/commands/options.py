@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from lab.errors import ConfigError
-from lab.governance.protection import check_passphrase
-
-PASSPHRASE: Final = "LIANMO_PASSPHRASE"  # noqa: S105 - its name, not its value
+from lab.governance.protection import PASSPHRASE, check_passphrase
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines. 输出 JSON。")]
 NodeFolder = Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +25,22 @@ PURPOSES: Final[dict[Algorithm, str]] = {
 }
 
 
-def admitted(
-    party: Party, table: Table, asker: str, algorithm: Algorithm, clock: Clock = now
-) -> tuple[Table, HostPolicy]:
+class Admission(NamedTuple):
+    """Attributes:
+    table, policy: what may be used, and on what terms.
+    catalogue: version of the catalogue the columns cite; "" without a node.
+    items: cited, as ``ITEM@VERSION``.
+    n_refused: rows that stayed behind for want of consent.
+    """
+
+    table: Table
+    policy: HostPolicy
+    catalogue: str = ""
+    items: tuple[str, ...] = ()
+    n_refused: int = 0
+
+
+def admitted(party: Party, table: Table, asker: str, algorithm: Algorithm, clock: Clock = now) -> Admission:
     """The rows and columns that may be used, and the policy that holds for them.
 
     Args:
@@ -38,7 +51,7 @@ def admitted(
         GovernanceError: as ``gate.Gate.admit``.
     """
     if party.node is None:
-        return table, party.policy
+        return Admission(table, party.policy)
     gate = Gate.at(party.node, clock)
     asked = Asked(project=party.project, party=asker, purpose=PURPOSES[algorithm], algorithm=algorithm)
     if algorithm == "scoring":
@@ -48,10 +61,13 @@ def admitted(
     def permit(subjects: Sequence[str]) -> NDArray[np.bool_]:
         return gate.permitted(subjects, asked, found.cited)
 
-    return found.table, replace(_stricter(party.policy, found), algorithms=(algorithm,), permit=permit)
+    policy = replace(_stricter(party.policy, found), algorithms=(algorithm,), permit=permit)
+    version = found.cited.version
+    items = tuple(sorted({f"{item.item}@{version}" for item in found.cited.items.values()}))
+    return Admission(found.table, policy, version, items, found.n_without_consent)
 
 
-def _for_scoring(gate: Gate, table: Table, policy: HostPolicy, asked: Asked) -> tuple[Table, HostPolicy]:
+def _for_scoring(gate: Gate, table: Table, policy: HostPolicy, asked: Asked) -> Admission:
     """All rows, each of which is asked for anew at every call: consents come and go while the service runs."""
     cited = gate.cite(table)
 
@@ -62,7 +78,7 @@ def _for_scoring(gate: Gate, table: Table, policy: HostPolicy, asked: Asked) -> 
             raise LocalProtocolError("policy", error.english, error.chinese) from None
         return gate.permitted(subjects, asked, cited)
 
-    return table, replace(policy, permit=permit)
+    return Admission(table, replace(policy, permit=permit))
 
 
 def _stricter(policy: HostPolicy, found: Admitted) -> HostPolicy:

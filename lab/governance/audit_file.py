@@ -108,8 +108,9 @@ def sync_folder(folder: Path) -> None:
 def missing(path: Path) -> ServiceError:
     return ServiceError(
         "audit_missing",
-        f"There is no audit log at {path}. If there was one, restore it from a copy; a first log is opened once.",
-        f"{path} 没有审计日志。若曾有日志，请从备份恢复；首个日志只开立一次。",
+        f"There is no audit log at {path}. If there was one, restore it from a copy; a first log is opened once, with "
+        "`lianmo audit begin`.",
+        f"{path} 没有审计日志。若曾有日志，请从备份恢复；首个日志只开立一次（lianmo audit begin）。",
     )
 
 

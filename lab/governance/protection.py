@@ -13,6 +13,8 @@ from lab.errors import KeysError
 
 FORMAT: Final = 1
 MINIMUM_LENGTH: Final = 12
+#: The variable of the environment that holds a node's passphrase.
+PASSPHRASE: Final = "LIANMO_PASSPHRASE"  # noqa: S105 - its name, not its value
 _SALT_BYTES: Final = 16
 
 

@@ -37,7 +37,7 @@ def scoring_endpoint(directory: Path) -> Endpoint:
     job = job_in(directory)
     assert isinstance(job, HostJob)
     half = half_from_json(load(directory / "half.json"))
-    table, policy = admitted(job.party, read_table(job.party, varied=False), job.guest, "scoring")
+    table, policy, *_ = admitted(job.party, read_table(job.party, varied=False), job.guest, "scoring")
     host = ScoringHost(table, {half.model_id: half}, policy)
     return Endpoint(host, job.guest, ALLOWED)
 

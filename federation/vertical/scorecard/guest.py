@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from federation.alignment.guest import choose_rows, find_common
+from federation.audit.guest import countersign
+from federation.audit.keeper import Keeper
 from federation.ciphers.interface import SecretCipher
 from federation.errors import PartyId, RemoteProtocolError
 from federation.expect import expect
@@ -22,7 +24,7 @@ from federation.vertical.scorecard.messages import Accepted, Selected
 from federation.vertical.stability.guest import ask_shifts
 from models.errors import DataError
 from models.losses import Floats
-from models.scorecard.card import ScorecardRules, WoeFeature
+from models.scorecard.card import JointScorecard, ScorecardRules, WoeFeature
 from models.scorecard.logistic import LogisticRules
 from models.scorecard.selection import Selection, SelectionRules, Verdict, select
 from models.table import Table
@@ -40,6 +42,7 @@ class ScorecardJob:
         arrange: indices of the common rows → their use.
         watch: told the name of each stage as it begins: ``binning``, ``fitting``.
         weight: of every row of ``table``, above 0, in the regression; bins count applicants. None: all weigh 1.
+        keeper: the finished model → this party's audit log, if all parties keep one and countersign at the end.
     """
 
     model_id: str
@@ -56,6 +59,7 @@ class ScorecardJob:
     points: ScorecardRules = field(default_factory=ScorecardRules)
     watch: Callable[[str], None] = lambda _: None
     weight: Floats | None = None
+    keeper: Callable[[JointScorecard], Keeper] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +120,10 @@ def develop(job: ScorecardJob) -> Script[Developed]:
         screen=selection.screen,
         eliminate=selection.eliminate,
     ).fit()
-    yield {host: Goodbye(code="") for host in job.hosts}
     numbered = replace(fitted.model, host_features={host: tuple(selection.places(host)) for host in job.hosts})
+    if job.keeper:
+        yield from countersign(job.party, job.model_id, job.hosts, job.keeper(numbered))
+    yield {host: Goodbye(code="") for host in job.hosts}
     used = {(party, name) for party in (job.party, *job.hosts) for name in selection.names(party)}
     moved = tuple(s for s in shifts if (s.party or job.party, s.name) in used)
     return Developed(arrangement, binned, tuple(selection.verdicts), replace(fitted, model=numbered), moved)

@@ -10,6 +10,7 @@ import pytest
 
 from federation.alignment.host import TRANSITIONS as ALIGNMENT
 from federation.alignment.messages import RowsAccepted
+from federation.audit.host import TRANSITIONS as AUDIT
 from federation.ciphers.plain import PlainPublic, PlainSecret
 from federation.ciphers.suite import CipherRules, secret_cipher
 from federation.codec import decode, encode
@@ -220,7 +221,7 @@ def test_a_training_host_refuses_out_of_turn_and_changes_nothing(problem: Proble
 
 
 def test_the_door_opens_for_the_messages_of_the_tables_only() -> None:
-    tables = (*ALIGNMENT, *BOOSTING, *BINNING, *LOGISTIC, *STABILITY)
+    tables = (*ALIGNMENT, *BOOSTING, *BINNING, *LOGISTIC, *STABILITY, *AUDIT)
     assert set(ALLOWED) == {kind for _, kind in tables} | {Selected}
 
 

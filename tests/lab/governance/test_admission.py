@@ -38,14 +38,14 @@ CITATIONS = {"tax, 元": "TAX-03", "late": "SOC-01"}
 
 
 class Node:
-    """The data node of the tax bureau, in a folder: nine of ten subjects consent to a model, and to scores."""
+    """The data node of a bureau, in a folder: nine of ten subjects consent to a model, and to scores."""
 
-    def __init__(self, files: Path, citations: dict[str, str]) -> None:
-        self.folder = files / "node-tax"
+    def __init__(self, files: Path, citations: dict[str, str], name: str = "tax") -> None:
+        self.folder = files / f"node-{name}"
         self.folder.mkdir()
         (self.folder / "catalogue.toml").write_text(SAMPLE.read_text("utf-8"), "utf-8")
         told = "".join(f"{json.dumps(column, ensure_ascii=False)} = '{item}'\n" for column, item in citations.items())
-        (self.folder / "node.toml").write_text(f'party = "host:tax"\n[citations]\n{told}', "utf-8")
+        (self.folder / "node.toml").write_text(f'party = "host:{name}"\n[citations]\n{told}', "utf-8")
         self.engine = open_store(load_settings(self.folder).store)
         self.book, self.ledger = PolicyBook(self.engine), ConsentLedger(self.engine)
         terms = Terms(
@@ -56,7 +56,7 @@ class Node:
         )
         self.book.propose("loans", terms, "Li", START)
         self.book.decide("loans", "approved", "Wang", START)
-        self.ids = sorted(pd.read_csv(files / "tax.csv", dtype={"id": str})["id"])
+        self.ids = sorted(pd.read_csv(files / f"{name}.csv", dtype={"id": str})["id"])
         self.willing = self.ids[: len(self.ids) * 9 // 10]
         self.ledger.add([self.consent(i, p) for i in self.willing for p in ("loan_model", "loan_score")])
 
@@ -190,6 +190,16 @@ def test_a_node_is_asked_under_a_project(write_config: Write, line: str) -> None
     path = write_config()
     path.write_text(path.read_text("utf-8").replace('data = "tax.csv"', f'data = "tax.csv"\n{line}'), "utf-8")
     with pytest.raises(ConfigError, match="node and project go together"):
+        load_config(path)
+
+
+def test_a_bank_may_have_a_node_and_needs_no_project(write_config: Write, files: Path) -> None:
+    path = write_config()
+    text = path.read_text("utf-8")
+    path.write_text(text.replace('data = "bank.csv"', 'data = "bank.csv"\nnode = "node-bank"'), "utf-8")
+    assert load_config(path).guest.node == files / "node-bank"
+    path.write_text(text.replace('data = "bank.csv"', 'data = "bank.csv"\nproject = "loans"'), "utf-8")
+    with pytest.raises(ConfigError, match="a guest has no project"):
         load_config(path)
 
 
