@@ -54,8 +54,9 @@ def revoke(
 
 
 def _ledger(node: Path) -> ConsentLedger:
-    from lab.governance.consents import ConsentLedger
+    from lab.governance.consents import ConsentLedger, checked_by
+    from lab.governance.ring import KeyRing
     from lab.governance.settings import load_settings
     from lab.governance.store import open_store
 
-    return ConsentLedger(open_store(load_settings(node).store))
+    return ConsentLedger(open_store(load_settings(node).store), checked_by(KeyRing(node / "keys")))

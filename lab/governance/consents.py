@@ -18,13 +18,14 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 from sqlalchemy import Engine, func, insert, or_, select, true, update
 
 from lab.errors import GovernanceError
+from lab.governance.ring import KeyRing
 from lab.governance.store import AT_ONCE, in_pieces
 from lab.governance.tables import GRANTS
 
 #: Consents that one statement adds.
 _AT_ONCE: Final = 5_000
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_:-]{0,63}$")]
-#: Raises ``CipherError`` unless the signature, under the key of that id, is one of these bytes.
+#: Raises ``CipherError`` unless the signature (hexadecimal), under the key of that id, is one of these bytes.
 CheckSignature = Callable[[bytes, str, str], None]
 
 
@@ -40,7 +41,7 @@ class Consent(BaseModel):
         starts, ends: from (included) and until (excluded) when.
         revoked: when it was revoked, if it was.
         evidence: SHA-256 or SM3 of the document it was given on, hexadecimal.
-        signature, key_id: of whoever recorded it, over ``signed``; both empty if nobody signed.
+        signature, key_id: of whoever recorded it, over ``signed``, hexadecimal; both empty if nobody signed.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -201,6 +202,15 @@ class ConsentLedger:
                 for row in connection.execute(query).mappings():
                     found.setdefault(row["consent"], []).append(dict(row))
         return found
+
+
+def checked_by(ring: KeyRing) -> CheckSignature:
+    """Signatures by parties whose public keys the node knows. The check raises what ``KeyRing.verify`` raises."""
+
+    def check(message: bytes, signature: str, key_id: str) -> None:
+        ring.verify({"suite": ring.find(key_id).suite, "key_id": key_id, "signature": signature}, message)
+
+    return check
 
 
 def _rows(c: Consent) -> list[dict[str, Any]]:

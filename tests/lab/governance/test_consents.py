@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from lab.errors import GovernanceError
-from lab.governance.consents import Consent, ConsentLedger
+from federation.ciphers.suites.choice import SUITE_NAMES
+from federation.errors import BadSignature
+from lab.errors import GovernanceError, KeysError
+from lab.governance.consents import Consent, ConsentLedger, checked_by
 from lab.governance.lines import read_lines
 from models.errors import LianmoError
+from tests.lab.governance.test_ring import Party, introduce
 
 DAY = datetime(2026, 5, 1, tzinfo=UTC)
 WANTED: dict[str, Any] = {"party": "bank", "purpose": "loan_model", "scopes": ["tax"], "at": DAY}
@@ -141,6 +145,24 @@ def test_signatures_are_checked_or_refused(store: Engine) -> None:
     assert seen == [(signed.signed, "c2ln", "k1")]
     assert list(ConsentLedger(store).all()) == []
     ConsentLedger(store, lambda *_: None).add([signed])
+
+
+@pytest.mark.parametrize("suite", SUITE_NAMES)
+def test_a_consent_signed_by_a_party_that_is_known_is_added_and_a_changed_one_is_not(
+    store: Engine, tmp_path: Path, suite: str
+) -> None:
+    node, recorder = Party(tmp_path / "node", "host:tax"), Party(tmp_path / "recorder", "host:credit", suite)
+    held = recorder.signing()
+    unsigned = consent(key_id=held.key_id)
+    signed = unsigned.model_copy(update={"signature": held.sign(unsigned.signed).hex()})
+    ledger = ConsentLedger(store, checked_by(node.ring))
+    with pytest.raises(KeysError) as caught:
+        ledger.add([signed])
+    assert caught.value.code == "unknown_key"
+    introduce(node, recorder)
+    with pytest.raises(BadSignature):
+        ledger.add([signed.model_copy(update={"purpose": "marketing"})])
+    assert ledger.add([signed]) == 1
 
 
 # -- files that are none -----------------------------------------------------------------------------------------
