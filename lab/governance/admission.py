@@ -78,7 +78,7 @@ def _for_scoring(gate: Gate, table: Table, policy: HostPolicy, asked: Asked) -> 
             raise LocalProtocolError("policy", error.english, error.chinese) from None
         return gate.permitted(subjects, asked, cited)
 
-    return Admission(table, replace(policy, permit=permit))
+    return Admission(gate.with_records(table, today=True), replace(policy, permit=permit))
 
 
 def _stricter(policy: HostPolicy, found: Admitted) -> HostPolicy:

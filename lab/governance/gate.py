@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Self
 
@@ -20,11 +20,12 @@ from lab.errors import GovernanceError
 from lab.governance.catalogue import Catalogue, Cited, cite, load_catalogue
 from lab.governance.consents import ConsentLedger
 from lab.governance.lines import read_lines
-from lab.governance.policy import Algorithm, PolicyBook, Terms, Use
+from lab.governance.policy import CHINA, Algorithm, PolicyBook, Terms, Use
 from lab.governance.quality import QualityRules, SourceQuality, SourceReport, judge
-from lab.governance.settings import NodeSettings, load_settings
+from lab.governance.records import RecordBook
+from lab.governance.settings import NodeSettings, RecordFeatures, load_settings
 from lab.governance.store import open_store
-from models.table import Table
+from models.table import Column, Table
 
 Clock = Callable[[], datetime]
 
@@ -74,6 +75,7 @@ class Gate:
     citations: column → item of the catalogue.
     reports: of the sources; a source without one is not judged.
     clock: the present moment; tests set it.
+    records: what is made of the node's credit records.
     """
 
     engine: Engine
@@ -82,6 +84,7 @@ class Gate:
     reports: Sequence[SourceReport] = ()
     rules: QualityRules = field(default_factory=QualityRules)
     clock: Clock = now
+    records: RecordFeatures = field(default_factory=RecordFeatures)
 
     @classmethod
     def at(cls, node: Path, clock: Clock = now) -> Self:
@@ -95,6 +98,7 @@ class Gate:
             reports,
             settings.quality,
             clock,
+            settings.records,
         )
 
     def admit(self, table: Table, asked: Asked) -> Admitted:
@@ -115,11 +119,45 @@ class Gate:
                 f"{len(table)} 个主体中无一在当前时点授权 {asked.party} 用于“{asked.purpose}”。",
             )
         rows = np.flatnonzero(allowed)
-        return Admitted(table.take(rows), cited, terms, len(table) - len(rows), flagged)
+        return Admitted(self.with_records(table.take(rows)), cited, terms, len(table) - len(rows), flagged)
+
+    def with_records(self, table: Table, *, today: bool = False) -> Table:
+        """The table with features of its subjects' records in place of the column that dates them.
+
+        Args:
+            today: as of today, whatever that column says.
+
+        Raises:
+            GovernanceError: ``as_of_missing`` without that column: today's records would tell a past row its future;
+                ``as_of_unreadable`` for one that holds no days.
+        """
+        if not self.records.items:
+            return table
+        kept = self._features(table)
+        used_on = self.clock().astimezone(CHINA).date()
+        dated = None if today else self.records.as_of
+        if dated is not None and dated not in table.columns:
+            raise GovernanceError(
+                "as_of_missing",
+                f"The node's file has no column {dated}, which dates its records. Add it, or mend [records] as_of.",
+                f"节点数据文件缺少记录时点列 {dated}，请补充该列，或修改 [records] as_of。",
+            )
+        as_of = [used_on] * len(table) if dated is None else _days(table.columns[dated])
+        made = RecordBook(self.engine).features(table.ids, as_of, used_on, self.records.items)
+        return Table(table.ids, {**kept.columns, **made})
+
+    def _features(self, table: Table) -> Table:
+        """Without the column that dates records."""
+        return table.select(tuple(name for name in table.columns if name != self.records.as_of))
 
     def cite(self, table: Table) -> Cited:
-        """What its columns are. Raises as ``catalogue.cite``."""
-        return cite(table, self.citations, self.catalogue)
+        """What its columns, and those made of records, are. Raises as ``catalogue.cite``."""
+        cited = cite(self._features(table), self.citations, self.catalogue)
+        if not self.records.items:
+            return cited
+        made = Table((), {item: np.empty(0) for item in self.records.items})
+        of_records = cite(made, {item: item for item in self.records.items}, self.catalogue)
+        return Cited(cited.version, {**cited.items, **of_records.items})
 
     def use(self, asked: Asked, n_rows: int) -> Terms:
         """The terms on which so many rows may be used now; noted. Raises as ``policy.PolicyBook.admit``."""
@@ -149,3 +187,15 @@ class Gate:
                 f"以下数据源质量未达标，不可使用：{'；'.join(blocked)}。请剔除相关列或待其改进。",
             )
         return tuple(q for q in judged if q.verdict == "flagged")
+
+
+def _days(column: Column) -> list[date]:
+    """Days written YYYY-MM-DD, or YYYYMMDD as text or number."""
+    try:
+        return [date.fromisoformat(v if isinstance(v, str) else f"{int(v):08d}") for v in column.tolist()]
+    except (TypeError, ValueError):
+        raise GovernanceError(
+            "as_of_unreadable",
+            "The column that dates records holds something else than days. Write them as YYYY-MM-DD.",
+            "记录时点列含有非日期内容，请按 YYYY-MM-DD 填写。",
+        ) from None

@@ -20,7 +20,7 @@ from lab.governance.tables import PROJECTS, USES
 Algorithm = Literal["boosting", "scorecard", "scoring"]
 Status = Literal["proposed", "approved", "suspended", "stopped"]
 
-_CHINA: Final = timezone(timedelta(hours=8))
+CHINA: Final = timezone(timedelta(hours=8))
 
 #: From which states a project may be brought into one. What was stopped stays stopped.
 DECISIONS: Final[dict[Status, tuple[Status, ...]]] = {
@@ -202,7 +202,7 @@ class PolicyBook:
                 )
         if terms.ends and use.at >= terms.ends:
             raise _no("project_ended", f"Project {use.project} has ended.", f"项目 {use.project} 已到期。")
-        hour = use.at.astimezone(_CHINA).hour
+        hour = use.at.astimezone(CHINA).hour
         if not terms.hours[0] <= hour < terms.hours[1]:
             raise _no(
                 "out_of_hours",

@@ -29,6 +29,21 @@ class _Quality(BaseModel):
     max_age_days: int = 366
 
 
+class RecordFeatures(BaseModel):
+    """Features that the node makes of its credit records (``records.RecordBook.features``).
+
+    Attributes:
+        items: of the catalogue, whose records are counted.
+        as_of: column of the node's file with the day as of which they count, YYYY-MM-DD or YYYYMMDD; it is no feature.
+            None, and for every score: today.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    items: tuple[str, ...] = ()
+    as_of: str | None = None
+
+
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -38,6 +53,7 @@ class _File(BaseModel):
     reports: Path | None = None
     citations: dict[str, str] = Field(default_factory=dict)
     quality: _Quality = _Quality()
+    records: RecordFeatures = RecordFeatures()
 
 
 class NodeSettings(BaseModel):
@@ -57,6 +73,7 @@ class NodeSettings(BaseModel):
     reports: Path | None
     citations: dict[str, str]
     quality: QualityRules
+    records: RecordFeatures
 
 
 def create_node(node: Path, party: str, catalogue: Path | None, store: str) -> NodeSettings:
@@ -116,6 +133,7 @@ def load_settings(node: Path) -> NodeSettings:
         reports=told.reports and node / told.reports,
         citations=told.citations,
         quality=rules,
+        records=told.records,
     )
 
 

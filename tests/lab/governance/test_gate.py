@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from lab.governance.consents import Consent, ConsentLedger
 from lab.governance.gate import Asked, Gate
 from lab.governance.policy import PolicyBook, Terms
 from lab.governance.quality import SourceReport
-from lab.governance.settings import load_settings
+from lab.governance.records import Record, RecordBook, RecordChange
+from lab.governance.settings import RecordFeatures, load_settings
 from models.table import Table
 from tests.builders import numbers, texts
 
@@ -98,6 +99,33 @@ def test_a_source_that_is_not_good_enough_stops_everything(store: Engine) -> Non
     fair = poor.model_copy(update={"compliant": 95})
     [flagged] = replace(door, reports=[fair]).admit(TABLE, ASKED).flagged
     assert (flagged.source, flagged.why) == (TAX, ("compliance",))
+
+
+def test_repaired_records_never_come_through(store: Engine) -> None:
+    door = gate(store, records=RecordFeatures(items=("PEN-01",), as_of="applied"))
+    book = RecordBook(store)
+    record = {"item": "PEN-01", "severity": "serious", "published": date(2025, 3, 1), "term_ends": date(2027, 3, 1)}
+    book.add([Record(record=f"R-{k}", subject=f"S-{k}", amount=9.0, **record) for k in (0, 1)])
+    for change, on in (("repair_requested", date(2026, 1, 1)), ("repaired", date(2026, 5, 1))):
+        book.change(RecordChange(record="R-1", change=change, on=on))  # type: ignore[arg-type]
+    applied = texts("2025-06-01", "2025-06-01", "2025-01-01", "2025-01-01")
+    table = Table(TABLE.ids, {**TABLE.columns, "applied": applied})
+    admitted = door.admit(table, ASKED)
+    assert "applied" not in admitted.table.columns
+    assert admitted.table.columns["PEN-01_count"].tolist() == [1, 0]  # repaired since: gone from the past, too
+    early = replace(door, clock=lambda: datetime(2026, 4, 30, tzinfo=UTC))
+    assert early.with_records(table).columns["PEN-01_count"].tolist() == [1, 1, 0, 0]
+    assert door.with_records(table, today=True).columns["PEN-01_count"].tolist() == [1, 0, 0, 0]
+    assert "PEN-01" in {item.item for item in admitted.cited.items.values()}
+    days = Table(TABLE.ids, {**TABLE.columns, "applied": numbers(20250601, 20250601, 20250101, 20250101)})
+    assert door.admit(days, ASKED).table.columns["PEN-01_count"].tolist() == [1, 0]
+    wrong = Table(TABLE.ids, {**TABLE.columns, "applied": texts("soon", "soon", "soon", "soon")})
+    assert refusal(door, wrong) == "as_of_unreadable"
+    assert refusal(door, TABLE) == "as_of_missing"
+
+
+def test_records_of_no_item_of_the_catalogue_are_not_used(store: Engine) -> None:
+    assert refusal(gate(store, records=RecordFeatures(items=("NO-99",)))) == "uncatalogued"
 
 
 def test_a_node_is_its_folder(tmp_path: Path, address: str) -> None:
