@@ -5,34 +5,31 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.commands.options import AsJson, Lines, NodeFolder, console_for, tell_import
+from lab.commands.options import NODE, AsJson, Lines, NodeFolder, console_for, tell_import
 
 if TYPE_CHECKING:
     from lab.governance.consents import ConsentLedger
 
 consent = typer.Typer(help="Consents of subjects. 主体授权台账。", no_args_is_help=True)
 
-_NODE: Final = Path("node")
-
 
 @consent.command("import")
-def import_consents(file: Lines, node: NodeFolder = _NODE, as_json: AsJson = False) -> None:
+def import_consents(file: Lines, node: NodeFolder = NODE, as_json: AsJson = False) -> None:
     """Add consents, all or none. 导入授权，要么全部成功，要么不作改动。"""
     from lab.governance.consents import Consent
-    from lab.governance.lines import read_lines
+    from lab.governance.lines import read_file
 
-    with file.open(encoding="utf-8") as lines:
-        given = read_lines(Consent, lines)
+    given = read_file(Consent, file)
     added = _ledger(node).add(given)
     tell_import(len(given), added, as_json)
 
 
 @consent.command()
-def export(node: NodeFolder = _NODE) -> None:
+def export(node: NodeFolder = NODE) -> None:
     """Print all consents, one JSON object per line. 导出全部授权。"""
     for each in _ledger(node).all():
         print(each.model_dump_json())
@@ -41,7 +38,7 @@ def export(node: NodeFolder = _NODE) -> None:
 @consent.command()
 def revoke(
     number: Annotated[str, typer.Argument(help="Number of the consent. 授权编号。")],
-    node: NodeFolder = _NODE,
+    node: NodeFolder = NODE,
     as_json: AsJson = False,
 ) -> None:
     """Revoke a consent from now on: the next use no longer has it. 立即撤销授权，下一次使用即生效。"""
@@ -56,7 +53,6 @@ def revoke(
 def _ledger(node: Path) -> ConsentLedger:
     from lab.governance.consents import ConsentLedger, checked_by
     from lab.governance.ring import KeyRing
-    from lab.governance.settings import load_settings
-    from lab.governance.store import open_store
+    from lab.governance.settings import store_of
 
-    return ConsentLedger(open_store(load_settings(node).store), checked_by(KeyRing(node / "keys")))
+    return ConsentLedger(store_of(node), checked_by(KeyRing(node / "keys")))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from rich.console import Console
 
-from lab.commands.options import AsJson, NodeFolder, console_for, passphrase
+from lab.commands.options import NODE, AsJson, NodeFolder, console_for, passphrase
 
 if TYPE_CHECKING:
     from lab.governance.keys import KeyRecord, KeyStore
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 keys = typer.Typer(help="Keys of this node and public keys of others. 本方密钥与他方公钥。", no_args_is_help=True)
 
 _MAXIMUM_EXPORT: Final = 1 << 20
-_NODE: Final = Path("node")
 
 KeyId = Annotated[str, typer.Argument(help="Id of a key, 16 digits. 密钥编号。", metavar="KEY")]
 
@@ -32,7 +31,7 @@ def generate(
     purpose: Annotated[
         list[str] | None, typer.Option(help="signing, sealing, storage; all if not given. 用途。", show_default=False)
     ] = None,
-    node: NodeFolder = _NODE,
+    node: NodeFolder = NODE,
     as_json: AsJson = False,
 ) -> None:
     """New keys, one for each purpose. 生成密钥（签名、密封、存储）。"""
@@ -45,7 +44,7 @@ def generate(
 
 
 @keys.command("list")
-def list_keys(node: NodeFolder = _NODE, as_json: AsJson = False) -> None:
+def list_keys(node: NodeFolder = NODE, as_json: AsJson = False) -> None:
     """All keys that ever were, and those of other parties. 列出全部密钥及他方公钥。"""
     store, ring = _store(node), _ring(node)
     if as_json:
@@ -65,7 +64,7 @@ def list_keys(node: NodeFolder = _NODE, as_json: AsJson = False) -> None:
 def rotate(
     key: KeyId,
     suite: Annotated[str | None, typer.Option(help="Move to this suite. 更换密码套件。", show_default=False)] = None,
-    node: NodeFolder = _NODE,
+    node: NodeFolder = NODE,
     as_json: AsJson = False,
 ) -> None:
     """A new key in its place; the old one only reads. 轮换密钥，旧密钥仅用于验签与解密。"""
@@ -78,7 +77,7 @@ def rotate(
 def revoke(
     key: KeyId,
     reason: Annotated[str, typer.Option(help="Why; stays at this node. 原因，仅留存本方。")],
-    node: NodeFolder = _NODE,
+    node: NodeFolder = NODE,
     as_json: AsJson = False,
 ) -> None:
     """Trust a key no more, one's own or another party's. 吊销密钥（本方或他方）。"""
@@ -97,7 +96,7 @@ def revoke(
 def destroy(
     key: KeyId,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask. 不再确认。")] = False,
-    node: NodeFolder = _NODE,
+    node: NodeFolder = NODE,
     as_json: AsJson = False,
 ) -> None:
     """Destroy a secret for ever; its record stays. 销毁私钥，记录保留。"""
@@ -115,7 +114,7 @@ def destroy(
 @keys.command()
 def export(
     out: Annotated[Path | None, typer.Option(help="Write here instead of standard output. 输出文件。")] = None,
-    node: NodeFolder = _NODE,
+    node: NodeFolder = NODE,
 ) -> None:
     """This node's public keys, signed, for other parties. 导出本方公钥（已签名）。"""
     from lab.governance.held import SIGNING
@@ -141,7 +140,7 @@ def import_keys(
     fingerprint: Annotated[
         str | None, typer.Option(help="As the other party reads it out. 对方读出的指纹。", show_default=False)
     ] = None,
-    node: NodeFolder = _NODE,
+    node: NodeFolder = NODE,
     as_json: AsJson = False,
 ) -> None:
     """Believe another party's public keys, after comparing. 核对指纹后导入他方公钥。"""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from lab import views
 from lab.commands.consents import consent
 from lab.commands.keys import keys
-from lab.commands.options import AsJson, NodeFolder, console_for
+from lab.commands.options import NODE, AsJson, NodeFolder, console_for
 from lab.commands.projects import policy
 from lab.commands.records import records
 
@@ -23,8 +23,6 @@ node.add_typer(consent, name="consent")
 node.add_typer(records, name="records")
 node.add_typer(policy, name="policy")
 node.add_typer(keys, name="keys")
-
-_NODE: Final = Path("node")
 
 
 @node.command()
@@ -39,7 +37,7 @@ def init(
     store: Annotated[
         str, typer.Option(help="sqlite:///FILE or postgresql+psycopg://… 数据库地址。")
     ] = "sqlite:///node.db",
-    node: NodeFolder = _NODE,
+    node: NodeFolder = NODE,
 ) -> None:
     """Make the folder of a data node: settings, catalogue, empty store. 建立数据节点目录。"""
     from lab.governance.settings import create_node
@@ -58,7 +56,7 @@ def check_catalogue(
     file: Annotated[Path, typer.Argument(help="CSV or Parquet file of the node. 待检查的数据文件。", exists=True)],
     id_column: Annotated[str, typer.Option("--id", help="Column of identifiers. 标识列。")] = "id",
     drop: Annotated[list[str] | None, typer.Option(help="Columns that are no features. 非特征列。")] = None,
-    node: NodeFolder = _NODE,
+    node: NodeFolder = NODE,
     as_json: AsJson = False,
 ) -> None:
     """What the columns of a file are, and whether they may be used. 检查各列对应的目录项及可否使用。"""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -17,7 +17,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines. �
 NodeFolder = Annotated[
     Path, typer.Option("--node", envvar="LIANMO_NODE", help="This party's own folder. 本方的节点目录。")
 ]
-
+#: Where it is if nobody says.
+NODE: Final = Path("node")
 
 Lines = Annotated[
     Path, typer.Argument(help="One JSON object per line. 每行一个 JSON 对象。", exists=True, dir_okay=False)

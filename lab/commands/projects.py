@@ -6,20 +6,19 @@ import json
 import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import ValidationError
 
 from lab import views
-from lab.commands.options import AsJson, NodeFolder, console_for
+from lab.commands.options import NODE, AsJson, NodeFolder, console_for
 
 if TYPE_CHECKING:
     from lab.governance.policy import PolicyBook
 
 policy = typer.Typer(help="Projects that this node allows. 本节点允许的项目。", no_args_is_help=True)
 
-_NODE: Final = Path("node")
 Project = Annotated[str, typer.Argument(help="Name of the project. 项目名称。")]
 By = Annotated[str, typer.Option(help="Who decides. 决定人。")]
 
@@ -29,7 +28,7 @@ def propose(
     project: Project,
     terms: Annotated[Path, typer.Argument(help="TOML with the terms. 条款文件（TOML）。", exists=True, dir_okay=False)],
     by: By,
-    node: NodeFolder = _NODE,
+    node: NodeFolder = NODE,
 ) -> None:
     """Write down a project to be decided on. 登记待审批项目。"""
     from lab.errors import ConfigError
@@ -52,25 +51,25 @@ def propose(
 
 
 @policy.command()
-def approve(project: Project, by: By, node: NodeFolder = _NODE) -> None:
+def approve(project: Project, by: By, node: NodeFolder = NODE) -> None:
     """Let a project begin, or go on. 批准或恢复项目。"""
     _decide(project, "approved", by, node)
 
 
 @policy.command()
-def suspend(project: Project, by: By, node: NodeFolder = _NODE) -> None:
+def suspend(project: Project, by: By, node: NodeFolder = NODE) -> None:
     """Let a project rest; it may be approved again. 暂停项目。"""
     _decide(project, "suspended", by, node)
 
 
 @policy.command()
-def stop(project: Project, by: By, node: NodeFolder = _NODE) -> None:
+def stop(project: Project, by: By, node: NodeFolder = NODE) -> None:
     """End a project for good, from the next request on. 立即终止项目，不可恢复。"""
     _decide(project, "stopped", by, node)
 
 
 @policy.command()
-def show(project: Project, node: NodeFolder = _NODE, as_json: AsJson = False) -> None:
+def show(project: Project, node: NodeFolder = NODE, as_json: AsJson = False) -> None:
     """Where a project stands and its terms. 查看项目状态与条款。"""
     book = _book(node)
     told: dict[str, Any] = {
@@ -94,7 +93,7 @@ def dry_run(
     party: Annotated[str, typer.Option(help="Who would ask. 请求方。")],
     algorithm: Annotated[str, typer.Option(help="boosting, scorecard or scoring. 算法。")],
     rows: Annotated[int, typer.Option(min=0, help="How many rows. 行数。")],
-    node: NodeFolder = _NODE,
+    node: NodeFolder = NODE,
     as_json: AsJson = False,
 ) -> None:
     """Would it be allowed, and what would the bank learn? Nothing is noted. 试运行：是否放行、银行将获知什么。"""
@@ -133,7 +132,6 @@ def _decide(project: str, status: Any, by: str, node: Path) -> None:
 
 def _book(node: Path) -> PolicyBook:
     from lab.governance.policy import PolicyBook
-    from lab.governance.settings import load_settings
-    from lab.governance.store import open_store
+    from lab.governance.settings import store_of
 
-    return PolicyBook(open_store(load_settings(node).store))
+    return PolicyBook(store_of(node))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.commands.options import AsJson, Lines, NodeFolder, console_for, tell_import
+from lab.commands.options import NODE, AsJson, Lines, NodeFolder, console_for, tell_import
 
 if TYPE_CHECKING:
     from lab.governance.records import RecordBook
@@ -18,29 +18,25 @@ records = typer.Typer(
     help="Credit records: publication, dispute, repair. 信用记录：公示、异议、修复。", no_args_is_help=True
 )
 
-_NODE: Final = Path("node")
-
 
 @records.command("import")
-def import_records(file: Lines, node: NodeFolder = _NODE, as_json: AsJson = False) -> None:
+def import_records(file: Lines, node: NodeFolder = NODE, as_json: AsJson = False) -> None:
     """Add records, all or none. 导入记录，要么全部成功，要么不作改动。"""
-    from lab.governance.lines import read_lines
+    from lab.governance.lines import read_file
     from lab.governance.records import Record
 
-    with file.open(encoding="utf-8") as lines:
-        given = read_lines(Record, lines)
+    given = read_file(Record, file)
     added = _book(node).add(given)
     tell_import(len(given), added, as_json)
 
 
 @records.command()
-def change(file: Lines, node: NodeFolder = _NODE, as_json: AsJson = False) -> None:
+def change(file: Lines, node: NodeFolder = NODE, as_json: AsJson = False) -> None:
     """Note repairs, disputes, corrections, withdrawals. 登记修复、异议、更正与撤销。"""
-    from lab.governance.lines import read_lines
+    from lab.governance.lines import read_file
     from lab.governance.records import RecordChange
 
-    with file.open(encoding="utf-8") as lines:
-        given = read_lines(RecordChange, lines)
+    given = read_file(RecordChange, file)
     book = _book(node)
     affected = {book.change(c) for c in given}
     if as_json:
@@ -59,7 +55,7 @@ def affected(
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="Last day; today. 截止日，默认今天。", show_default=False),
     ] = None,
-    node: NodeFolder = _NODE,
+    node: NodeFolder = NODE,
 ) -> None:
     """Print who must be assessed again: records that changed or ran out. 列出需重新评价的主体。"""
     last = until.date() if until else date.today()
@@ -106,7 +102,6 @@ def leak_test(
 
 def _book(node: Path) -> RecordBook:
     from lab.governance.records import RecordBook
-    from lab.governance.settings import load_settings
-    from lab.governance.store import open_store
+    from lab.governance.settings import store_of
 
-    return RecordBook(open_store(load_settings(node).store))
+    return RecordBook(store_of(node))

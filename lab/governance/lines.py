@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -27,6 +28,12 @@ def read_lines(kind: type[T], lines: Iterable[str]) -> list[T]:
         except ValidationError as error:
             raise _unreadable(number, error) from None
     return found
+
+
+def read_file(kind: type[T], path: Path) -> list[T]:
+    """As ``read_lines``, of a file in UTF-8."""
+    with path.open(encoding="utf-8") as lines:
+        return read_lines(kind, lines)
 
 
 def _unreadable(number: int, error: ValidationError) -> GovernanceError:

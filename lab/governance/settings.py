@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy import Engine
 
 from lab.errors import GovernanceError
 from lab.governance.catalogue import SAMPLE, load_catalogue
@@ -135,6 +136,11 @@ def load_settings(node: Path) -> NodeSettings:
         quality=rules,
         records=told.records,
     )
+
+
+def store_of(node: Path) -> Engine:
+    """The store of a node's folder. Raises as ``load_settings`` and ``store.open_store``."""
+    return open_store(load_settings(node).store)
 
 
 def _in(node: Path, store: str) -> str:
