@@ -19,10 +19,10 @@ from sqlalchemy import Engine
 from lab.errors import GovernanceError
 from lab.governance.catalogue import Catalogue, Cited, cite, load_catalogue
 from lab.governance.consents import ConsentLedger
-from lab.governance.lines import read_lines
+from lab.governance.lines import read_file
 from lab.governance.policy import CHINA, Algorithm, PolicyBook, Terms, Use
 from lab.governance.quality import QualityRules, SourceQuality, SourceReport, judge
-from lab.governance.records import RecordBook
+from lab.governance.records import RecordBook, feature_names
 from lab.governance.settings import NodeSettings, RecordFeatures, load_settings
 from lab.governance.store import open_store
 from models.table import Column, Table
@@ -90,7 +90,7 @@ class Gate:
     def at(cls, node: Path, clock: Clock = now) -> Self:
         """The gate of a node's folder. Raises ``GovernanceError``, as ``settings``, ``catalogue`` and ``store``."""
         settings: NodeSettings = load_settings(node)
-        reports = read_lines(SourceReport, settings.reports.read_text("utf-8").splitlines()) if settings.reports else []
+        reports = read_file(SourceReport, settings.reports) if settings.reports else []
         return cls(
             open_store(settings.store),
             load_catalogue(settings.catalogue),
@@ -155,8 +155,8 @@ class Gate:
         cited = cite(self._features(table), self.citations, self.catalogue)
         if not self.records.items:
             return cited
-        made = Table((), {item: np.empty(0) for item in self.records.items})
-        of_records = cite(made, {item: item for item in self.records.items}, self.catalogue)
+        made = {name: item for item in self.records.items for name in feature_names(item)}
+        of_records = cite(Table((), {name: np.empty(0) for name in made}), made, self.catalogue)
         return Cited(cited.version, {**cited.items, **of_records.items})
 
     def use(self, asked: Asked, n_rows: int) -> Terms:

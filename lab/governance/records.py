@@ -77,6 +77,11 @@ class RecordChange(BaseModel):
     amount: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 
 
+def feature_names(item: str) -> tuple[str, str, str]:
+    """What the features made of an item's records are called."""
+    return f"{item}_count", f"{item}_months", f"{item}_amount"
+
+
 @dataclass(frozen=True, slots=True)
 class RecordBook:
     """Over the node's store."""
@@ -156,12 +161,12 @@ class RecordBook:
             used_on: the day of use; a record that is no longer usable then does not count.
 
         Returns:
-            Per item ``ITEM_count``; ``ITEM_months`` since the latest one was published, NaN without any;
-            ``ITEM_amount`` of all together.
+            Per item, as ``feature_names``: how many; months since the latest one was published, NaN without any;
+            amount of all together, in yuan.
         """
         n = len(subjects)
         asked = pd.DataFrame({"row": np.arange(n), "subject": list(subjects), "as_of": pd.to_datetime(list(as_of))})
-        usable = self._usable(sorted(set(subjects)), used_on)
+        usable = self._usable(sorted(set(subjects)), used_on, items)
         found = asked.merge(usable, on="subject")
         found = found[(found["start"] <= found["as_of"]) & (found["as_of"] < found["end"])]
         columns: dict[str, Floats] = {}
@@ -169,15 +174,16 @@ class RecordBook:
             own = found[found["item"] == item].groupby("row")
             latest = own["published"].max().reindex(range(n))
             days = (asked["as_of"] - latest).dt.days.to_numpy(dtype=np.float64)
-            columns[f"{item}_count"] = np.asarray(own.size().reindex(range(n), fill_value=0), dtype=np.float64)
-            columns[f"{item}_months"] = np.asarray(days / _MONTH, dtype=np.float64)
-            columns[f"{item}_amount"] = own["amount"].sum().reindex(range(n), fill_value=0.0).to_numpy(dtype=np.float64)
+            count, months, amount = feature_names(item)
+            columns[count] = np.asarray(own.size().reindex(range(n), fill_value=0), dtype=np.float64)
+            columns[months] = np.asarray(days / _MONTH, dtype=np.float64)
+            columns[amount] = own["amount"].sum().reindex(range(n), fill_value=0.0).to_numpy(dtype=np.float64)
         return columns
 
-    def _usable(self, subjects: Sequence[str], used_on: date) -> pd.DataFrame:
-        """Spans of all records of the subjects that are usable on that day: subject, item, published, start, end,
-        amount."""
-        records = list(self._records(subjects=subjects))
+    def _usable(self, subjects: Sequence[str], used_on: date, items: Sequence[str]) -> pd.DataFrame:
+        """Spans of all records of the subjects and items that are usable on that day: subject, item, published,
+        start, end, amount."""
+        records = [r for r in self._records(subjects=subjects) if r.item in items]
         events = self._events([r.record for r in records])
         rows: list[tuple[str, str, date, date, date, float]] = []
         for r in records:

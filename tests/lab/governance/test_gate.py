@@ -124,6 +124,13 @@ def test_repaired_records_never_come_through(store: Engine) -> None:
     assert refusal(door, TABLE) == "as_of_missing"
 
 
+def test_a_column_called_like_an_item_of_records_needs_its_own_consent_too(store: Engine) -> None:
+    door = gate(store, records=RecordFeatures(items=("PEN-01",)))
+    door = replace(door, citations={**door.citations, "PEN-01": "TAX-01"})
+    cited = door.cite(Table(TABLE.ids, {"PEN-01": numbers(1, 2, 3, 4)}))
+    assert {item.item for item in cited.items.values()} == {"PEN-01", "TAX-01"}
+
+
 def test_records_of_no_item_of_the_catalogue_are_not_used(store: Engine) -> None:
     assert refusal(gate(store, records=RecordFeatures(items=("NO-99",)))) == "uncatalogued"
 
