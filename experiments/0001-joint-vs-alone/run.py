@@ -26,6 +26,7 @@ from lab.evaluation import Quality, gain, quality
 from lab.jobs import node_directory
 from lab.pooled import pooled_margin
 from lab.reports import interval_text
+from lab.result_page import put_lines
 from lab.runs import train_run
 
 BANK_SBA = ["GrAppv", "share_guaranteed", "RevLineCr", "LowDoc", "BankState", "DisbursementGross"]
@@ -133,9 +134,7 @@ def _put_table(page: Path, rows: list[dict[str, str]]) -> None:
     header = "| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0])
     body = "\n".join("| " + " | ".join(row.values()) + " |" for row in rows)
     machine = f"Made on {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}."
-    before, _, rest = page.read_text(encoding="utf-8").partition("<!-- table -->\n")
-    _, _, after = rest.partition("<!-- /table -->")
-    page.write_text(f"{before}<!-- table -->\n{header}\n{body}\n\n{machine}\n<!-- /table -->{after}", encoding="utf-8")
+    put_lines(page, [header, body, "", machine])
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ from federation.policy import HostPolicy
 from federation.script import run
 from federation.transports.memory import MemoryWire
 from lab.config import parse_config
+from lab.result_page import put_lines
 from lab.runs import train_run
 
 #: What the page and the figure need.
@@ -310,9 +311,7 @@ def put_tables(page: Path, engine: dict[str, Any]) -> None:
     exponents = ", ".join(f"{name} {value:.2f}" for name, value in engine["exponents"].items() if value is not None)
     lines += ["", f"Fitted exponents: {exponents}."]
     lines += ["", f"Made on {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}."]
-    before, _, rest = page.read_text(encoding="utf-8").partition("<!-- table -->\n")
-    _, _, after = rest.partition("<!-- /table -->")
-    page.write_text(before + "<!-- table -->\n" + "\n".join(lines) + "\n<!-- /table -->" + after, encoding="utf-8")
+    put_lines(page, lines)
 
 
 def main() -> None:

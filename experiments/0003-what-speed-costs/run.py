@@ -31,6 +31,7 @@ from federation.script import run
 from federation.transports.memory import MemoryWire
 from federation.vertical.boosting.guest import Fitted, JointBoosting, TrainingRows
 from federation.vertical.boosting.host import TRANSITIONS, BoostingHost
+from lab.result_page import put_lines
 from models.boosting.parameters import BoostingParameters
 from models.losses import Floats
 from models.table import Table
@@ -174,9 +175,7 @@ def put_table(page: Path, gained: dict[str, dict[str, float]], spent: dict[str, 
         f"| {spent[name]['mb'] / whole['mb']:.2f} | {a['label_auc']:.2f} |"
         for name, a in gained.items()
     ]
-    before, _, rest = page.read_text(encoding="utf-8").partition("<!-- table -->\n")
-    _, _, after = rest.partition("<!-- /table -->")
-    page.write_text(before + "<!-- table -->\n" + "\n".join(lines) + "\n<!-- /table -->" + after, encoding="utf-8")
+    put_lines(page, lines)
 
 
 def main() -> None:

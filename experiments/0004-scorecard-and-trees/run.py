@@ -27,6 +27,7 @@ from lab.estimators.binner import WoeBinner
 from lab.estimators.frames import as_table
 from lab.estimators.gbdt import JointGBDTClassifier
 from lab.estimators.scorecard import JointScorecard
+from lab.result_page import put_lines
 from models.baselines import fit_baseline
 from models.boosting.parameters import BoostingParameters
 from models.scorecard.selection import ANY_VIF
@@ -167,10 +168,7 @@ def main() -> None:
         rows += rows_of(name, arguments.data, trees, 1 if arguments.quick else 5)
     if arguments.quick:
         return
-    page = Path(__file__).parent / "RESULT.md"
-    before, _, rest = page.read_text(encoding="utf-8").partition("<!-- table -->\n")
-    _, _, after = rest.partition("<!-- /table -->")
-    page.write_text(before + "<!-- table -->\n" + "\n".join(rows) + "\n<!-- /table -->" + after, encoding="utf-8")
+    put_lines(Path(__file__).parent / "RESULT.md", rows)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import pandas as pd
 
 from lab.data.synthetic.state import Settings
 from lab.data.synthetic.writing import OUT_OF_TIME_FROM, write_population
+from lab.result_page import put_lines
 from models.baselines import fit_baseline
 from models.boosting.parameters import BoostingParameters
 from models.losses import Floats
@@ -113,13 +114,6 @@ def as_table(frame: pd.DataFrame) -> Table:
     return Table(tuple(frame.index), {str(n): v for n, v in columns.items()})
 
 
-def put(page: Path, mark: str, lines: list[str]) -> None:
-    """Replace what stands between two marks; the words around it are written by hand."""
-    before, _, rest = page.read_text(encoding="utf-8").partition(f"<!-- {mark} -->\n")
-    _, _, after = rest.partition(f"<!-- /{mark} -->")
-    page.write_text(f"{before}<!-- {mark} -->\n" + "\n".join(lines) + f"\n<!-- /{mark} -->{after}", encoding="utf-8")
-
-
 def draw(path: Path, found: dict[str, Interval], years: pd.DataFrame) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
@@ -205,7 +199,7 @@ def main() -> None:
     if arguments.figure:
         draw(arguments.figure, first, years)
     if not arguments.quick:
-        put(Path(__file__).parent / "RESULT.md", "table", [*lines, "", *shown])
+        put_lines(Path(__file__).parent / "RESULT.md", [*lines, "", *shown])
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from lab.data.demo import write_demo_data
 from lab.estimators.frames import as_table
 from lab.leakage.label_inference import label_inference
 from lab.leakage.rowsets import RowSets, Watching
+from lab.result_page import put_lines
 from models.boosting.parameters import BoostingParameters
 from models.losses import Floats
 from models.table import Table
@@ -137,10 +138,7 @@ def main() -> None:
                 rows += rows_of(name, problems, p, 20 if arguments.quick else 200)
     if arguments.quick:
         return
-    page = Path(__file__).parent / "RESULT.md"
-    before, _, rest = page.read_text(encoding="utf-8").partition("<!-- table -->\n")
-    _, _, after = rest.partition("<!-- /table -->")
-    page.write_text(before + "<!-- table -->\n" + "\n".join(rows) + "\n<!-- /table -->" + after, encoding="utf-8")
+    put_lines(Path(__file__).parent / "RESULT.md", rows)
 
 
 if __name__ == "__main__":
