@@ -136,12 +136,12 @@ def score(
     """Score a file of applicants with all parties, trees or scorecard. 批量联合评分（树模型或评分卡）。"""
     from lab.data.sources import applicants_table, read_frame
     from lab.serving.batch import score_frame
-    from lab.serving.nodes import joint_model, own_words, scoring_wire
+    from lab.serving.nodes import bank_record, joint_model, own_words, scoring_wire
 
     model, _ = joint_model(node)
     table = applicants_table(read_frame(applicants, id_column), id_column, model.inputs)
     with scoring_wire(node, model, _urls(host), local=local) as wire:
-        frame = score_frame(model, table, wire, reasons, own_words(node))
+        frame = score_frame(model, table, wire, reasons, own_words(node), bank_record(node, model).answered)
     if out is None:
         frame.to_csv(sys.stdout, index=False)
         return
@@ -159,7 +159,7 @@ def serve(
     from lab.jobs import HostJob
     from lab.serving.guest_api import create_guest_app
     from lab.serving.host_api import create_host_app
-    from lab.serving.nodes import job_in, joint_model, own_words, scoring_endpoint, scoring_wire
+    from lab.serving.nodes import bank_record, job_in, joint_model, own_words, scoring_endpoint, scoring_wire
     from lab.serving.server import serve_app
     from lab.validation.amounts import need_default
     from models.bundle import JointModel
@@ -182,6 +182,7 @@ def serve(
             version=published.version,
             alias=published.alias,
             words=own_words(node),
+            record=bank_record(node, model),
         )
         serve_app(guest, bind, port, announce=announce)
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from lab.config import CipherSection, Config, Party, ScorecardSection, Section, SplitSection, Workers
-from lab.governance.session_record import keeps_log
+from lab.governance.node_log import keeps_log
 from models.bundle import load, save
 
 #: A trial is trained and scored, but not tested; to align is to learn which applicants all parties know.

@@ -28,7 +28,7 @@ from lab.common_applicants import lead_alignment
 from lab.data.sources import check_wishes, file_digest, read_table
 from lab.errors import GovernanceError
 from lab.forecast import peak_rss_mb
-from lab.governance.admission import PURPOSES, admitted
+from lab.governance.admission import PURPOSES, Basis, admitted
 from lab.governance.session_record import SessionRecord
 from lab.jobs import GuestJob, HostJob, Job, load_job, node_directory
 from lab.scorecards import lead_scorecard
@@ -100,14 +100,13 @@ class HostPart:
     records an error that ends the session.
 
     Attributes:
-        items, catalogue: what its columns cite.
+        basis: what the use of its rows rests on; None without a node.
     """
 
     job: HostJob
     host: TrainingHost
     record: SessionRecord
-    items: tuple[str, ...]
-    catalogue: str
+    basis: Basis | None
 
     def answer(self, request: Message) -> Message:
         try:
@@ -118,8 +117,9 @@ class HostPart:
 
     def sealed(self) -> dict[str, Any] | None:
         """What the audit log says of the half, once sealed."""
-        half = self.host.half
-        return {"half": half.digest(), "items": self.items, "catalogue": self.catalogue} if half else None
+        half, basis = self.host.half, self.basis
+        cited = {"items": basis.items, "catalogue": basis.catalogue} if basis else {}
+        return {"half": half.digest(), **cited} if half else None
 
     def __enter__(self) -> Self:
         return self
@@ -143,10 +143,10 @@ def open_host(job: HostJob) -> HostPart:
         record.refused(error, purpose=purpose)
         raise
     data = file_digest(job.party.data)
-    record.opened(model=job.model_id, purpose=purpose, catalogue=found.catalogue, items=found.items)
-    record.admitted(data=data, n_rows=len(found.table), n_refused=found.n_refused, catalogue=found.catalogue)
+    record.opened(found.basis, model=job.model_id, purpose=purpose)
+    record.admitted(found.table.ids, found.basis, data=data, n_refused=found.n_refused)
     host = TrainingHost(job.party.party, found.table, found.policy, job.party.prebinning, earlier)
-    part = HostPart(job, host, record, found.items, found.catalogue)
+    part = HostPart(job, host, record, found.basis)
     if record.countersigned:
         host.audit = AuditHost(job.party.party, job.guest, job.model_id, record.keeper(part.sealed))
     return part

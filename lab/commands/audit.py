@@ -37,7 +37,7 @@ def begin(
 ) -> None:
     """Open this party's audit log, once, signed with its key. 开立本方审计日志（仅一次）。"""
     from lab.commands.options import passphrase
-    from lab.governance.session_record import open_log
+    from lab.governance.node_log import open_log
 
     log = open_log(node, passphrase())
     entry = log.begin(operator)
@@ -93,7 +93,7 @@ def trace_command(
 def _verified(node: Path, against: Sequence[Path], party: str) -> Examined:
     from lab.governance.audit_heads import check_heads, compare
     from lab.governance.audit_verify import examine
-    from lab.governance.session_record import KEYS, registered
+    from lab.governance.node_log import KEYS, registered
 
     suites = suites_here()
     known = registered(node) if (node / KEYS).is_dir() else lambda *_: None
@@ -106,7 +106,7 @@ def _verified(node: Path, against: Sequence[Path], party: str) -> Examined:
 
 def suites_here() -> Mapping[str, Suite]:
     """The crypto suites of this release, by name."""
-    from lab.governance.session_record import SUITES
+    from lab.governance.node_log import SUITES
 
     return SUITES
 

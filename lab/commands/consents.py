@@ -22,9 +22,13 @@ def import_consents(file: Lines, node: NodeFolder = NODE, as_json: AsJson = Fals
     """Add consents, all or none. 导入授权，要么全部成功，要么不作改动。"""
     from lab.governance.consents import Consent
     from lab.governance.lines import read_file
+    from lab.governance.node_log import officers_log
 
+    own = officers_log(node)
     given = read_file(Consent, file)
     added = _ledger(node).add(given)
+    if own:
+        own.say("consent_imported", consent_set=own.pseudonyms.consents(c.consent for c in given), n_rows=added)
     tell_import(len(given), added, as_json)
 
 
@@ -42,8 +46,13 @@ def revoke(
     as_json: AsJson = False,
 ) -> None:
     """Revoke a consent from now on: the next use no longer has it. 立即撤销授权，下一次使用即生效。"""
-    at = datetime.now(UTC)
-    _ledger(node).revoke(number, at)
+    from lab.governance.node_log import officers_log
+
+    own, at = officers_log(node), datetime.now(UTC)
+    subject = _ledger(node).revoke(number, at)
+    if own:
+        names = own.pseudonyms
+        own.say("consent_revoked", consent=names.consent(number), applicant=names.applicant(subject))
     if as_json:
         print(json.dumps({"consent": number, "revoked": at.isoformat()}))
         return

@@ -126,7 +126,14 @@ def dry_run(
 
 
 def _decide(project: str, status: Any, by: str, node: Path) -> None:
-    _book(node).decide(project, status, by, datetime.now(UTC))
+    from lab.governance.node_log import officers_log
+    from lab.governance.policy import terms_text
+
+    own, book = officers_log(node), _book(node)
+    book.decide(project, status, by, datetime.now(UTC))
+    if own:
+        policy = own.policy(terms_text(project, book.terms(project)))
+        own.say("policy_changed", operator=by, policy=policy, state=status)
     show(project, node)
 
 

@@ -34,11 +34,18 @@ def import_records(file: Lines, node: NodeFolder = NODE, as_json: AsJson = False
 def change(file: Lines, node: NodeFolder = NODE, as_json: AsJson = False) -> None:
     """Note repairs, disputes, corrections, withdrawals. 登记修复、异议、更正与撤销。"""
     from lab.governance.lines import read_file
+    from lab.governance.node_log import officers_log
     from lab.governance.records import RecordChange
 
+    own = officers_log(node)
     given = read_file(RecordChange, file)
     book = _book(node)
-    affected = {book.change(c) for c in given}
+    affected = set()
+    for c in given:
+        affected.add(subject := book.change(c))
+        if own:
+            names = own.pseudonyms
+            own.say("record_changed", record=names.record(c.record), applicant=names.applicant(subject), state=c.change)
     if as_json:
         print(json.dumps({"changes": len(given), "affected_subjects": len(affected)}))
         return

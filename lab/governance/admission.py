@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Final, NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from federation.errors import LocalProtocolError
 from federation.policy import HostPolicy
+from federation.vertical.scoring.host import as_it_is
 from lab.config import Party
 from lab.errors import GovernanceError
+from lab.governance.catalogue import Cited
 from lab.governance.gate import Admitted, Asked, Clock, Gate, now
-from lab.governance.policy import Algorithm
+from lab.governance.policy import Algorithm, PolicyBook, Terms, terms_text
 from models.table import Table
 
 #: As consents and projects name it.
@@ -25,19 +27,47 @@ PURPOSES: Final[dict[Algorithm, str]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a use rests on, for the audit log.
+
+    Attributes:
+        catalogue: version of the catalogue the columns cite.
+        items: cited, as ``ITEM@VERSION``.
+        sources: who holds them, as the catalogue says.
+        terms: of the project, as ``policy.terms_text``.
+        consents: subjects → numbers of the consents by which they are let through at this moment.
+    """
+
+    catalogue: str
+    items: tuple[str, ...]
+    sources: tuple[str, ...]
+    terms: bytes
+    consents: Callable[[Sequence[str]], Sequence[str]]
+
+    @classmethod
+    def of(cls, gate: Gate, asked: Asked, cited: Cited, terms: Terms) -> Self:
+        def consents(subjects: Sequence[str]) -> Sequence[str]:
+            return gate.consents(subjects, asked, cited)
+
+        items = tuple(sorted({f"{item.item}@{cited.version}" for item in cited.items.values()}))
+        sources = tuple(sorted({item.source for item in cited.items.values()}))
+        return cls(cited.version, items, sources, terms_text(asked.project, terms), consents)
+
+
 class Admission(NamedTuple):
     """Attributes:
     table, policy: what may be used, and on what terms.
-    catalogue: version of the catalogue the columns cite; "" without a node.
-    items: cited, as ``ITEM@VERSION``.
+    basis: what it rests on; None without a node.
     n_refused: rows that stayed behind for want of consent.
+    fresh: brings rows of the table up to date at the moment of a score.
     """
 
     table: Table
     policy: HostPolicy
-    catalogue: str = ""
-    items: tuple[str, ...] = ()
+    basis: Basis | None = None
     n_refused: int = 0
+    fresh: Callable[[Table], Table] = as_it_is
 
 
 def admitted(party: Party, table: Table, asker: str, algorithm: Algorithm, clock: Clock = now) -> Admission:
@@ -62,14 +92,17 @@ def admitted(party: Party, table: Table, asker: str, algorithm: Algorithm, clock
         return gate.permitted(subjects, asked, found.cited)
 
     policy = replace(_stricter(party.policy, found), algorithms=(algorithm,), permit=permit)
-    version = found.cited.version
-    items = tuple(sorted({f"{item.item}@{version}" for item in found.cited.items.values()}))
-    return Admission(found.table, policy, version, items, found.n_without_consent)
+    return Admission(found.table, policy, Basis.of(gate, asked, found.cited, found.terms), found.n_without_consent)
 
 
 def _for_scoring(gate: Gate, table: Table, policy: HostPolicy, asked: Asked) -> Admission:
-    """All rows, each of which is asked for anew at every call: consents come and go while the service runs."""
+    """All rows, each of which is asked for anew at every call, and its records read anew: consents come and go, and
+    records are repaired, while the service runs."""
     cited = gate.cite(table)
+    terms = PolicyBook(gate.engine).terms(asked.project)
+
+    def fresh(rows: Table) -> Table:
+        return gate.with_records(rows, today=True)
 
     def permit(subjects: Sequence[str]) -> NDArray[np.bool_]:
         try:
@@ -78,7 +111,7 @@ def _for_scoring(gate: Gate, table: Table, policy: HostPolicy, asked: Asked) -> 
             raise LocalProtocolError("policy", error.english, error.chinese) from None
         return gate.permitted(subjects, asked, cited)
 
-    return Admission(gate.with_records(table, today=True), replace(policy, permit=permit))
+    return Admission(table, replace(policy, permit=permit), Basis.of(gate, asked, cited, terms), fresh=fresh)
 
 
 def _stricter(policy: HostPolicy, found: Admitted) -> HostPolicy:

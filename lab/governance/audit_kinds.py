@@ -79,6 +79,7 @@ REFERENCES: Final[Mapping[str, Callable[[Any], bool]]] = {
     "public": _is_hex,
     "parties": _list_of(is_name),
     "items": _list_of(_is_id),  # catalogue items, "ITEM@VERSION"
+    "sources": _list_of(is_name),  # who holds what the items are made of, as the catalogue names them
     "heads": _list_of(_is_head),
 }
 
@@ -108,10 +109,12 @@ KINDS: Final[Mapping[str, Kind]] = {
         "session opened", "会话开始", "session parties", "model data items catalogue policy purpose"
     ),
     "rows_admitted": _kind(
-        "rows admitted", "数据行准入", "session n_rows", "data source consent_set n_refused catalogue"
+        "rows admitted", "数据行准入", "session n_rows", "data source sources policy consent_set n_refused catalogue"
     ),
     "session_ended": _kind("session ended", "会话结束", "session", "model code"),
-    "refused": _kind("request refused", "拒绝请求", "code", "session model party applicant consent request purpose"),
+    "refused": _kind(
+        "request refused", "拒绝请求", "code", "session model party applicant consent request purpose score"
+    ),
     "key_generated": _kind("key generated", "生成密钥", "key use", "public session"),
     "key_rotated": _kind("key rotated", "轮换密钥", "key replaced use", "public"),
     "key_revoked": _kind("key revoked", "吊销密钥", "key", "use code party"),
@@ -119,7 +122,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "consent_revoked": _kind("consent revoked", "撤销授权", "consent", "applicant code"),
     "record_changed": _kind("record changed", "信用记录变更", "record", "applicant state code source"),
     "catalogue_changed": _kind("catalogue changed", "目录变更", "catalogue", "items"),
-    "policy_changed": _kind("rules changed", "规则变更", "policy"),
+    "policy_changed": _kind("rules changed", "规则变更", "policy", "state"),
     "model_sealed": _kind(
         "half of the model sealed", "封存半模型", "model half", "session items catalogue data model_digest"
     ),
@@ -127,7 +130,11 @@ KINDS: Final[Mapping[str, Kind]] = {
     "model_published": _kind("model published", "发布模型", "model", "model_digest version purpose"),
     "model_frozen": _kind("model frozen", "冻结模型", "model", "code version"),
     "score_answered": _kind(
-        "score answered", "应答评分", "model", "score applicant purpose consent parties version request n_rows"
+        "score answered",
+        "应答评分",
+        "model",
+        "score applicant purpose consent consent_set parties version request n_rows n_refused model_digest "
+        "catalogue items sources policy",
     ),
     "heads_countersigned": _kind("heads countersigned", "日志头会签", "session heads"),
     "head_disputed": _kind("a head contradicts an earlier one", "日志头与先前矛盾", "session heads"),

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
-from sqlalchemy import Engine, func, insert, or_, select, true, update
+from sqlalchemy import Engine, Select, func, insert, or_, select, true, update
 
 from lab.errors import GovernanceError
 from lab.governance.ring import KeyRing
@@ -98,21 +98,40 @@ class ConsentLedger:
         Returns:
             One bit per subject, in order.
         """
-        now, wanted = _utc(at), sorted(set(scopes))
-        g = GRANTS.c
-        valid = (
-            select(g.subject)
-            .where(g.party == party, g.purpose == purpose, g.scope.in_(wanted) if wanted else true())
-            .where(g.starts <= now, g.ends > now, or_(g.revoked.is_(None), g.revoked > now))
-            .group_by(g.subject)
-            .having(func.count(g.scope.distinct()) >= len(wanted))
-        )
+        wanted, g = sorted(set(scopes)), GRANTS.c
+        counted = func.count(g.scope.distinct())
+        valid = self._valid(select(g.subject), party, purpose, wanted, at).group_by(g.subject)
+        valid = valid.having(counted >= len(wanted))
         with self.engine.connect() as connection:
             if len(subjects) <= AT_ONCE:
                 found = set(connection.scalars(valid.where(g.subject.in_(list(subjects)))))
             else:  # more than one statement can name: all of them
                 found = set(connection.scalars(valid))
         return np.fromiter((s in found for s in subjects), dtype=bool, count=len(subjects))
+
+    def used(
+        self, subjects: Sequence[str], *, party: str, purpose: str, scopes: Sequence[str], at: datetime
+    ) -> list[str]:
+        """Numbers of the consents by which ``allowed`` lets these subjects through, in order."""
+        g, asked = GRANTS.c, set(subjects)
+        valid = self._valid(select(g.consent, g.subject), party, purpose, sorted(set(scopes)), at).distinct()
+        if len(subjects) <= AT_ONCE:
+            valid = valid.where(g.subject.in_(list(subjects)))
+        with self.engine.connect() as connection:
+            return sorted({row.consent for row in connection.execute(valid) if row.subject in asked})
+
+    @staticmethod
+    def _valid(query: Select[Any], party: str, purpose: str, scopes: Sequence[str], at: datetime) -> Select[Any]:
+        """Only what was granted to the party for the purpose, of these scopes if there are any, and counts then."""
+        g, now = GRANTS.c, _utc(at)
+        return query.where(
+            g.party == party,
+            g.purpose == purpose,
+            g.scope.in_(scopes) if scopes else true(),
+            g.starts <= now,
+            g.ends > now,
+            or_(g.revoked.is_(None), g.revoked > now),
+        )
 
     def add(self, consents: Sequence[Consent]) -> int:
         """Add consents, all or none; those that are there already, equal in all, are passed over.

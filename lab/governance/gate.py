@@ -102,7 +102,8 @@ class Gate:
         )
 
     def admit(self, table: Table, asked: Asked) -> Admitted:
-        """What of ``table`` may be used.
+        """What of ``table`` may be used. The budgets of the project pay for the rows that come through, and for
+        nothing if none may.
 
         Raises:
             GovernanceError: as ``catalogue.cite`` and ``policy.PolicyBook.admit``; ``source_blocked`` naming sources
@@ -110,7 +111,7 @@ class Gate:
         """
         cited = self.cite(table)
         flagged = self._sources(cited)
-        terms = self.use(asked, len(table))
+        PolicyBook(self.engine).check(self._use(asked, len(table)))  # nothing is looked up for who may not ask
         allowed = self.permitted(table.ids, asked, cited)
         if not allowed.any():
             raise GovernanceError(
@@ -118,8 +119,8 @@ class Gate:
                 f"None of the {len(table)} subjects consents to '{asked.purpose}' by {asked.party} now.",
                 f"{len(table)} 个主体中无一在当前时点授权 {asked.party} 用于“{asked.purpose}”。",
             )
-        rows = np.flatnonzero(allowed)
-        return Admitted(self.with_records(table.take(rows)), cited, terms, len(table) - len(rows), flagged)
+        found = self.with_records(table.take(np.flatnonzero(allowed)))
+        return Admitted(found, cited, self.use(asked, len(found)), len(table) - len(found), flagged)
 
     def with_records(self, table: Table, *, today: bool = False) -> Table:
         """The table with features of its subjects' records in place of the column that dates them.
@@ -161,7 +162,10 @@ class Gate:
 
     def use(self, asked: Asked, n_rows: int) -> Terms:
         """The terms on which so many rows may be used now; noted. Raises as ``policy.PolicyBook.admit``."""
-        use = Use(
+        return PolicyBook(self.engine).admit(self._use(asked, n_rows))
+
+    def _use(self, asked: Asked, n_rows: int) -> Use:
+        return Use(
             project=asked.project,
             party=asked.party,
             purpose=asked.purpose,
@@ -169,12 +173,16 @@ class Gate:
             n_rows=n_rows,
             at=self.clock(),
         )
-        return PolicyBook(self.engine).admit(use)
 
     def permitted(self, subjects: Sequence[str], asked: Asked, cited: Cited) -> NDArray[np.bool_]:
         """Which subjects consent at this moment, in order: asked anew for every use."""
         ledger = ConsentLedger(self.engine)
         return ledger.allowed(subjects, party=asked.party, purpose=asked.purpose, scopes=cited.scopes, at=self.clock())
+
+    def consents(self, subjects: Sequence[str], asked: Asked, cited: Cited) -> list[str]:
+        """Numbers of the consents by which these subjects are permitted at this moment."""
+        ledger = ConsentLedger(self.engine)
+        return ledger.used(subjects, party=asked.party, purpose=asked.purpose, scopes=cited.scopes, at=self.clock())
 
     def _sources(self, cited: Cited) -> tuple[SourceQuality, ...]:
         used = {item.source for item in cited.items.values()}

@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import Connection, Engine, func, insert, select, update
 
+from federation.audit.heads import canonical
 from lab.errors import GovernanceError
 from lab.governance.consents import Name
 from lab.governance.tables import PROJECTS, USES
@@ -64,6 +65,11 @@ class Terms(BaseModel):
         if self.ends and self.ends.tzinfo is None:
             raise ValueError("ends needs a time zone / ends 须带时区")
         return self
+
+
+def terms_text(project: str, terms: Terms) -> bytes:
+    """What a project may do, in the one form that audit logs hold a digest of."""
+    return canonical({"project": project, "terms": terms.model_dump(mode="json")})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +140,13 @@ class PolicyBook:
     def terms(self, project: str) -> Terms:
         """Raises ``GovernanceError`` (``project_unknown``)."""
         return self._row(project)[1]
+
+    def check(self, use: Use) -> Terms:
+        """The terms that the use would be allowed on, whatever is left of its budgets; nothing is noted. Raises as
+        ``admit``, but for ``budget_spent``."""
+        status, terms = self._row(use.project)
+        self._check(use, status, terms)
+        return terms
 
     def admit(self, use: Use) -> Terms:
         """The terms that the use is allowed on; it is noted with them.

@@ -165,7 +165,8 @@ class RecordBook:
             amount of all together, in yuan.
         """
         n = len(subjects)
-        asked = pd.DataFrame({"row": np.arange(n), "subject": list(subjects), "as_of": pd.to_datetime(list(as_of))})
+        names = pd.Series(list(subjects), dtype=object)  # whatever is inferred of none at all
+        asked = pd.DataFrame({"row": np.arange(n), "subject": names, "as_of": pd.to_datetime(list(as_of))})
         usable = self._usable(sorted(set(subjects)), used_on, items)
         found = asked.merge(usable, on="subject")
         found = found[(found["start"] <= found["as_of"]) & (found["as_of"] < found["end"])]
@@ -191,7 +192,8 @@ class RecordBook:
             if any(s.start <= used_on < s.end for s in own):
                 rows += [(r.subject, r.item, r.published, s.start, s.end, s.amount or 0.0) for s in own]
         frame = pd.DataFrame(rows, columns=["subject", "item", "published", "start", "end", "amount"])
-        return frame.astype(dict.fromkeys(("published", "start", "end"), "datetime64[s]") | {"amount": np.float64})
+        days = dict.fromkeys(("published", "start", "end"), "datetime64[s]")
+        return frame.astype({"subject": object, **days, "amount": np.float64})
 
     def _records(
         self, *, numbers: Sequence[str] | None = None, subjects: Sequence[str] | None = None

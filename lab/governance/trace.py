@@ -152,7 +152,7 @@ class _Said:
 
     def score(self, score: str) -> Branch:
         answered = self.that("score", score, "score_answered")
-        facts = _facts(answered, "model", "version", "purpose", "applicant", "parties")
+        facts = _facts(answered, "model", "version", "purpose", "applicant", "parties", "policy", "sources", "items")
         consents = self._consents(answered)
         models = tuple(self.model(model) for model in _values(answered, "model"))
         return Branch("score", score, answered, facts, (*consents, *models))
@@ -197,7 +197,10 @@ class _Said:
                 "features", party, (*catalogues, *sealed), _facts((*own, *catalogues), "items", "catalogue", "half")
             ),
             Branch(
-                "sources", party, (*policies, *admitted), _facts(own, "source", "data", "n_rows", "n_refused", "policy")
+                "sources",
+                party,
+                (*policies, *admitted),
+                _facts(own, "source", "sources", "data", "n_rows", "n_refused", "policy"),
             ),
             *self._consents(admitted, party),
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Final
 
@@ -18,18 +19,38 @@ from models.reasons import Words
 from models.scorecard.card import JointScorecard
 from models.table import Table
 
+#: Called with a question's name and the applicants who have a score.
+Note = Callable[[str, Sequence[str]], None]
+
 #: Rows asked about in one message: 128 KiB of points there, and about 3 MB back for a model of 6,000 cuts.
 ROWS_PER_MESSAGE: Final = 4096
 
 
+def new_name() -> str:
+    """Of a question: random, so that it says nothing and is nobody else's."""
+    return uuid.uuid4().hex
+
+
+def unnoted(question: str, applicants: Sequence[str]) -> None:
+    """Where nobody keeps a log."""
+
+
 def score_table(
-    model: Joint, table: Table, wire: Wire, n_reasons: int = 0, own_words: Mapping[str, Words] | None = None
+    model: Joint,
+    table: Table,
+    wire: Wire,
+    n_reasons: int = 0,
+    own_words: Mapping[str, Words] | None = None,
+    note: Note = unnoted,
+    name: Callable[[], str] = new_name,
 ) -> list[Answer | Unknown]:
     """One result per row of ``table``, in its order.
 
     Args:
         n_reasons: so many reasons per applicant, at most.
         own_words: the guest's column → words for it.
+        note: told, by each question's name, of the applicants who have a score, before any result is given.
+        name: gives each question its own.
 
     Raises:
         ModelError: the table lacks a column of the guest's half, or one has the wrong type.
@@ -37,7 +58,7 @@ def score_table(
         TransportError: a host is absent, too slow or breaks off.
     """
     results: list[Answer | Unknown] = []
-    for scored, row in _rows(model, table, wire, n_reasons):
+    for scored, row in _rows(model, table, wire, n_reasons, note, name):
         if absent := _absent(scored, row):
             results.append(Unknown(absent))
             continue
@@ -48,23 +69,34 @@ def score_table(
 
 
 def score_frame(
-    model: Joint, table: Table, wire: Wire, n_reasons: int = 0, own_words: Mapping[str, Words] | None = None
+    model: Joint,
+    table: Table,
+    wire: Wire,
+    n_reasons: int = 0,
+    own_words: Mapping[str, Words] | None = None,
+    note: Note = unnoted,
 ) -> pd.DataFrame:
     """``answers_frame`` of a model of defaults; of another objective columns ``id``, ``expected`` (the expected label,
     empty where a party does not hold the applicant) and ``unknown_at``. Raises as ``score_table``.
     """
     if isinstance(model, JointScorecard) or model.objective == "binary":
-        return answers_frame(table, score_table(model, table, wire, n_reasons, own_words), n_reasons)
-    found = [(float(s.margin[row]), " ".join(_absent(s, row))) for s, row in _rows(model, table, wire, 0)]
+        return answers_frame(table, score_table(model, table, wire, n_reasons, own_words, note), n_reasons)
+    found = [
+        (float(s.margin[row]), " ".join(_absent(s, row))) for s, row in _rows(model, table, wire, 0, note, new_name)
+    ]
     expected = model.predict(np.array([margin for margin, _ in found], dtype=np.float64))
     return pd.DataFrame({"id": table.ids, "expected": expected, "unknown_at": [absent for _, absent in found]})
 
 
-def _rows(model: Joint, table: Table, wire: Wire, n_reasons: int) -> Iterator[tuple[Scored, int]]:
+def _rows(
+    model: Joint, table: Table, wire: Wire, n_reasons: int, note: Note, name: Callable[[], str]
+) -> Iterator[tuple[Scored, int]]:
     """Every row as it was scored, in order: what came of its message, and its place there."""
     for start in range(0, len(table), ROWS_PER_MESSAGE):
         rows = np.arange(start, min(start + ROWS_PER_MESSAGE, len(table)))
-        scored = run(score(model, table.take(rows), n_reasons), wire)
+        asked, question = table.take(rows), name()
+        scored = run(score(model, asked, n_reasons, question), wire)
+        note(question, [asked.ids[row] for row in range(len(rows)) if not _absent(scored, row)])
         yield from ((scored, row) for row in range(len(rows)))
 
 

@@ -3,7 +3,7 @@
 # Annotations are evaluated here, not deferred: the request's type is made from the model being served.
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -15,8 +15,9 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from federation.script import Wire
+from lab.governance.scoring_record import ScoringRecord
 from lab.serving.answers import Answer, Unknown
-from lab.serving.batch import score_table
+from lab.serving.batch import new_name, score_table
 from lab.serving.gate import Gate
 from lab.serving.problems import RequestError, answer_problems, documented, problem
 from lab.serving.schemas import (
@@ -31,6 +32,7 @@ from lab.serving.schemas import (
     table_of,
 )
 from models.bundle import JointModel
+from models.errors import LianmoError
 from models.joint import Joint
 from models.reasons import Words
 
@@ -45,6 +47,7 @@ def create_guest_app(
     version: str,
     alias: str | None = None,
     words: Mapping[str, Words] | None = None,
+    record: ScoringRecord | None = None,
 ) -> FastAPI:
     """``POST /v1/scores``, ``GET /v1/models/current`` and ``GET /healthz``.
 
@@ -52,6 +55,7 @@ def create_guest_app(
         wire: open, and safe to use from several threads; ``HttpWire`` is.
         name, version, alias: of the model in the registry, as told in answers.
         words: the bank's column → English and Chinese for it, for reasons.
+        record: the bank's own: every score is there before it is told; none: the bank keeps no log.
     """
     bins = model.inputs
     served = ServedModel(name=name, version=version, model_id=model.model_id, digest=model.digest())
@@ -70,10 +74,21 @@ def create_guest_app(
     answer_problems(app)
     app.add_exception_handler(RequestValidationError, _on_invalid)
 
-    def score_one(application: ScoreRequest) -> Answer:
-        (result,) = score_table(model, table_of(application, bins), wire, application.reasons, words)
-        if isinstance(result, Unknown):
-            raise _unknown_applicant(result)
+    def score_one(application: ScoreRequest, score_id: str) -> Answer:
+        table = table_of(application, bins)
+
+        def note(question: str, applicants: Sequence[str]) -> None:
+            if record and applicants:
+                record.answered(question, applicants, version=version)
+
+        try:
+            (result,) = score_table(model, table, wire, application.reasons, words, note, lambda: score_id)
+            if isinstance(result, Unknown):
+                raise _unknown_applicant(result)
+        except LianmoError as error:
+            if record:
+                record.refused(error, score_id, table.ids)
+            raise
         return result
 
     @app.post(
@@ -91,8 +106,10 @@ def create_guest_app(
     async def post_scores(application: schema, request: Request) -> ScoreAnswer:  # type: ignore[valid-type]
         """Score one application with the features of all parties. 以各方特征为一笔申请评分。"""
         started = time.perf_counter()
-        answer = await run_in_threadpool(score_one, application)
+        score_id = new_name()
+        answer = await run_in_threadpool(score_one, application, score_id)
         return ScoreAnswer(
+            score_id=score_id,
             request_id=request.state.request_id,
             application_id=application.application_id,  # type: ignore[attr-defined]
             default_probability=answer.default_probability,

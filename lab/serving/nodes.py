@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from federation.endpoint import Endpoint
 from federation.errors import PartyId
+from federation.messages import Message
 from federation.script import Wire
 from federation.transports.http import HttpWire
 from federation.transports.memory import MemoryWire
-from federation.vertical.scoring.host import ALLOWED, ScoringHost
+from federation.vertical.scoring.host import ALLOWED, Answering, ScoringHost
+from federation.vertical.scoring.messages import Wanted
 from lab.data.sources import read_table
 from lab.errors import ConfigError
 from lab.governance.admission import admitted
+from lab.governance.scoring_record import ScoringRecord
 from lab.jobs import GuestJob, HostJob, load_job
 from models.bundle import load
+from models.errors import LianmoError
 from models.joint import Joint, half_from_json, joint_from_json
 from models.reasons import Words
 
@@ -37,9 +41,31 @@ def scoring_endpoint(directory: Path) -> Endpoint:
     job = job_in(directory)
     assert isinstance(job, HostJob)
     half = half_from_json(load(directory / "half.json"))
-    table, policy, *_ = admitted(job.party, read_table(job.party, varied=False), job.guest, "scoring")
-    host = ScoringHost(table, {half.model_id: half}, policy)
-    return Endpoint(host, job.guest, ALLOWED)
+    found = admitted(job.party, read_table(job.party, varied=False), job.guest, "scoring")
+    record = ScoringRecord.of(job.party.node, job.party.party, job.guest, half.model_id, found.basis)
+
+    def note(answering: Answering) -> None:
+        record.answered(
+            answering.request, answering.subjects, n_refused=answering.n_unknown, model_digest=half.digest()
+        )
+
+    host = ScoringHost(found.table, {half.model_id: half}, found.policy, found.fresh, note)
+    return Endpoint(_Recorded(host, record), job.guest, ALLOWED)
+
+
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    """A host whose refusals go on record before they are told; its answers do by ``note``."""
+
+    host: ScoringHost
+    record: ScoringRecord
+
+    def answer(self, request: Message) -> Message:
+        try:
+            return self.host.answer(request)
+        except LianmoError as error:
+            self.record.refused(error, request.request if isinstance(request, Wanted) else "")
+            raise
 
 
 def joint_model(directory: Path) -> tuple[Joint, Published]:
@@ -48,6 +74,13 @@ def joint_model(directory: Path) -> tuple[Joint, Published]:
     path = directory / "published.json"
     published = Published(**load(path)) if path.exists() else Published("unpublished", model.model_id[:8], None)
     return model, published
+
+
+def bank_record(directory: Path, model: Joint) -> ScoringRecord:
+    """The bank's own record of its scores. Raises ``ModelError``, and as ``node_log.own_log``."""
+    job = job_in(directory)
+    record = ScoringRecord.of(job.party.node, job.party.party, job.party.party, model.model_id)
+    return replace(record, about={"model_digest": model.digest(), "parties": [model.party, *model.needed_hosts]})
 
 
 def own_words(directory: Path) -> Mapping[str, Words]:

@@ -56,6 +56,7 @@ class ScoreReason(BaseModel):
 
 
 class ScoreAnswer(BaseModel):
+    score_id: str
     request_id: str
     application_id: str
     default_probability: float

@@ -92,7 +92,7 @@ MESSAGES: tuple[Message, ...] = (
     scorecard.Accepted(n_features=2),
     scoring.BlindedApplicants(points=bytes(32)),
     scoring.EvaluatedApplicants(points=bytes(32)),
-    scoring.Wanted(model="trees", model_id="m", digest="cd" * 32, tokens=bytes(16), reasons=True),
+    scoring.Wanted(model="trees", model_id="m", digest="cd" * 32, tokens=bytes(16), reasons=True, request="q-1"),
     scoring.Routes(known=b"\x80", left=b"\x40", words=(("Arrears of tax", "欠税"), ("", ""))),
     scoring.Parts(known=b"\x80", margins=bytes(8), points=bytes(8), contributions=b"", words=()),
     stability.Wanted(n_fit=7, n_valid=1, minimum=50),

@@ -50,25 +50,26 @@ class Scored:
     words: Mapping[PartyId, Mapping[int, Words]] = field(default_factory=dict)
 
 
-def score(model: Joint, table: Table, n_reasons: int = 0) -> Script[Scored]:
+def score(model: Joint, table: Table, n_reasons: int = 0, request: str = "") -> Script[Scored]:
     """Score every row of ``table`` with all parties of ``model``.
 
     Args:
         n_reasons: so many reasons for every row, in the same messages.
+        request: names the question in hosts' audit logs, as ``host.REQUEST``; must say nothing of applicants.
 
     Raises:
         RemoteProtocolError: a host's answer does not fit.
         ModelError: the table lacks a column of the guest's half.
     """
     if isinstance(model, JointScorecard):
-        return (yield from _score_card(model, table, n_reasons))
-    return (yield from _score_trees(model, table, n_reasons))
+        return (yield from _score_card(model, table, n_reasons, request))
+    return (yield from _score_trees(model, table, n_reasons, request))
 
 
-def _score_trees(model: JointModel, table: Table, n_reasons: int) -> Script[Scored]:
+def _score_trees(model: JointModel, table: Table, n_reasons: int, request: str) -> Script[Scored]:
     n = len(table)
     routes = {model.party: model.own.routes(table)}
-    replies = yield from _asked(model, "trees", table.ids, Routes, n_reasons > 0)
+    replies = yield from _asked(model, "trees", table.ids, Routes, n_reasons > 0, request)
     known, words = {}, {}
     for host, reply in replies.items():
         known[host] = _bits(host, reply.known, n)
@@ -83,12 +84,12 @@ def _score_trees(model: JointModel, table: Table, n_reasons: int) -> Script[Scor
     return Scored(np.where(everywhere, margin, np.nan), known, None, reasons, words)
 
 
-def _score_card(model: JointScorecard, table: Table, n_reasons: int) -> Script[Scored]:
+def _score_card(model: JointScorecard, table: Table, n_reasons: int, request: str) -> Script[Scored]:
     """Margins as at the end of ``federation.vertical.logistic``: hosts' parts are added as integers, then the own."""
     half, n = model.half, len(table)
     margin, points, added = half.margin(table), half.points(table), [half.contributions(table)]
     players = [Player(model.party, f.name) for f in half.features]
-    replies = yield from _asked(model, "scorecard", table.ids, Parts, n_reasons > 0)
+    replies = yield from _asked(model, "scorecard", table.ids, Parts, n_reasons > 0, request)
     known, words, total = {}, {}, np.zeros(n, dtype=np.int64)
     for host, reply in replies.items():
         numbers = model.host_features[host]
@@ -116,13 +117,14 @@ def _score_card(model: JointScorecard, table: Table, n_reasons: int) -> Script[S
     )
 
 
-def _asked(model: Joint, kind: str, ids: Sequence[str], answer: type[M], reasons: bool) -> Script[dict[PartyId, M]]:
+def _asked(
+    model: Joint, kind: str, ids: Sequence[str], answer: type[M], reasons: bool, request: str
+) -> Script[dict[PartyId, M]]:
     """What every needed host says of the applicants, who are named to it without showing their identifiers."""
     hosts = model.needed_hosts
     inputs = [id_bytes(i) for i in ids]
     blinded = oprf.blind_all(inputs)
-    request = BlindedApplicants(points=b"".join(point for _, point in blinded))
-    replies = yield dict.fromkeys(hosts, request)
+    replies = yield dict.fromkeys(hosts, BlindedApplicants(points=b"".join(point for _, point in blinded)))
     scalars = [scalar for scalar, _ in blinded]
     tokens = {
         host: tokens_from(host, inputs, scalars, expect(replies, host, EvaluatedApplicants).points) for host in hosts
@@ -134,6 +136,7 @@ def _asked(model: Joint, kind: str, ids: Sequence[str], answer: type[M], reasons
             digest=model.host_digests[host],
             tokens=b"".join(tokens[host]),
             reasons=reasons,
+            request=request,
         )
         for host in hosts
     }

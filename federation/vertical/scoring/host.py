@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +29,38 @@ from models.table import Table
 
 ALLOWED: tuple[type[Message], ...] = (BlindedApplicants, Wanted)
 
+#: How a bank may name a question; it may leave it unnamed.
+REQUEST: Final = re.compile(r"[A-Za-z0-9._-]{0,64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answering:
+    """What a host is about to answer.
+
+    Attributes:
+        request: the bank's name for the question; "": it gave none.
+        subjects: the rows that are answered for.
+        n_unknown: applicants who are not held, or may not be used now.
+    """
+
+    request: str
+    model_id: str
+    subjects: tuple[str, ...]
+    n_unknown: int
+
+
+def as_it_is(rows: Table) -> Table:
+    """Rows that nothing changes while the service runs."""
+    return rows
+
 
 @dataclass(slots=True)
 class ScoringHost:
     """Answers for the rows of ``table`` and the halves it holds, by model id. Keeps nothing between messages.
+
+    Attributes:
+        fresh: brings rows up to date at the moment they are asked for.
+        note: told of every answer before it leaves; what it raises keeps the answer here.
 
     Raises:
         ModelError: ``missing_columns`` at once if a half needs a column the table lacks.
@@ -39,6 +69,8 @@ class ScoringHost:
     table: Table
     halves: Mapping[str, JointHalf]
     policy: HostPolicy
+    fresh: Callable[[Table], Table] = as_it_is
+    note: Callable[[Answering], None] | None = None
     _key: bytes = field(default_factory=oprf.generate_key, repr=False)
     _row_of: dict[bytes, int] = field(init=False, repr=False)
     _digests: dict[str, str] = field(init=False, repr=False)
@@ -56,8 +88,17 @@ class ScoringHost:
             case BlindedApplicants():
                 return self._evaluate(request)
             case Wanted():
-                return self._answer_for(self._half(request), self._rows(request), reasons=request.reasons)
+                half, rows = self._half(request), self._rows(request)
+                answer = self._answer_for(half, rows, reasons=request.reasons)
+                self._noted(request, rows)
+                return answer
         raise LocalProtocolError("out_of_turn", "Only scoring is answered here.", "此处仅提供评分服务。")
+
+    def _noted(self, m: Wanted, rows: NDArray[np.intp]) -> None:
+        if self.note:
+            subjects = tuple(self.table.ids[row] for row in rows[rows >= 0])
+            n_unknown = len(rows) - len(subjects)
+            self.note(Answering(request=m.request, model_id=m.model_id, subjects=subjects, n_unknown=n_unknown))
 
     def _evaluate(self, m: BlindedApplicants) -> Message:
         try:
@@ -89,6 +130,8 @@ class ScoringHost:
         except ValueError:
             raise bad_value("broken list of tokens", "令牌列表有误") from None
         self._check_count(len(tokens))
+        if not REQUEST.fullmatch(m.request):
+            raise bad_value("name of a question that is none", "查询编号格式有误")
         rows = np.array([self._row_of.get(token, -1) for token in tokens], dtype=np.intp)
         held = np.flatnonzero(rows >= 0)
         # Who does not consent now is answered as who was never held.
@@ -97,7 +140,7 @@ class ScoringHost:
 
     def _answer_for(self, half: JointHalf, rows: NDArray[np.intp], *, reasons: bool) -> Message:
         known = rows >= 0
-        there = self.table.take(rows[known])
+        there = self.fresh(self.table.take(rows[known]))
         if isinstance(half, Half):
             left = np.zeros((len(half.splits), len(rows)), dtype=bool)
             left[:, known] = half.routes(there)

@@ -42,6 +42,7 @@ SPECIAL = {
     "party": names,
     "code": st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True),
     "parties": st.lists(names, min_size=1, max_size=4),
+    "sources": st.lists(names, min_size=1, max_size=4),
     "items": st.lists(ids, min_size=1, max_size=4),
     "heads": st.lists(heads, min_size=1, max_size=3),
 }

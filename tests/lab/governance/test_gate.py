@@ -14,7 +14,7 @@ from lab.errors import GovernanceError
 from lab.governance.catalogue import SAMPLE, load_catalogue
 from lab.governance.consents import Consent, ConsentLedger
 from lab.governance.gate import Asked, Gate
-from lab.governance.policy import PolicyBook, Terms
+from lab.governance.policy import PolicyBook, Terms, Use
 from lab.governance.quality import SourceReport
 from lab.governance.records import Record, RecordBook, RecordChange
 from lab.governance.settings import RecordFeatures, load_settings
@@ -175,3 +175,30 @@ def test_settings_that_are_none_are_refused_by_their_field(tmp_path: Path, text:
 def test_a_store_without_a_path_lies_in_the_folder(tmp_path: Path) -> None:
     (tmp_path / "node.toml").write_text('party = "host:tax"\n', "utf-8")
     assert load_settings(tmp_path).store == f"sqlite:///{tmp_path.resolve()}/node.db"
+
+
+def test_who_gets_nothing_pays_nothing(store: Engine) -> None:
+    """Each refusal of the gate leaves the project's budgets as they were; who gets rows pays for those alone."""
+    door, book = gate(store, records=RecordFeatures(items=("PEN-01",), as_of="applied")), PolicyBook(store)
+
+    def left() -> tuple[int, int]:
+        use = Use(project="p", party="bank", purpose="loan_model", algorithm="boosting", n_rows=1, at=NOW)
+        found = book.dry_run(use)[1]
+        return found.uses, found.rows
+
+    uses, rows = left()
+    stranger = Table(tuple(f"X-{k}" for k in range(4)), TABLE.columns)
+    wrong = Table(TABLE.ids, {**TABLE.columns, "applied": texts("soon", "soon", "soon", "soon")})
+    for table, asked, code in (
+        (stranger, ASKED, "no_consent"),
+        (TABLE, ASKED, "as_of_missing"),
+        (wrong, ASKED, "as_of_unreadable"),
+        (TABLE, replace(ASKED, party="other"), "party_not_allowed"),
+        (TABLE, replace(ASKED, algorithm="scorecard"), "algorithm_not_allowed"),
+    ):
+        assert refusal(door, table, asked) == code
+        assert left() == (uses, rows)
+    dated = Table(TABLE.ids, {**TABLE.columns, "applied": texts(*["2025-06-01"] * 4)})
+    n_admitted = len(door.admit(dated, ASKED).table)
+    assert 0 < n_admitted < len(TABLE)
+    assert left() == (uses - 1, rows - n_admitted)

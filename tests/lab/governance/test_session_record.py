@@ -19,14 +19,17 @@ from lab.errors import ConfigError, GovernanceError, KeysError, ServiceError
 from lab.governance.audit import AuditLog
 from lab.governance.audit_entry import Entry, Event
 from lab.governance.keys import KeyStore
+from lab.governance.node_log import OwnLog, open_log, registered
 from lab.governance.policy import Terms
 from lab.governance.protection import PASSPHRASE
+from lab.governance.pseudonyms import Pseudonyms
 from lab.governance.ring import KeyRing, export, read_export
-from lab.governance.session_record import SessionRecord, open_log, registered
+from lab.governance.session_record import SessionRecord
 from lab.runs import train_run
 from models.errors import LianmoError
 from tests.lab.conftest import Write
 from tests.lab.governance.test_admission import CITATIONS, START, Node, _use
+from tests.signing import SUITE
 
 WORDS = "correct horse battery staple"
 NAMES = {"bank": "bank", "host:tax": "tax", "host:court": "court"}
@@ -327,7 +330,8 @@ def test_a_missing_log_stops_a_host_before_its_gate_counts_a_use(parties: Partie
 
 
 def test_a_session_is_ended_once_however_often_its_head_is_asked_for(parties: Parties) -> None:
-    record = SessionRecord(parties.log("bank"), lambda *_: None, "s-1", ["bank"], "bank", countersigned=True)
+    own = OwnLog(parties.log("bank"), Pseudonyms(SUITE, b"k" * 32))
+    record = SessionRecord(own, lambda *_: None, "s-1", ["bank"], "bank", countersigned=True)
     keeper = record.keeper(lambda: None)
     assert keeper.last() == keeper.last()
     record.end()

@@ -61,6 +61,7 @@ def test_damaged_messages_are_answered_with_a_code(app: FastAPI, world: World) -
             digest=world.model.host_digests[TAX],
             tokens=bytes(32),
             reasons=False,
+            request="q-1",
         )
     )
     chance = random.Random(4)

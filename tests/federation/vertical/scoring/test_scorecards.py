@@ -230,7 +230,7 @@ def test_no_value_bound_or_woe_of_a_host_passes(world: World) -> None:
 def test_a_half_that_is_not_the_one_meant_is_refused(world: World, changes: dict[str, str]) -> None:
     host = ScoringHost(world.session.problem.hosts[TAX], {"m-1": world.session.halves[TAX]}, HostPolicy())
     digest = world.model.host_digests[TAX]
-    good = Wanted(model="scorecard", model_id="m-1", digest=digest, tokens=bytes(16), reasons=False)
+    good = Wanted(model="scorecard", model_id="m-1", digest=digest, tokens=bytes(16), reasons=False, request="")
     assert isinstance(host.answer(good), Parts)
     with pytest.raises(LianmoError) as caught:
         host.answer(replace(good, **changes))

@@ -158,7 +158,7 @@ ROUTES = Routes(known=b"", left=b"", words=())
 
 
 def wanted(**changes: str | bytes) -> Wanted:
-    asked = Wanted(model="trees", model_id="m", digest=DIGEST, tokens=bytes(16), reasons=False)
+    asked = Wanted(model="trees", model_id="m", digest=DIGEST, tokens=bytes(16), reasons=False, request="")
     return replace(asked, **changes)
 
 

@@ -1,0 +1,64 @@
+"""What a party's audit log says of its scores: each that is answered or refused, before the answer leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from federation.errors import PartyId
+from lab.governance.admission import PURPOSES, Basis
+from lab.governance.node_log import OwnLog, own_log
+from models.errors import LianmoError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoringRecord:
+    """Attributes:
+    own: None: the party keeps no log, and nothing is recorded.
+    guest: the bank: who asks.
+    about: references that every answer has, such as the model's digest.
+    basis: of a host with a node.
+    """
+
+    own: OwnLog | None
+    guest: PartyId
+    model: str
+    about: Mapping[str, Any] = field(default_factory=dict)
+    basis: Basis | None = None
+
+    @classmethod
+    def of(cls, node: Path | None, party: PartyId, guest: PartyId, model: str, basis: Basis | None = None) -> Self:
+        """Ready to record. Raises as ``own_log``."""
+        return cls(own=own_log(node, party), guest=guest, model=model, basis=basis)
+
+    def answered(self, score: str, applicants: Sequence[str], **references: Any) -> None:
+        """Scores are told, or a host's part of them.
+
+        Args:
+            score: the bank's name for the question; "": it gave none.
+            applicants: who is answered for; one goes by its own digest, and its consents by theirs together.
+
+        Raises:
+            ServiceError: the log cannot be written; then nothing may be told.
+        """
+        if self.own is None:
+            return
+        names, told = self.own.pseudonyms, dict(references)
+        if len(applicants) == 1:
+            told["applicant"] = names.applicant(applicants[0])
+        if self.basis:
+            told |= self.own.on(self.basis, "catalogue", "items", "sources", "policy")
+            given = self.basis.consents(applicants)
+            told |= {"consent": names.consent(given[0])} if len(given) == 1 else {"consent_set": names.consents(given)}
+        told |= {"model": self.model, "score": score, "purpose": PURPOSES["scoring"], "n_rows": len(applicants)}
+        self.own.say("score_answered", self.guest, **self.about, **told)
+
+    def refused(self, error: LianmoError, score: str = "", applicants: Sequence[str] = ()) -> None:
+        """A question is not answered; the code is all that is said of why. Raises ``ServiceError``."""
+        if self.own is None:
+            return
+        who = {"applicant": self.own.pseudonyms.applicant(applicants[0])} if len(applicants) == 1 else {}
+        told = {"code": error.code, "model": self.model, "party": self.guest, "score": score}
+        self.own.say("refused", self.guest, purpose=PURPOSES["scoring"], **told, **who)
