@@ -14,10 +14,11 @@ from typing import Annotated, Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import Engine, Select, func, insert, or_, select, true, update
 
 from lab.errors import GovernanceError
+from lab.governance.days import Moment
 from lab.governance.ring import KeyRing
 from lab.governance.store import AT_ONCE, in_pieces
 from lab.governance.tables import GRANTS
@@ -51,9 +52,9 @@ class Consent(BaseModel):
     purpose: Name
     parties: Annotated[list[Name], Field(min_length=1, max_length=100)]
     scopes: Annotated[list[Name], Field(min_length=1, max_length=100)]
-    starts: Annotated[AwareDatetime, Field(strict=False)]
-    ends: Annotated[AwareDatetime, Field(strict=False)]
-    revoked: Annotated[AwareDatetime | None, Field(strict=False)] = None
+    starts: Moment
+    ends: Moment
+    revoked: Moment | None = None
     evidence: str = Field(pattern=r"^[0-9a-f]{64}$")
     signature: str = Field(default="", max_length=1024)
     key_id: str = Field(default="", max_length=64)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Any, Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import Engine, insert, select
 
 from lab.errors import GovernanceError
+from lab.governance.days import Day
 from lab.governance.record_states import (
     Change,
     Event,
@@ -34,7 +35,6 @@ from models.losses import Floats
 
 #: Days that a month counts in "months since".
 _MONTH: Final = 365.25 / 12
-Day = Annotated[date, Field(strict=False)]
 
 
 class Record(BaseModel):
