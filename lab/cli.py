@@ -325,15 +325,10 @@ def value(
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Check this machine and say what to do. 检查本机环境并给出建议。"""
+    from lab.commands.options import tell_findings
     from lab.doctor import examine
 
-    findings = examine()
-    if as_json:
-        print(json.dumps([f.as_dict() for f in findings], ensure_ascii=False))
-    else:
-        views.findings(Console(), findings)
-    if any(not f.good for f in findings):
-        raise typer.Exit(1)
+    tell_findings(examine(), as_json)
 
 
 def _show_run(console: Console, result: dict[str, Any]) -> None:

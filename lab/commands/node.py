@@ -11,7 +11,7 @@ import typer
 from lab import views
 from lab.commands.consents import consent
 from lab.commands.keys import keys
-from lab.commands.options import NODE, AsJson, NodeFolder, console_for
+from lab.commands.options import NODE, AsJson, NodeFolder, console_for, tell_findings
 from lab.commands.projects import policy
 from lab.commands.records import records
 
@@ -77,6 +77,14 @@ def check_catalogue(
         scope = "–" if item.sharing == "open" and not item.kind else item.scope
         grid.add_row(name, item.item, f"{item.name} {item.name_zh}", scope)
     console_for(as_json).print(grid)
+
+
+@node.command()
+def doctor(node: NodeFolder = NODE, as_json: AsJson = False) -> None:
+    """Check this node and say what to do. 检查本节点并给出建议。"""
+    from lab.node_doctor import examine_node
+
+    tell_findings(examine_node(node), as_json)
 
 
 @node.command()

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
 
 from lab.errors import ConfigError
 from lab.governance.protection import PASSPHRASE, check_passphrase
+
+if TYPE_CHECKING:
+    from lab.doctor import Finding
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines. 输出 JSON。")]
 NodeFolder = Annotated[
@@ -36,6 +40,18 @@ def tell_import(n_read: int, n_added: int, as_json: bool) -> None:
         print(json.dumps({"read": n_read, "added": n_added}))
         return
     console_for(as_json).print(f"{n_added:,} of {n_read:,} are new 新增 {n_added:,} 条，共 {n_read:,} 条")
+
+
+def tell_findings(found: Sequence[Finding], as_json: bool) -> None:
+    """What a doctor saw. Raises ``typer.Exit`` (1) if anything needs doing."""
+    from lab import views
+
+    if as_json:
+        print(json.dumps([f.as_dict() for f in found], ensure_ascii=False))
+    else:
+        views.findings(Console(), found)
+    if any(not f.good for f in found):
+        raise typer.Exit(1)
 
 
 def passphrase(*, new: bool = False) -> str:
