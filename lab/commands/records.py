@@ -39,12 +39,11 @@ def change(file: Lines, node: NodeFolder = NODE, as_json: AsJson = False) -> Non
 
     own = officers_log(node)
     given = read_file(RecordChange, file)
-    book = _book(node)
-    affected = set()
-    for c in given:
-        affected.add(subject := book.change(c))
-        if own:
-            names = own.pseudonyms
+    subjects = _book(node).change_all(given)
+    affected = set(subjects)
+    if own:
+        names = own.pseudonyms
+        for c, subject in zip(given, subjects, strict=True):
             own.say("record_changed", record=names.record(c.record), applicant=names.applicant(subject), state=c.change)
     if as_json:
         print(json.dumps({"changes": len(given), "affected_subjects": len(affected)}))

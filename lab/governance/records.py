@@ -116,24 +116,35 @@ class RecordBook:
         return len(new)
 
     def change(self, change: RecordChange) -> str:
-        """Note what happened to a record; returns its subject, whose scores are to be made anew.
+        """``change_all`` of one."""
+        return self.change_all([change])[0]
+
+    def change_all(self, changes: Sequence[RecordChange]) -> list[str]:
+        """Note what happened to records, all or nothing; returns their subjects, in order, whose scores are to be made
+        anew.
 
         Raises:
-            GovernanceError: ``record_unknown``; ``record_change`` for what cannot happen to it now.
+            GovernanceError: ``record_unknown``; ``record_change`` for what cannot happen to a record where it then
+                stands.
         """
-        found = list(self._records(numbers=[change.record]))
-        if not found:
-            raise GovernanceError(
-                "record_unknown", f"There is no record {change.record}.", f"不存在编号为 {change.record} 的记录。"
-            )
-        events = self._events([change.record]).get(change.record, [])
-        if change.on < found[0].published:
-            raise impossible("unpublished", change.change)
-        state_after([*events, Event(change.change, change.on, change.amount)])
-        row = {"record": change.record, "kind": change.change, "on": change.on, "amount": change.amount}
-        with self.engine.begin() as connection:
-            connection.execute(insert(RECORD_EVENTS), [row])
-        return found[0].subject
+        numbers = sorted({c.record for c in changes})
+        known = {r.record: r for r in self._records(numbers=numbers)}
+        events = self._events(numbers)
+        for c in changes:
+            if c.record not in known:
+                raise GovernanceError(
+                    "record_unknown", f"There is no record {c.record}.", f"不存在编号为 {c.record} 的记录。"
+                )
+            if c.on < known[c.record].published:
+                raise impossible("unpublished", c.change)
+            past = events.setdefault(c.record, [])
+            past.append(Event(c.change, c.on, c.amount))
+            state_after(past)
+        rows = [{"record": c.record, "kind": c.change, "on": c.on, "amount": c.amount} for c in changes]
+        if rows:
+            with self.engine.begin() as connection:
+                connection.execute(insert(RECORD_EVENTS), rows)
+        return [known[c.record].subject for c in changes]
 
     def state(self, record: str, at: date) -> State:
         """Where a record stands on a day. Raises ``GovernanceError`` (``record_unknown``), also before it is known."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,12 +20,17 @@ def synthetic(
     seed: Annotated[int, typer.Option(help="The same seed gives the same files. 随机种子。")] = 2026,
     default_rate: Annotated[float, typer.Option(help="Of booked loans in 12 months. 12个月违约率。")] = 0.045,
     form: Annotated[str, typer.Option("--format", help="parquet or csv. 文件格式。")] = "parquet",
+    nodes: Annotated[
+        bool, typer.Option("--nodes", help="Also make the hosts' data nodes, and governed.toml. 同时建立各方数据节点。")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines. 输出 JSON。")] = False,
 ) -> None:
     """Draw a synthetic city: credit centre, tax, utilities, guarantor, bank. 生成合成企业数据（全部虚构）。"""
+    from lab.data.synthetic.nodes import RUN, write_nodes
     from lab.data.synthetic.state import Settings
     from lab.data.synthetic.writing import write_population
     from lab.errors import ConfigError
+    from lab.governance.protection import PASSPHRASE
 
     if form not in ("parquet", "csv"):
         raise ConfigError("unknown_format", "--format is parquet or csv.", "--format 应为 parquet 或 csv。")
@@ -45,10 +51,15 @@ def synthetic(
             form,  # type: ignore[arg-type]  # checked above
             lambda done, _: progress.update(task, completed=done),
         )
+    if nodes:
+        with console.status("making data nodes 建立数据节点"):
+            write_nodes(directory.resolve(), form, os.environ.get(PASSPHRASE, ""))  # type: ignore[arg-type]
     if as_json:
         print(json.dumps(summary, ensure_ascii=False))
         return
     _show(console, directory, summary)
+    if nodes:
+        console.print(f"  lianmo train {directory / RUN}", style="dim", highlight=False)
 
 
 def _show(console: Console, directory: Path, summary: dict[str, Any]) -> None:

@@ -122,7 +122,7 @@ def write_population(
             "seed": settings.seed,
             "default_rate": settings.default_rate,
             "snapshot": str(SNAPSHOT),
-            "files": {str(_path(spec, form)): n for spec, n in tally.n_rows.items()},
+            "files": {str(path_of(spec, form)): n for spec, n in tally.n_rows.items()},
             **tally.rates(),
         }
         save(folder / SUMMARY, summary)
@@ -183,12 +183,13 @@ class _Tally:
         }
 
 
-def _path(spec: TableSpec, form: Format) -> Path:
+def path_of(spec: TableSpec, form: Format) -> Path:
+    """Of a table, from the population's folder."""
     return Path(spec.party.replace(":", "-")) / f"synthetic-{spec.name}.{form}"
 
 
 def _writer(folder: Path, spec: TableSpec, form: Format) -> Any:
-    path = folder / _path(spec, form)
+    path = folder / path_of(spec, form)
     path.parent.mkdir(exist_ok=True)
     if form == "csv":
         return pyarrow.csv.CSVWriter(path, spec.schema)
@@ -199,7 +200,7 @@ def _writer(folder: Path, spec: TableSpec, form: Format) -> Any:
 def _config(folder: str, kind: str, model: str, form: Format, tally: _Tally) -> str:
     def fields(spec: TableSpec, *unused: str) -> dict[str, str]:
         drop = [*unused, "synthetic", *tally.constant_columns(spec)]
-        return {"party": spec.party, "data": _path(spec, form).as_posix(), "drop": json.dumps(drop)}
+        return {"party": spec.party, "data": path_of(spec, form).as_posix(), "drop": json.dumps(drop)}
 
     return _RUN.format(
         notice=NOTICE,
