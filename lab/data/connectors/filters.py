@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
 import pyarrow as pa
@@ -24,12 +25,8 @@ def arrow_filter(where: Where, schema: pa.Schema) -> pc.Expression | None:
     """For rows of ``schema``; None if all are wanted. Raises ``DataError`` as ``fit``."""
     found = None
     for name, condition in where.items():
-        kind = schema.field(name).type
-
-        def value(v: Scalar, name: str = name, kind: pa.DataType = kind) -> pa.Scalar:
-            return pa.scalar(fit(name, v, python_type(kind)))
-
-        one = _held(pc.field(name), condition, value)
+        kind = python_type(schema.field(name).type)
+        one = _held(pc.field(name), condition, partial(fit, name, kind=kind))
         found = one if found is None else found & one
     return found
 
@@ -42,9 +39,9 @@ def sql_query(
     Args:
         kinds: column → Python's type of its values.
     """
-    own = {name: column(quoted_name(name, True)) for name in {*columns, *where, order}}
+    own: dict[str, ColumnElement[Any]] = {name: column(quoted_name(name, True)) for name in {*columns, *where, order}}
     held: list[ColumnElement[bool]] = [
-        _held(own[name], condition, lambda v, name=name: fit(name, v, kinds[name])) for name, condition in where.items()
+        _held(own[name], condition, partial(fit, name, kind=kinds[name])) for name, condition in where.items()
     ]
     rows = select(*(own[name] for name in columns)).select_from(table(quoted_name(table_name, True), *own.values()))
     return rows.where(and_(True, *held)).order_by(own[order])
