@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from lab.config import Party, SplitSection
+from lab.data.connectors.digests import file_digest, rows_digest
 from lab.data.connectors.location import Location
-from lab.data.connectors.opening import Choice, read_rows, reference, rows_digest
+from lab.data.connectors.opening import Choice, read_rows, reference
 from models.binning import FeatureBins
-from models.declared import Declared
 from models.errors import DataError
 from models.losses import Floats, ObjectiveName
 from models.table import Column, Table, is_category
-
-CRYPTO: Final = (
-    Declared(
-        algorithm="SHA-256",
-        purpose="digest of a party's data file or rows",
-        purpose_zh="本方数据文件或数据行的摘要",
-        standard="FIPS 180-4",
-        library="hashlib",
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +217,9 @@ def read_frame(data: Path | Location, id_column: str) -> pd.DataFrame:
 
 
 def _texts(values: pd.Series) -> NDArray[np.object_]:
-    return np.array([None if gone else str(v) for v, gone in zip(values, values.isna(), strict=True)], dtype=object)
+    known: dict[str, str] = {}  # a level is one object, however many rows have it
+    texts = (None if gone else str(v) for v, gone in zip(values, values.isna(), strict=True))
+    return np.array([text if text is None else known.setdefault(text, text) for text in texts], dtype=object)
 
 
 def _read(party: Party, choose: Choice = lambda names: names) -> pd.DataFrame:
@@ -335,11 +325,9 @@ def data_digest(party: Party) -> str:
     Raises:
         DataError: as ``read_table`` where a table is read.
     """
-    path = party.data if isinstance(party.data, Path) else None
-    if path is None:
-        return rows_digest(_read(party, _wanted(party, (party.label, party.weight))), party.id)
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    if isinstance(party.data, Path):
+        return file_digest(party.data)
+    return rows_digest(_read(party, _wanted(party, (party.label, party.weight))), party.id)
 
 
 def source_reference(party: Party) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import ColumnElement, Select, and_, column, select, table
+from sqlalchemy import ColumnClause, ColumnElement, Select, and_, column, select, table
 from sqlalchemy.sql import quoted_name
 
 from lab.data.connectors.location import Range, Scalar
@@ -39,7 +39,7 @@ def sql_query(
     Args:
         kinds: column → Python's type of its values.
     """
-    own: dict[str, ColumnElement[Any]] = {name: column(quoted_name(name, True)) for name in {*columns, *where, order}}
+    own: dict[str, ColumnClause[Any]] = {name: column(quoted_name(name, True)) for name in {*columns, *where, order}}
     held: list[ColumnElement[bool]] = [
         _held(own[name], condition, partial(fit, name, kind=kinds[name])) for name, condition in where.items()
     ]

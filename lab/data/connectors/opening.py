@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -67,21 +64,6 @@ def reference(data: Path | Location) -> str:
     return f"{(data.address or '').partition(':')[0].partition('+')[0]} table {data.table}"
 
 
-def rows_digest(frame: pd.DataFrame, id_column: str) -> str:
-    """SHA-256 over names and values in the order of ids, hexadecimal: alike for alike rows, whatever they came from."""
-    ordered = frame.sort_values(id_column, kind="stable")
-    digest = hashlib.sha256()
-    for name in sorted(ordered.columns):
-        values = ordered[name]
-        if pd.api.types.is_numeric_dtype(values):
-            content = values.to_numpy(dtype="<f8", na_value=np.nan).tobytes()
-        else:
-            texts = [None if gone else str(v) for v, gone in zip(values, values.isna(), strict=True)]
-            content = json.dumps(texts, ensure_ascii=False).encode()
-        digest.update(json.dumps([name, len(content)], ensure_ascii=False).encode() + b"\n" + content)
-    return digest.hexdigest()
-
-
 def _open(data: Path | Location) -> Source:
     where = {} if isinstance(data, Path) else data.where
     path = data if isinstance(data, Path) else data.file
@@ -115,7 +97,8 @@ def _frame(source: Source, columns: list[str], id_column: str) -> pd.DataFrame:
     for k, field in enumerate(joined.schema):
         if pa.types.is_boolean(field.type) and joined.column(k).null_count:
             joined = joined.set_column(k, field.name, joined.column(k).cast(pa.int8()).cast(pa.float64()))
-    return joined.to_pandas(split_blocks=True, self_destruct=True)
+    frame: pd.DataFrame = joined.to_pandas(split_blocks=True, self_destruct=True)
+    return frame
 
 
 def _mixed(schemas: list[pa.Schema], columns: list[str]) -> set[str]:
