@@ -13,7 +13,7 @@ from rich.console import Console
 from lab import views
 from lab.config import Config
 from lab.data.extract import extract
-from lab.data.sources import file_digest
+from lab.data.sources import data_digest
 from lab.errors import ConfigError, ServiceError
 from lab.jobs import node_directory
 from lab.party_value import Coalition, MoneyTerms, PartyValues, coalitions_of, party_values
@@ -95,7 +95,7 @@ def keep_value(config: Config, value: dict[str, Any]) -> bool:
     same = (list(result["hosts"]), result["parameters"], result["data_digest"]) == (
         value["hosts"],
         config.settings,
-        file_digest(config.guest.data),
+        data_digest(config.guest),
     )
     if same:
         save(run / "value.json", value)

@@ -17,6 +17,7 @@ from federation.ciphers.suite import CipherRules
 from federation.errors import KeyTooShort
 from federation.policy import HostPolicy
 from federation.vertical.binning.prebinning import Prebinning
+from lab.data.connectors.location import Data, below
 from lab.errors import ConfigError
 from models.boosting.parameters import BoostingParameters
 from models.errors import LianmoError
@@ -177,7 +178,7 @@ class Party(Section):
 
     Attributes:
         party: its name in messages; the guest's is free, a host's looks like ``host:tax``.
-        data: CSV or Parquet file with one row per applicant.
+        data: CSV or Parquet file with one row per applicant, or a ``Location``: a table, or some rows.
         id: column of identifiers.
         label: guest only: column with 1 = default, 0 = not; a number under another objective.
         weight: guest only: column with the weight of each row, above 0; all rows weigh 1 by default.
@@ -199,7 +200,7 @@ class Party(Section):
     """
 
     party: str = Field(pattern=PARTY_NAME, max_length=64)
-    data: Path
+    data: Data
     id: str = "id"
     label: str | None = None
     weight: str | None = None
@@ -351,7 +352,7 @@ def parse_config(data: dict[str, Any], base: Path) -> Config:
     if config.cipher.name == "paillier" and config.cipher.key_bits < MINIMUM_KEY_BITS:
         raise KeyTooShort(config.cipher.key_bits, MINIMUM_KEY_BITS)
     guest, *hosts = (
-        p.model_copy(update={"data": (base / p.data).resolve(), "node": p.node and (base / p.node).resolve()})
+        p.model_copy(update={"data": below(p.data, base), "node": p.node and (base / p.node).resolve()})
         for p in config.parties
     )
     earlier = config.run.continues and (base / config.run.continues).resolve()

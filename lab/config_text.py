@@ -17,7 +17,10 @@ def config_text(config: Config, base: Path) -> str:
     plain = json.loads(config.model_dump_json(exclude_defaults=True, exclude={"run": {"directory"}}))
     plain.setdefault("run", {})["directory"] = _relative(config.run.directory, base)
     for party, own in zip((plain["guest"], *plain["hosts"]), config.parties, strict=True):
-        party["data"] = _relative(own.data, base)
+        if isinstance(own.data, Path):
+            party["data"] = _relative(own.data, base)
+        else:
+            party["data"] = json.loads(own.data.relative_to(base).model_dump_json(exclude_defaults=True))
     if config.scorecard:
         plain["scorecard"] = config.scorecard.model_dump()
     hosts = plain.pop("hosts")

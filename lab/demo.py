@@ -15,6 +15,7 @@ from rich.console import Console
 from federation.transports.http import HttpWire
 from lab.config import Config, load_config
 from lab.data.demo import write_demo_data
+from lab.data.sources import read_frame
 from lab.evaluation import quality
 from lab.finish import record_run, report_run
 from lab.jobs import node_directory
@@ -98,7 +99,7 @@ def _score_one(config: Config, run: Path, console: Console) -> dict[str, Any]:
     model, published = joint_model(bank)
     scores = pd.read_csv(bank / "scores.csv", dtype={"id": str})
     applicant = scores.loc[scores["part"] == "holdout", "id"].iloc[0]
-    row = pd.read_csv(config.guest.data, dtype={"id": str}).set_index("id").loc[applicant]
+    row = read_frame(config.guest.data, "id").set_index("id").loc[applicant]
     features = {b.name: None if pd.isna(row[b.name]) else row[b.name] for b in model.inputs}
     body = {"application_id": "demo-0001", "applicant_id": applicant, "features": features}
     with contextlib.ExitStack() as stack:

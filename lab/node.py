@@ -25,7 +25,7 @@ from federation.transports.dialogue import RelayWire, serve_responder
 from federation.transports.link import Link
 from federation.vertical.host import ALLOWED, TrainingHost
 from lab.common_applicants import lead_alignment
-from lab.data.sources import check_wishes, file_digest, read_table
+from lab.data.sources import check_wishes, data_digest, read_table, source_reference
 from lab.errors import GovernanceError
 from lab.forecast import peak_rss_mb
 from lab.governance.admission import PURPOSES, Basis, admitted
@@ -142,9 +142,11 @@ def open_host(job: HostJob) -> HostPart:
     except LianmoError as error:
         record.refused(error, purpose=purpose)
         raise
-    data = file_digest(job.party.data)
+    data = data_digest(job.party)
     record.opened(found.basis, model=job.model_id, purpose=purpose)
-    record.admitted(found.table.ids, found.basis, data=data, n_refused=found.n_refused)
+    record.admitted(
+        found.table.ids, found.basis, data=data, source=source_reference(job.party), n_refused=found.n_refused
+    )
     host = TrainingHost(job.party.party, found.table, found.policy, job.party.prebinning, earlier)
     part = HostPart(job, host, record, found.basis)
     if record.countersigned:
@@ -163,7 +165,7 @@ def keep_half(part: HostPart) -> dict[str, Any]:
     if host.scorecard and host.scorecard.kept:
         save(job.directory / "bins.json", host.scorecard.kept.to_json())
     outcome = {
-        "data_digest": file_digest(job.party.data),
+        "data_digest": data_digest(job.party),
         "n_rows": len(host.table),
         "n_features": len(host.table.columns),
         "n_cuts": len(half.splits) if isinstance(half, Half) else 0,
@@ -181,7 +183,7 @@ def lead(job: GuestJob, wire: Wire) -> dict[str, Any]:
     """The bank's part: alignment alone, a scorecard if the job has a section for it, else boosted trees."""
     with _record(job) as record:
         purpose = PURPOSES["scorecard" if job.scorecard else "boosting"]
-        record.opened(model=job.model_id, purpose=purpose, data=file_digest(job.party.data))
+        record.opened(model=job.model_id, purpose=purpose, data=data_digest(job.party))
         if job.task == "align":
             done = lead_alignment(job, wire)
             record.end()

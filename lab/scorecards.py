@@ -17,7 +17,7 @@ from federation.script import Wire, run
 from federation.transports.memory import MemoryWire
 from federation.vertical.guest import Arrangement
 from federation.vertical.scorecard.guest import Developed, ScorecardJob, develop
-from lab.data.sources import file_digest, read_division, read_labelled
+from lab.data.sources import data_digest, read_division, read_labelled
 from lab.evaluation import arrange
 from lab.forecast import peak_rss_mb
 from lab.governance.session_record import SessionRecord
@@ -76,7 +76,7 @@ def lead_scorecard(job: GuestJob, wire: Wire, record: SessionRecord) -> dict[str
         "kind": "scorecard",
         "model_id": job.model_id,
         "digest": fitted.model.digest(),
-        "data_digest": file_digest(job.party.data),
+        "data_digest": data_digest(job.party),
         "cipher": job.cipher.name,
         "key_bits": job.cipher.key_bits if job.cipher.name == "paillier" else 0,
         "features": [asdict(v) for v in developed.verdicts],

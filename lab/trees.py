@@ -15,7 +15,7 @@ from federation.script import Wire, run
 from federation.vertical.boosting.guest import JointBoosting, Progress
 from federation.vertical.guest import Trained, TrainingJob, train
 from lab.continuation import earlier_model, earlier_parts
-from lab.data.sources import file_digest, read_division, read_labelled
+from lab.data.sources import data_digest, read_division, read_labelled
 from lab.evaluation import arrange
 from lab.forecast import forecast, peak_rss_mb
 from lab.governance.session_record import SessionRecord
@@ -77,7 +77,7 @@ def lead_trees(job: GuestJob, wire: Wire, record: SessionRecord) -> dict[str, An
         )
 
     continued = {"continues": start.digest()} if start else {}
-    data_digest = file_digest(job.party.data)
+    digest_of_rows = data_digest(job.party)
 
     def with_details(model: JointModel) -> JointModel:
         return replace(
@@ -86,7 +86,7 @@ def lead_trees(job: GuestJob, wire: Wire, record: SessionRecord) -> dict[str, An
                 "parameters": asdict(parameters),
                 "cipher": job.cipher.name,
                 "key_bits": outcome["key_bits"],
-                "data_digest": data_digest,
+                "data_digest": digest_of_rows,
                 **continued,
             },
         )
@@ -127,7 +127,7 @@ def lead_trees(job: GuestJob, wire: Wire, record: SessionRecord) -> dict[str, An
     outcome |= {
         "model_id": job.model_id,
         "digest": model.digest(),
-        "data_digest": data_digest,
+        "data_digest": digest_of_rows,
         "cipher": job.cipher.name,
         **continued,
         "trees": len(model.trees),

@@ -11,7 +11,7 @@ import typer
 from lab import views
 from lab.commands.consents import consent
 from lab.commands.keys import keys
-from lab.commands.options import NODE, AsJson, NodeFolder, console_for, tell_findings
+from lab.commands.options import NODE, AsJson, NodeFolder, SourceTable, SourceText, console_for, tell_findings
 from lab.commands.projects import policy
 from lab.commands.records import records
 
@@ -53,20 +53,22 @@ def init(
 
 @node.command("catalogue")
 def check_catalogue(
-    file: Annotated[Path, typer.Argument(help="CSV or Parquet file of the node. 待检查的数据文件。", exists=True)],
+    file: SourceText,
+    table: SourceTable = None,
     id_column: Annotated[str, typer.Option("--id", help="Column of identifiers. 标识列。")] = "id",
     drop: Annotated[list[str] | None, typer.Option(help="Columns that are no features. 非特征列。")] = None,
     node: NodeFolder = NODE,
     as_json: AsJson = False,
 ) -> None:
-    """What the columns of a file are, and whether they may be used. 检查各列对应的目录项及可否使用。"""
+    """What the columns of a file or table are, and whether they may be used. 检查各列对应的目录项及可否使用。"""
+    from lab.data.connectors.location import named
     from lab.data.sources import read_frame
     from lab.estimators.frames import as_table
     from lab.governance.catalogue import cite, load_catalogue
     from lab.governance.settings import load_settings
 
     settings = load_settings(node)
-    features = read_frame(file, id_column).drop(columns=[id_column, *(drop or [])])
+    features = read_frame(named(file, table, Path.cwd()), id_column).drop(columns=[id_column, *(drop or [])])
     cited = cite(as_table(features, list(features.columns)), settings.citations, load_catalogue(settings.catalogue))
     if as_json:
         told = {name: item.model_dump() for name, item in cited.items.items()}

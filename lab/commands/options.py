@@ -28,6 +28,11 @@ Lines = Annotated[
     Path, typer.Argument(help="One JSON object per line. 每行一个 JSON 对象。", exists=True, dir_okay=False)
 ]
 
+SourceText = Annotated[
+    str, typer.Argument(help="CSV, Parquet or DuckDB file, or a database's address. 数据文件或数据库地址。")
+]
+SourceTable = Annotated[str | None, typer.Option(help="Table of the database or DuckDB file. 表名。")]
+
 
 def console_for(as_json: bool) -> Console:
     """People read standard output; with ``--json`` it belongs to the machine and people get standard error."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.commands.options import NODE, AsJson, Lines, NodeFolder, console_for, tell_import
+from lab.commands.options import NODE, AsJson, Lines, NodeFolder, SourceTable, SourceText, console_for, tell_import
 
 if TYPE_CHECKING:
     from lab.governance.records import RecordBook
@@ -71,10 +71,11 @@ def affected(
 
 @records.command("leak-test")
 def leak_test(
-    file: Annotated[Path, typer.Argument(help="Features as a model would see them. 模型所见的特征文件。", exists=True)],
+    file: SourceText,
     repaired: Annotated[
         str, typer.Option(help="Column: 1 repaired, 0 never penalised; others are passed over. 标记列。")
     ],
+    table: SourceTable = None,
     id_column: Annotated[str, typer.Option("--id", help="Column of identifiers. 标识列。")] = "id",
     seed: Annotated[int, typer.Option(min=0, help="Of folds and intervals. 随机种子。")] = 0,
     as_json: AsJson = False,
@@ -82,15 +83,20 @@ def leak_test(
     """Can a probe tell repaired from never penalised? 已修复主体能否被识别（信用修复泄漏检测）。"""
     from dataclasses import asdict
 
+    from lab.data.connectors.location import named
+    from lab.data.connectors.opening import reference
     from lab.data.sources import read_frame
     from lab.errors import ConfigError
     from lab.estimators.frames import as_table
     from lab.governance.probe import probe_repaired
 
-    frame = read_frame(file, id_column)
+    source = named(file, table, Path.cwd())
+    frame = read_frame(source, id_column)
     if repaired not in frame.columns:
         raise ConfigError(
-            "column_missing", f"{file.name} has no column '{repaired}'.", f"{file.name} 中没有列“{repaired}”。"
+            "column_missing",
+            f"{reference(source)} has no column '{repaired}'.",
+            f"{reference(source)} 中没有列“{repaired}”。",
         )
     frame = frame[frame[repaired].isin((0, 1))]
     features = frame.drop(columns=[repaired, id_column])

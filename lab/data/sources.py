@@ -1,33 +1,23 @@
-"""A party's file → a checked table. Messages name files, columns and counts, never a value."""
+"""A party's rows → a checked table. Messages name files, columns and counts, never a value."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from lab.config import Party, SplitSection
+from lab.data.connectors.digests import file_digest, rows_digest
+from lab.data.connectors.location import Location
+from lab.data.connectors.opening import Choice, read_rows, reference
 from models.binning import FeatureBins
-from models.declared import Declared
 from models.errors import DataError
 from models.losses import Floats, ObjectiveName
 from models.table import Column, Table, is_category
-
-CRYPTO: Final = (
-    Declared(
-        algorithm="SHA-256",
-        purpose="digest of a party's data file",
-        purpose_zh="本方数据文件的摘要",
-        standard="FIPS 180-4",
-        library="hashlib",
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +43,7 @@ def read_table(party: Party, *, varied: bool = True) -> Table:
         DataError: file absent, empty or unreadable; column absent, all missing, of one value, or infinite; ids empty or
             repeated; no feature left.
     """
-    return _table(party, _read(party), varied)
+    return _table(party, _read(party, _wanted(party)), varied)
 
 
 def read_labelled(
@@ -66,10 +56,9 @@ def read_labelled(
         DataError: as ``read_table``, and: label absent, missing somewhere, all alike, or not what ``objective`` learns;
             a weight that is not finite and above 0.
     """
-    frame = _read(party)
     assert party.label is not None
+    frame = _read(party, _wanted(party, (party.label, time_column, party.weight)))
     left_out = [name for name in (party.label, time_column, party.weight) if name]
-    _need_columns(party, frame, left_out)
     label = pd.to_numeric(frame[party.label], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     _check_label(party, label, objective)
     time = None
@@ -170,8 +159,7 @@ def read_division(party: Party, split: SplitSection) -> Division:
     """
     if not (split.holdout_column or split.group):
         return Division()
-    frame = _read(party)
-    _need_columns(party, frame, [name for name in (split.holdout_column, split.group) if name])
+    frame = _read(party, lambda _: [name for name in (split.holdout_column, split.group) if name])
     held_out = groups = None
     if split.holdout_column:
         marks = pd.to_numeric(frame[split.holdout_column], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
@@ -223,40 +211,32 @@ def applicants_table(frame: pd.DataFrame, id_column: str, bins: Sequence[Feature
     return Table(tuple(frame[id_column].astype(str).str.strip()), columns)
 
 
-def read_frame(path: Path, id_column: str) -> pd.DataFrame:
-    """A CSV or Parquet file as it stands, ids as text. Raises ``DataError``."""
-    return _read(Party(party="file", data=path, id=id_column))
+def read_frame(data: Path | Location, id_column: str) -> pd.DataFrame:
+    """The rows as they stand, ids as text. Raises ``DataError``."""
+    return _read(Party(party="file", data=data, id=id_column))
 
 
 def _texts(values: pd.Series) -> NDArray[np.object_]:
-    return np.array([None if gone else str(v) for v, gone in zip(values, values.isna(), strict=True)], dtype=object)
+    known: dict[str, str] = {}  # a level is one object, however many rows have it
+    texts = (None if gone else str(v) for v, gone in zip(values, values.isna(), strict=True))
+    return np.array([text if text is None else known.setdefault(text, text) for text in texts], dtype=object)
 
 
-def _read(party: Party) -> pd.DataFrame:
-    path = party.data
+def _read(party: Party, choose: Choice = lambda names: names) -> pd.DataFrame:
     try:
-        frame = _read_file(path, party.id)
-    except FileNotFoundError:
-        raise _error(party, "file_missing", f"file {path.name} does not exist", f"文件 {path.name} 不存在") from None
-    except pd.errors.EmptyDataError:
-        raise _empty(party) from None
-    except Exception as error:
-        raise _error(
-            party,
-            "file_unreadable",
-            f"file {path.name} cannot be read as CSV or Parquet ({type(error).__name__})",
-            f"文件 {path.name} 无法按 CSV 或 Parquet 读取（{type(error).__name__}）",
-        ) from None
-    if frame.empty:
-        raise _empty(party)
-    _need_columns(party, frame, [party.id])
-    return frame
+        return read_rows(party.data, party.id, choose)
+    except DataError as error:
+        raise _error(party, error.code, error.english, error.chinese) from None
 
 
-def _read_file(path: Path, id_column: str) -> pd.DataFrame:
-    if path.suffix.lower() in (".parquet", ".pq"):
-        return pd.read_parquet(path)
-    return pd.read_csv(path, dtype={id_column: str})
+def _wanted(party: Party, others: Sequence[str | None] = ()) -> Choice:
+    """The party's features and the given other columns."""
+
+    def choose(names: tuple[str, ...]) -> list[str]:
+        features = [name for name in party.columns or names if name not in party.drop]
+        return [*features, *(name for name in others if name)]
+
+    return choose
 
 
 def _table(party: Party, frame: pd.DataFrame, varied: bool = True) -> Table:
@@ -330,25 +310,26 @@ def _need_columns(party: Party, frame: pd.DataFrame, names: list[str]) -> None:
         raise _error(
             party,
             "column_missing",
-            f"file {party.data.name} has no column {', '.join(repr(a) for a in absent)}",
-            f"文件 {party.data.name} 缺少列 {'、'.join(absent)}",
+            f"{source_reference(party)} has no column {', '.join(repr(a) for a in absent)}",
+            f"{source_reference(party)} 缺少列 {'、'.join(absent)}",
         )
-
-
-def _empty(party: Party) -> DataError:
-    return _error(
-        party,
-        "file_empty",
-        f"file {party.data.name} has no rows; give one per applicant",
-        f"文件 {party.data.name} 没有数据行，每个申请人应有一行",
-    )
 
 
 def _error(party: Party, code: str, english: str, chinese: str) -> DataError:
     return DataError(code, f"{party.party}: {english}.", f"{party.party}：{chinese}。")
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def data_digest(party: Party) -> str:
+    """SHA-256, hexadecimal: of a whole file's bytes; of the rows that are read where they are a table or a choice.
+
+    Raises:
+        DataError: as ``read_table`` where a table is read.
+    """
+    if isinstance(party.data, Path):
+        return file_digest(party.data)
+    return rows_digest(_read(party, _wanted(party, (party.label, party.weight))), party.id)
+
+
+def source_reference(party: Party) -> str:
+    """Where the party's rows come from, for its audit log: kind and name; no address, account or folder."""
+    return reference(party.data)

@@ -69,8 +69,8 @@ _is_hex = _matches(_HEX)
 #: reference → what it may hold
 REFERENCES: Final[Mapping[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(("session", "model", "score", "purpose", "catalogue", "use"), _is_id),
-    **dict.fromkeys(("version", "source", "request", "state"), _is_id),
-    **dict.fromkeys(("key", "replaced", "suite", "party"), is_name),
+    **dict.fromkeys(("version", "request", "state"), _is_id),
+    **dict.fromkeys(("key", "replaced", "suite", "party", "source"), is_name),
     # digests of things: a file, a half, a policy, a list of consents, one consent, torn bytes
     **dict.fromkeys(("data", "half", "model_digest", "policy", "consent_set", "consent", "torn"), _is_digest),
     **dict.fromkeys(("applicant", "record"), _is_digest),  # keyed digests

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -69,6 +70,11 @@ def test_columns_are_checked_against_the_catalogue(folder: Path, tmp_path: Path)
     assert told["scopes"] == ["social"]
     assert told["columns"]["patents"]["sharing"] == "open"
     assert "Social insurance" in ran(*check)
+    with duckdb.connect(str(tmp_path / "city.duckdb")) as city:
+        city.execute("CREATE TABLE tax AS SELECT '1' AS id, 3 AS insured, 0 AS patents UNION ALL SELECT '2', 4, 1")
+    in_table = ("catalogue", str(tmp_path / "city.duckdb"), "--node", str(folder))
+    assert json.loads(ran(*in_table, "--table", "tax", "--json")) == told
+    assert refused(*in_table).code == "table_needed"
 
 
 def test_consents_come_in_and_go_out_and_are_revoked(folder: Path, tmp_path: Path) -> None:

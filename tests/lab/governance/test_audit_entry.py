@@ -40,6 +40,7 @@ heads = st.fixed_dictionaries(
 SPECIAL = {
     "public": hexes,
     "party": names,
+    "source": names,
     "code": st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True),
     "parties": st.lists(names, min_size=1, max_size=4),
     "sources": st.lists(names, min_size=1, max_size=4),
