@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -40,10 +40,9 @@ from models.validation.metrics import Interval, auc
 
 N_TREES = 40
 DEPTHS = (3, 5)
-GUEST_ONLY = (0, 1, 3, 5, 20)
 N_ROWS = 5_000
 HEADINGS = [
-    *("data", "depth", "guest-only trees", "test AUC", "host", "sets seen", "no label: clusters"),
+    *("data", "depth", "defence", "test AUC", "host", "sets seen", "no label: clusters"),
     *("no label: small nodes", "50 labels, row sets and own features", "50 labels, own features", "gain", "verdict"),
 ]
 
@@ -60,15 +59,22 @@ class Problem:
     def n_fit(self) -> int:
         return len(self.label) * 7 // 10
 
-    def train(self, p: BoostingParameters) -> tuple[Fitted, dict[str, RowSets]]:
-        """The model, and what each host saw."""
+    def train(self, p: BoostingParameters, epsilon: float | None) -> tuple[Fitted, dict[str, RowSets]]:
+        """The model, and what each host saw. ``epsilon``: labels are answered at random, each on its own."""
         policy = HostPolicy(cipher=CipherRules(insecure_allow_plaintext=True))
         curious = {party: Watching(BoostingHost(party, table, policy)) for party, table in self.hosts.items()}
         allowed = tuple({kind for _, kind in TRANSITIONS})
         wire = MemoryWire({party: Endpoint(host, "bank", allowed).answer for party, host in curious.items()})
-        rows = TrainingRows(self.guest, self.label, self.n_fit)
+        rows = TrainingRows(self.guest, self.answered(epsilon), self.n_fit)
         fitted = run(JointBoosting("m", "bank", rows, tuple(self.hosts), PlainSecret(), p).fit(), wire)
         return fitted, {party: host.seen for party, host in curious.items()}
+
+    def answered(self, epsilon: float | None) -> Floats:
+        """Randomised response (Warner 1965): a label is told wrong with probability 1 / (1 + e^epsilon)."""
+        if epsilon is None:
+            return self.label
+        wrong = np.random.default_rng(7).random(len(self.label)) < 1 / (1 + np.exp(epsilon))
+        return np.where(wrong, 1 - self.label, self.label)
 
     def test_auc(self, fitted: Fitted) -> float:
         return auc(self.label[self.n_fit :], fitted.margin[self.n_fit :])
@@ -106,9 +112,29 @@ def told(found: Interval, sign: str = "") -> str:
     return f"{found.value:{sign}.2f} ({found.low:{sign}.2f} to {found.high:{sign}.2f})"
 
 
-def rows_of(name: str, problems: list[Problem], p: BoostingParameters, n_resamples: int) -> list[str]:
+@dataclass(frozen=True)
+class Defence:
+    """What the bank does so that hosts guess less."""
+
+    name: str
+    parameters: dict[str, Any]
+    epsilon: float | None = None
+
+
+DEFENCES = (
+    Defence("none", {}),
+    Defence("first 5 trees guest only", {"first_trees_guest_only": 5}),
+    Defence("first 20 trees guest only", {"first_trees_guest_only": 20}),
+    Defence("labels with noise, ε = 2", {}, 2.0),
+    Defence("labels with noise, ε = 1", {}, 1.0),
+    Defence("labels with noise, ε = 0.5", {}, 0.5),
+    Defence("own cuts only", {"own_cuts_only": True}),
+)
+
+
+def rows_of(name: str, problems: list[Problem], p: BoostingParameters, defence: Defence, n_resamples: int) -> list[str]:
     """One line per host."""
-    trained = [problem.train(p) for problem in problems]
+    trained = [problem.train(replace(p, **defence.parameters), defence.epsilon) for problem in problems]
     areas = [problem.test_auc(fitted) for problem, (fitted, _) in zip(problems, trained, strict=True)]
     first, seen = problems[0], trained[0][1]
     fit = np.arange(first.n_fit)
@@ -116,7 +142,7 @@ def rows_of(name: str, problems: list[Problem], p: BoostingParameters, n_resampl
     for party, table in first.hosts.items():
         found = label_inference(party, seen[party], table.take(fit), first.label[fit], n_resamples=n_resamples)
         figures = (found.clusters, found.small_nodes, found.few_labels, found.own_features)
-        case = f"{name} | {p.max_depth} | {p.first_trees_guest_only} | {np.mean(areas):.4f}"
+        case = f"{name} | {p.max_depth} | {defence.name} | {np.mean(areas):.4f}"
         cells = [case, party, str(found.n_sets), *map(told, figures), told(found.gain, "+"), found.verdict]
         rows.append(f"| {' | '.join(cells)} |")
         print(rows[-1], flush=True)
@@ -129,13 +155,14 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few trees, no RESULT.md: to see that it runs")
     arguments = parser.parse_args()
     rows = [f"| {' | '.join(HEADINGS)} |", "|" + "---|" * len(HEADINGS)]
-    depths, alone, n_trees, n_splits = ((3,), (0, 1), 3, 1) if arguments.quick else (DEPTHS, GUEST_ONLY, N_TREES, 3)
+    depths, n_trees, n_splits = ((3,), 3, 1) if arguments.quick else (DEPTHS, N_TREES, 3)
+    defences = (DEFENCES[0], DEFENCES[-1]) if arguments.quick else DEFENCES
     for name, load in PROBLEMS.items():
         problems = [load(arguments.data, seed) for seed in range(n_splits)]
         for depth in depths:
-            for k in alone:
-                p = BoostingParameters(n_estimators=n_trees, max_depth=depth, first_trees_guest_only=k)
-                rows += rows_of(name, problems, p, 20 if arguments.quick else 200)
+            for defence in defences:
+                p = BoostingParameters(n_estimators=n_trees, max_depth=depth)
+                rows += rows_of(name, problems, p, defence, 20 if arguments.quick else 200)
     if arguments.quick:
         return
     put_lines(Path(__file__).parent / "RESULT.md", rows)

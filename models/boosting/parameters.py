@@ -56,6 +56,9 @@ class BoostingParameters:
             "basic"; a list there). Hosts state their own.
         first_trees_guest_only: so many trees at the beginning use the guest's features alone, and hosts hear nothing
             of them; below ``n_estimators``.
+        own_cuts_only: a host looks only at nodes below cuts of its own, so it learns no row set that another party's
+            features made. The guest's features may cut anywhere. Against label inference from row sets (after the
+            layered trees of SecureBoost+, arXiv 2110.10927).
 
     Raises:
         ModelError: ``bad_parameter`` naming the parameter and its range.
@@ -89,6 +92,7 @@ class BoostingParameters:
     tweedie_variance_power: float = 1.5
     monotone_constraints: Mapping[str, int] = field(default_factory=dict)
     first_trees_guest_only: int = 0
+    own_cuts_only: bool = False
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -131,8 +135,9 @@ class BoostingParameters:
             raise _bad("objective", f"must be one of {', '.join(LINKS)}", f"须为 {'、'.join(LINKS)} 之一")
         if self.scale_pos_weight != 1.0 and self.objective != "binary":
             raise _bad("scale_pos_weight", "goes with objective binary only", "仅用于目标 binary")
-        if not isinstance(self.use_quantized_grad, bool):
-            raise _bad("use_quantized_grad", "must be true or false", "须为 true 或 false")
+        for name in ("use_quantized_grad", "own_cuts_only"):
+            if not isinstance(getattr(self, name), bool):
+                raise _bad(name, "must be true or false", "须为 true 或 false")
         if self.goss and (self.bagging_fraction < 1.0 or self.top_rate + self.other_rate > 1.0):
             raise _bad(
                 "data_sample_strategy",

@@ -52,7 +52,11 @@ class Terms(Protocol):
 
 @dataclass(slots=True)
 class TreeGrowth:
-    """Tree number ``t`` of a run, from the derivatives that ``hosts``, those that take part in it, were told."""
+    """Tree number ``t`` of a run, from the derivatives that ``hosts``, those that take part in it, were told.
+
+    Attributes:
+        depth, bounds, cat_l2: per node; ``above``: owners of the cuts above it.
+    """
 
     t: int
     told: Derivatives
@@ -62,6 +66,7 @@ class TreeGrowth:
     at: NDArray[np.intp] = field(init=False)
     depth: list[int] = field(init=False)
     bounds: list[Bounds] = field(init=False)
+    above: list[frozenset[PartyId]] = field(init=False)
     cat_l2: list[float] = field(init=False)
     counted: Mask = field(init=False)
     offered: Mask = field(init=False)
@@ -69,7 +74,7 @@ class TreeGrowth:
     def __post_init__(self) -> None:
         n_rows = self.run.own.codes.shape[1]
         self.tree = [Node(n_rows=len(self.told.rows))]
-        self.depth, self.bounds, self.cat_l2 = [0], [FREE], [0.0]
+        self.depth, self.bounds, self.cat_l2, self.above = [0], [FREE], [0.0], [frozenset()]
         self.at = np.zeros(n_rows, dtype=np.intp)
         self.counted = np.zeros(n_rows, dtype=bool)
         self.counted[self.told.rows] = True
@@ -95,7 +100,8 @@ class TreeGrowth:
     def _look(self, pairs: Pairs, readers: Mapping[PartyId, HostOffers]) -> Script[dict[int, Choice]]:
         """The best cut of each of these nodes, if there is any."""
         run = self.run
-        replies = yield dict.fromkeys(self.hosts, self._request(pairs))
+        shown = {host: self._shown(pairs, host) for host in readers}
+        replies = yield {host: self._request(own) for host, own in shown.items() if own}
         nodes = [node for pair in pairs for node in pair if node >= 0]
         rows = {node: np.flatnonzero(self.counted & (self.at == node)) for node in nodes}
         totals = {node: NodeTotals.of(self.told.g[r], self.told.h[r]) for node, r in rows.items()}
@@ -103,16 +109,26 @@ class TreeGrowth:
         offers: dict[PartyId, dict[int, Offer]] = {
             run.party: {node: self._own_offer(r) for node, r in rows.items()},
             **{
-                host: reader.read(expect(replies, host, Sums), pairs, parents, totals)
-                for host, reader in readers.items()
+                host: readers[host].read(expect(replies, host, Sums), own, parents, totals)
+                for host, own in shown.items()
+                if own
             },
         }
         units, p = (self.told.g_unit, self.told.h_unit), run.parameters
         best = {
-            node: best_cut({q: of[node] for q, of in offers.items()}, totals[node], units, p, self.bounds[node])
+            node: best_cut(
+                {q: of[node] for q, of in offers.items() if node in of}, totals[node], units, p, self.bounds[node]
+            )
             for node in nodes
         }
         return {node: choice for node, choice in best.items() if choice}
+
+    def _shown(self, pairs: Pairs, host: PartyId) -> Pairs:
+        """Of these siblings those that a host may look at: all, or those below cuts of its own alone, whose rows it
+        could have parted by itself."""
+        if not self.run.parameters.own_cuts_only:
+            return pairs
+        return tuple(pair for pair in pairs if self.above[pair[0]] <= {host})
 
     def _due(self, waiting: Mapping[int, Choice]) -> list[int]:
         """Nodes to cut now: all, or those that best first will cut before the leaves run out, best first.
@@ -183,6 +199,7 @@ class TreeGrowth:
             self.tree += [Node(n_rows=n_left), Node(n_rows=n_all - n_left)]
             self.depth += [self.depth[node] + 1] * 2
             self.cat_l2 += [choice.cat_l2] * 2
+            self.above += [self.above[node] | {choice.owner}] * 2
             self.bounds += self._bounds_below(node, choice.direction, left, here & ~left)
             self.tree[node] = Node(choice.owner, handles[node], left=k, right=k + 1, gain=choice.gain, n_rows=n_all)
             self.at[here] = np.where(left[here], k, k + 1)

@@ -15,6 +15,7 @@ from federation.transports.memory import MemoryWire
 from federation.vertical.boosting.guest import Fitted, JointBoosting, TrainingRows
 from federation.vertical.boosting.host import BoostingHost
 from lab.leakage.rowsets import Watching
+from models.binning import encode
 from models.boosting.parameters import BoostingParameters
 from models.boosting.trees import Tree
 from models.table import Table
@@ -83,3 +84,50 @@ def test_best_leaf_first_is_watched_too() -> None:
         assert 2 <= len(sets) <= 2 * 5 - 2
         assert sets.sum(axis=1).min() > 0
         assert sets.sum(axis=1).max() < N_FIT
+
+
+def made_by_others(host: Watching, own: Table) -> int:
+    """How many of the sets a host saw part rows that all of its own features have in common."""
+    assert isinstance(host.responder, BoostingHost)
+    assert host.responder.half is not None
+    codes = encode(own, host.responder.half.bins)[:, :N_FIT]
+    _, alike = np.unique(codes, axis=1, return_inverse=True)
+    sizes = np.bincount(alike)
+    seen = [sets for trees in host.seen.trees.values() for sets in trees]
+    inside = [np.bincount(alike, weights=rows) for rows in seen]
+    return sum(bool(((n > 0) & (n < sizes)).any()) for n in inside)
+
+
+@pytest.mark.parametrize("more", [{}, {"num_leaves": 6}, {"bagging_fraction": 0.7}], ids=str)
+def test_below_own_cuts_only_a_host_sees_what_it_could_have_parted_itself(more: dict[str, float]) -> None:
+    p = replace(DEEP, n_estimators=6, max_bin=3, min_child_samples=5, **more)
+    fitted, hosts, tables = train(replace(p, own_cuts_only=True))
+    assert {n.owner for tree in fitted.model.trees for n in tree} == {BANK, *hosts, ""}
+    for k, host in enumerate(hosts.values(), 1):
+        assert host.seen.trees
+        assert made_by_others(host, tables[k]) == 0
+    _, open_, tables = train(p)
+    assert all(made_by_others(host, tables[k]) > 0 for k, host in enumerate(open_.values(), 1))
+
+
+def test_below_own_cuts_only_trees_still_mix_parties() -> None:
+    fitted, _, _ = train(replace(DEEP, n_estimators=6, own_cuts_only=True))
+    paths = {frozenset(owners) for tree in fitted.model.trees for owners in owners_of_paths(tree)}
+    assert any({BANK, host} <= path for path in paths for host in ("host:1", "host:2"))
+    assert not any({"host:1", "host:2"} <= path for path in paths)
+
+
+def owners_of_paths(tree: Tree) -> list[set[str]]:
+    """Of each leaf those whose cuts lead to it."""
+    found: list[set[str]] = []
+
+    def walk(place: int, above: set[str]) -> None:
+        node = tree[place]
+        if not node.owner:
+            found.append(above)
+            return
+        for child in (node.left, node.right):
+            walk(child, above | {node.owner})
+
+    walk(0, set())
+    return found
