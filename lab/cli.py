@@ -14,6 +14,7 @@ from rich.console import Console
 
 from lab import views
 from lab.commands.audit import audit, trace_command
+from lab.commands.leakage import leakage
 from lab.commands.node import node as node_commands
 from lab.commands.options import AsJson
 from lab.commands.options import console_for as _console
@@ -345,6 +346,7 @@ def _write_csv(frame: pd.DataFrame, out: Path) -> None:
 
 
 app.command()(synthetic)
+app.command()(leakage)
 
 
 def _transport(name: str) -> Any:

@@ -12,6 +12,8 @@ import pandas as pd
 
 from lab.amount_reports import write_amounts
 from lab.jobs import load_job, node_directory
+from lab.leakage.drawing import VERDICTS, attacks_of, picture_of
+from lab.leakage.report import FILE as LEAKAGE
 from lab.scorecard_document import scorecard_facts
 from lab.validation.amounts import is_amounts
 from lab.validation.drawing import Picture, moved_text, p_text, p_value, percent
@@ -37,6 +39,7 @@ SECTIONS: Final = {
     "decisions": ("What it would decide otherwise", "决策变化"),
     "groups": ("Fairness", "公平性"),
     "value": ("What each party's data are worth", "各方数据价值"),
+    "leakage": ("What could be inferred", "泄露评估"),
     "disclosures": ("What each party learnt", "各方获知的信息"),
     "limits": ("Limits", "局限"),
     "approvals": ("Approvals", "审批"),
@@ -65,11 +68,16 @@ def write_report(run: Path, result: dict[str, Any]) -> tuple[Path, Path]:
     figure, page = run / "curves.png", run / "report.html"
     draw_separation(scores).savefig(figure, dpi=150)
     pack = result.get("validation") or pack_of_scores(scores, 0).to_json()
-    value = load(run / "value.json") if (run / "value.json").exists() else None
+    value, leakage = (load(run / name) if (run / name).exists() else None for name in ("value.json", LEAKAGE))
     bank = node_directory(run, result["guest"])
     model = joint_from_json(load(bank / "model.json"))
     scale = model.half.rules if isinstance(model, JointScorecard) else ScorecardRules()
-    shown = {"groups": bool(pack["groups"]), "value": bool(value), "grades": bool(pack["grades"])}
+    shown = {
+        "groups": bool(pack["groups"]),
+        "value": bool(value),
+        "leakage": bool(leakage),
+        "grades": bool(pack["grades"]),
+    }
     html = (
         page_environment()
         .get_template("report.html")
@@ -77,6 +85,7 @@ def write_report(run: Path, result: dict[str, Any]) -> tuple[Path, Path]:
             r=result,
             v=pack,
             value=value,
+            **_leakage_facts(leakage),
             pictures=pictures_of(pack, scores, value, scale),
             sections={n: (*title, f"document/{n}.html") for n, title in SECTIONS.items() if shown.get(n, True)},
             parts=_parts(scores),
@@ -91,6 +100,17 @@ def write_report(run: Path, result: dict[str, Any]) -> tuple[Path, Path]:
     )
     page.write_text(html, encoding="utf-8")
     return figure, page
+
+
+def _leakage_facts(leakage: Mapping[str, Any] | None) -> dict[str, Any]:
+    if leakage is None:
+        return {}
+    return {
+        "leakage": leakage,
+        "leakage_attacks": attacks_of(leakage),
+        "leakage_picture": picture_of(leakage),
+        "leakage_words": VERDICTS,
+    }
 
 
 def _model_facts(model: Joint, result: dict[str, Any]) -> dict[str, Any]:

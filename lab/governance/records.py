@@ -162,6 +162,10 @@ class RecordBook:
         with self.engine.connect() as connection:
             return sorted({*connection.scalars(happened), *connection.scalars(ended)})
 
+    def recorded(self, subjects: Sequence[str]) -> list[str]:
+        """Subjects of whom there is, or was, any record."""
+        return sorted({r.subject for r in self._records(subjects=subjects)})
+
     def features(
         self, subjects: Sequence[str], as_of: Sequence[date], used_on: date, items: Sequence[str]
     ) -> dict[str, Floats]:

@@ -69,11 +69,11 @@ def label_inference(
     """
     _check(label, n_known)
     rng = np.random.default_rng(seed)
-    draws = [_draw(label, n_known, rng) for _ in range(N_DRAWS)]
+    draws = [drawn(label, n_known, rng) for _ in range(N_DRAWS)]
     joined, alone = with_own(seen, own), own_points(own)
     informed = np.array([from_labels(joined, known, label[known]) for known in draws])
     honest = np.array([from_labels(alone, known, label[known]) for known in draws])
-    few, base, gain = _over_draws(label, informed, honest, draws, n_resamples, rng)
+    few, base, gain = over_draws(label, informed, honest, draws, n_resamples, rng)
     clusters, small = (
         bootstrap(label, guess(seen), auc, seed=seed, n_resamples=n_resamples)
         for guess in (by_clusters, by_small_nodes)
@@ -109,13 +109,14 @@ def _check(label: Floats, n_known: int) -> None:
         )
 
 
-def _draw(label: Floats, n_known: int, rng: np.random.Generator) -> NDArray[np.intp]:
+def drawn(label: Floats, n_known: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Rows whose label becomes known: at the rate of all, at least 5 of each."""
     n_bad = int(np.clip(round(label.mean() * n_known), 5, n_known - 5))
     bad, good = np.flatnonzero(label == 1), np.flatnonzero(label == 0)
     return np.concatenate([rng.choice(bad, n_bad, replace=False), rng.choice(good, n_known - n_bad, replace=False)])
 
 
-def _over_draws(
+def over_draws(
     label: Floats,
     informed: Floats,
     honest: Floats,
