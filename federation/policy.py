@@ -27,6 +27,8 @@ class HostPolicy:
     monotone_constraints: own feature → 1: predictions must rise with it, -1: fall. The guest learns of each cut shown
         which way it must lie, and no name.
     share_stability: whether the guest is told how far this party's features of the model have moved, unnamed.
+    share_levels: whether the guest is told which unnamed cuts are levels of one category, so that trees may unite them.
+        Without it levels are cut one by one.
     reasons: own feature → words anyone may read. None: no part of a score is shown by feature, and nothing is named;
         features without words go by number.
     algorithms: which models this party helps to train: ``boosting``, ``scorecard``.
@@ -39,6 +41,7 @@ class HostPolicy:
     cipher: CipherRules = field(default_factory=CipherRules)
     monotone_constraints: Mapping[str, int] = field(default_factory=dict)
     share_stability: bool = True
+    share_levels: bool = True
     reasons: Mapping[str, Words] | None = None
     algorithms: tuple[str, ...] = ("boosting", "scorecard")
     permit: Permit | None = None

@@ -189,6 +189,7 @@ class Party(Section):
         monotone_constraints: host: feature → 1: predictions must rise with it, -1: fall; the guest's stand in
             ``[boosting]``.
         share_stability: host: tell the bank how far this party's features of the model have moved, unnamed.
+        share_levels: host: tell the bank which unnamed cuts are levels of one category, so that trees may unite them.
         node: folder of the party's node (``lab.governance``). With keys in it, the party keeps an audit log there. Of a
             host nothing is used that its gate does not admit.
         project: host: under which the node is asked; goes with ``node``.
@@ -210,6 +211,7 @@ class Party(Section):
     min_rows: int = Field(default=100, ge=1)
     monotone_constraints: dict[str, Literal[-1, 0, 1]] = Field(default_factory=dict)
     share_stability: bool = True
+    share_levels: bool = True
     node: Path | None = None
     project: str = Field(default="", max_length=64)
     reasons: dict[str, Words] | None = None
@@ -234,6 +236,7 @@ class Party(Section):
             cipher=rules,
             monotone_constraints=self.monotone_constraints,
             share_stability=self.share_stability,
+            share_levels=self.share_levels,
             reasons=self.reasons,
         )
 

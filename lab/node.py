@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -101,15 +101,18 @@ class HostPart:
 
     Attributes:
         basis: what the use of its rows rests on; None without a node.
+        still: asked before every answer: may the project go on?
     """
 
     job: HostJob
     host: TrainingHost
     record: SessionRecord
     basis: Basis | None
+    still: Callable[[], None]
 
     def answer(self, request: Message) -> Message:
         try:
+            self.still()
             return self.host.answer(request)
         except LianmoError as error:
             self.record.refused(error)
@@ -148,7 +151,7 @@ def open_host(job: HostJob) -> HostPart:
         found.table.ids, found.basis, data=data, source=source_reference(job.party), n_refused=found.n_refused
     )
     host = TrainingHost(job.party.party, found.table, found.policy, job.party.prebinning, earlier)
-    part = HostPart(job, host, record, found.basis)
+    part = HostPart(job, host, record, found.basis, found.still)
     if record.countersigned:
         host.audit = AuditHost(job.party.party, job.guest, job.model_id, record.keeper(part.sealed))
     return part

@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("--trees", type=int, default=40)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="a small city, no RESULT.md: to see that it runs")
+    parser.add_argument("--data", type=Path, help="not used: the city is drawn")
     arguments = parser.parse_args()
     size = (2500, 1, 1) if arguments.quick else (arguments.enterprises, arguments.trees, arguments.repeats)
     os.environ.setdefault(PASSPHRASE, "correct horse battery staple")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Self
 
@@ -61,6 +62,7 @@ class Admission(NamedTuple):
     basis: what it rests on; None without a node.
     n_refused: rows that stayed behind for want of consent.
     fresh: brings rows of the table up to date at the moment of a score.
+    still: raises ``LocalProtocolError`` (``policy``) once the project may ask no longer; for every message of a run.
     """
 
     table: Table
@@ -68,6 +70,7 @@ class Admission(NamedTuple):
     basis: Basis | None = None
     n_refused: int = 0
     fresh: Callable[[Table], Table] = as_it_is
+    still: Callable[[], None] = lambda: None
 
 
 def admitted(party: Party, table: Table, asker: str, algorithm: Algorithm, clock: Clock = now) -> Admission:
@@ -91,8 +94,13 @@ def admitted(party: Party, table: Table, asker: str, algorithm: Algorithm, clock
     def permit(subjects: Sequence[str]) -> NDArray[np.bool_]:
         return gate.permitted(subjects, asked, found.cited)
 
+    def still() -> None:
+        with _told_to_the_bank():
+            gate.check(asked)
+
     policy = replace(_stricter(party.policy, found), algorithms=(algorithm,), permit=permit)
-    return Admission(found.table, policy, Basis.of(gate, asked, found.cited, found.terms), found.n_without_consent)
+    basis = Basis.of(gate, asked, found.cited, found.terms)
+    return Admission(found.table, policy, basis, found.n_without_consent, still=still)
 
 
 def _for_scoring(gate: Gate, table: Table, policy: HostPolicy, asked: Asked) -> Admission:
@@ -105,13 +113,20 @@ def _for_scoring(gate: Gate, table: Table, policy: HostPolicy, asked: Asked) -> 
         return gate.with_records(rows, today=True)
 
     def permit(subjects: Sequence[str]) -> NDArray[np.bool_]:
-        try:
+        with _told_to_the_bank():
             gate.use(asked, len(subjects))
-        except GovernanceError as error:
-            raise LocalProtocolError("policy", error.english, error.chinese) from None
         return gate.permitted(subjects, asked, cited)
 
     return Admission(table, replace(policy, permit=permit), Basis.of(gate, asked, cited, terms), fresh=fresh)
+
+
+@contextmanager
+def _told_to_the_bank() -> Iterator[None]:
+    """A refusal of the gate leaves the node as the code ``policy``."""
+    try:
+        yield
+    except GovernanceError as error:
+        raise LocalProtocolError("policy", error.english, error.chinese) from None
 
 
 def _stricter(policy: HostPolicy, found: Admitted) -> HostPolicy:
@@ -120,4 +135,5 @@ def _stricter(policy: HostPolicy, found: Admitted) -> HostPolicy:
         policy,
         min_rows_per_bin=max(policy.min_rows_per_bin, found.terms.min_rows_per_bin),
         min_rows=max(policy.min_rows, found.terms.min_rows),
+        share_levels=policy.share_levels and found.terms.share_levels,
     )

@@ -111,7 +111,7 @@ class Gate:
         """
         cited = self.cite(table)
         flagged = self._sources(cited)
-        PolicyBook(self.engine).check(self._use(asked, len(table)))  # nothing is looked up for who may not ask
+        self.check(asked)  # nothing is looked up for who may not ask
         allowed = self.permitted(table.ids, asked, cited)
         if not allowed.any():
             raise GovernanceError(
@@ -159,6 +159,10 @@ class Gate:
         made = {name: item for item in self.records.items for name in feature_names(item)}
         of_records = cite(Table((), {name: np.empty(0) for name in made}), made, self.catalogue)
         return Cited(cited.version, {**cited.items, **of_records.items})
+
+    def check(self, asked: Asked) -> None:
+        """Whether the project may ask at this moment, its budgets aside. Raises as ``policy.PolicyBook.check``."""
+        PolicyBook(self.engine).check(self._use(asked, 0))
 
     def use(self, asked: Asked, n_rows: int) -> Terms:
         """The terms on which so many rows may be used now; noted. Raises as ``policy.PolicyBook.admit``."""

@@ -39,6 +39,7 @@ class Terms(BaseModel):
         purposes: as consents name them.
         algorithms: which protocols.
         min_rows_per_bin, min_rows: floors, never below the node's own.
+        share_levels: whether a bank may learn which unnamed cuts are levels of one category.
         period_days: of the budgets.
         max_uses, max_rows: most sessions or scoring calls, and most rows of all of them together, per period.
         hours: first and last hour of the day, in China Standard Time, within which it may ask; (0, 24): always.
@@ -52,6 +53,7 @@ class Terms(BaseModel):
     algorithms: Annotated[list[Algorithm], Field(min_length=1)]
     min_rows_per_bin: int = Field(default=10, ge=1)
     min_rows: int = Field(default=100, ge=1)
+    share_levels: bool = True
     period_days: int = Field(default=30, ge=1, le=3660)
     max_uses: int = Field(default=100, ge=0)
     max_rows: int = Field(default=10_000_000, ge=0)

@@ -81,5 +81,7 @@ def build(state: BoostingState, cipher: PublicCipher, table: Table, policy: Host
     candidates = Candidates(bins)
     directions = directions_of(candidates, policy.monotone_constraints)
     grouping = group_features(codes[:, : state.n_fit], tuple(b.n_bins for b in bins))
-    categories = candidates.categories(state.max_cat_to_onehot)
+    categories = candidates.categories(
+        state.max_cat_to_onehot if policy.share_levels else MAX_BINS + 2
+    )  # more than any has
     return Work(cipher, PairPacking(state.slot, state.pairs), bins, codes, candidates, categories, directions, grouping)

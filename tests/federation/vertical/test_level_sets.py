@@ -315,3 +315,24 @@ def test_no_more_is_asked_for_than_one_way_where_nothing_ties(spread_out: Proble
     ways = [ways for m in seen for _, ways in m.choices]
     assert any(len(sure) for of_node in ways for sure, _, _ in of_node)
     assert all(len(of_node) == 1 for of_node in ways)
+
+
+def test_a_host_may_keep_to_itself_which_cuts_are_levels_of_one_category(spread_out: Problem) -> None:
+    def told(*, share_levels: bool) -> tuple[list[bytes], list[Split]]:
+        s = session(spread_out, policy=HostPolicy(cipher=PLAIN, share_levels=share_levels))
+        sums: list[bytes] = []
+
+        def witness(_sender: str, _receiver: str, message: Message, _size: int) -> None:
+            if isinstance(message, Sums):
+                sums.append(message.categories)
+
+        done = run(s.script(), s.wire(), witness)
+        assert {n.owner for tree in done.fitted.model.trees for n in tree} - {"", BANK}
+        return sums, [split for host in s.hosts.values() for split in sets_of(host.half.splits)]
+
+    sums, sets = told(share_levels=True)
+    assert any(sums)
+    assert sets
+    sums, sets = told(share_levels=False)
+    assert not any(sums)
+    assert not sets

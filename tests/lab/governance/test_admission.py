@@ -18,11 +18,14 @@ from typer.testing import CliRunner
 from federation.alignment.host import AlignmentHost
 from federation.alignment.messages import RowsChosen, TokensWanted
 from federation.errors import LocalProtocolError
+from federation.messages import Message
 from federation.policy import HostPolicy
 from federation.vertical.host import TrainingHost
 from lab.cli import app
 from lab.config import load_config
+from lab.data.sources import read_table
 from lab.errors import ConfigError, GovernanceError, ReportedError
+from lab.governance.admission import admitted
 from lab.governance.catalogue import SAMPLE
 from lab.governance.consents import Consent, ConsentLedger
 from lab.governance.policy import PolicyBook, Terms
@@ -253,3 +256,39 @@ def test_a_model_that_was_not_admitted_is_not_begun() -> None:
     with pytest.raises(LocalProtocolError) as caught:
         host._new_scorecard()
     assert caught.value.code == "policy"
+
+
+@pytest.mark.parametrize("decision", ["suspended", "stopped"])
+def test_a_run_under_way_ends_at_the_next_message_once_its_project_may_not_go_on(
+    node: Node, write_config: Write, monkeypatch: pytest.MonkeyPatch, decision: Any
+) -> None:
+    answered: list[str] = []
+    real = TrainingHost.answer
+
+    def answer(host: TrainingHost, request: Message) -> Message:
+        if host.party == "host:tax":
+            answered.append(request.kind)
+            if len(answered) == 8:
+                node.book.decide("loans", decision, "Wang", datetime.now(UTC))
+        return real(host, request)
+
+    monkeypatch.setattr(TrainingHost, "answer", answer)
+    with pytest.raises(LianmoError) as caught:
+        train(governed(write_config))
+    assert caught.value.code == "policy"
+    assert len(answered) == 8
+    assert any(kind.startswith("boosting") for kind in answered)
+
+
+def test_the_project_may_keep_levels_of_categories_from_the_bank(node: Node, write_config: Write) -> None:
+    party = replace_in(load_config(governed(write_config)), "host:tax")
+    assert admitted(party, read_table(party), "bank", "boosting").policy.share_levels
+    terms = node.book.terms("loans").model_copy(update={"share_levels": False})
+    node.book.propose("quiet", terms, "Li", START)
+    node.book.decide("quiet", "approved", "Wang", START)
+    quiet = party.model_copy(update={"project": "quiet"})
+    assert not admitted(quiet, read_table(party), "bank", "boosting").policy.share_levels
+
+
+def replace_in(config: Any, party: str) -> Any:
+    return next(host for host in config.hosts if host.party == party)
