@@ -15,7 +15,7 @@ from lab.data.sources import applicants_table, read_frame
 from lab.jobs import GuestJob, load_job, node_directory
 from lab.serving.answers import Answer
 from lab.serving.batch import score_table
-from lab.serving.nodes import joint_model, scoring_wire
+from lab.serving.nodes import bank_record, joint_model, scoring_wire
 from lab.validation.calibrated import probability_of
 from lab.validation.rejects import FACTORS, RejectReport, reject_report
 from lab.validation.sample import sample_of
@@ -68,7 +68,7 @@ def score_rejected(
         )
     table = applicants_table(frame, job.party.id, model.inputs)
     with scoring_wire(bank, model, urls, local=local) as wire:
-        answers = score_table(model, table, wire)
+        answers = score_table(model, table, wire, note=bank_record(bank, model).answered)
     scored = np.array([isinstance(a, Answer) for a in answers])
     if not scored.any():
         raise DataError(

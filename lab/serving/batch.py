@@ -81,9 +81,8 @@ def score_frame(
     """
     if isinstance(model, JointScorecard) or model.objective == "binary":
         return answers_frame(table, score_table(model, table, wire, n_reasons, own_words, note), n_reasons)
-    found = [
-        (float(s.margin[row]), " ".join(_absent(s, row))) for s, row in _rows(model, table, wire, 0, note, new_name)
-    ]
+    rows = _rows(model, table, wire, 0, note, new_name)
+    found = [(float(scored.margin[row]), " ".join(_absent(scored, row))) for scored, row in rows]
     expected = model.predict(np.array([margin for margin, _ in found], dtype=np.float64))
     return pd.DataFrame({"id": table.ids, "expected": expected, "unknown_at": [absent for _, absent in found]})
 
