@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from federation.ciphers.suites.choice import suite
 from federation.errors import CipherError, PartyId
 from lab.governance.audit_entry import AuditKey
 
@@ -93,3 +95,8 @@ def public_key(party: PartyId, key: str) -> AuditKey | None:
     """What everybody knows: each party's first key."""
     signer = TestSigner(party)
     return AuditKey(SUITE.name, signer.public) if signer.key_id == key else None
+
+
+def cheap_keys(patch: pytest.MonkeyPatch) -> None:
+    """Passphrases are stretched less: what is tested here is not how slowly they can be guessed."""
+    patch.setattr(type(suite("international")), "stretching_cost", 2**14)

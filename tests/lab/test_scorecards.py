@@ -142,7 +142,7 @@ def test_the_document_names_the_banks_features_and_numbers_the_hosts(finished: P
     text = (finished / "report.html").read_text(encoding="utf-8")
     page = Page(text)
     assert (page.wrong, page.open) == ([], [])
-    assert page.links == set(SECTIONS) - {"groups", "value"}
+    assert page.links == set(SECTIONS) - {"groups", "leakage", "value"}
     result = load(finished / "result.json")
     for c in result["coefficients"]:
         assert f"{c['value']:+.4f}" in text

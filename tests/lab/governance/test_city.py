@@ -42,6 +42,7 @@ from lab.serving.nodes import bank_record, hosts_beside, joint_model, scoring_en
 from models.errors import LianmoError
 from models.table import Table
 from tests.lab.serving.conftest import ask, plain
+from tests.signing import cheap_keys
 
 WORDS = "correct horse battery staple"
 HOSTS = ("credit", "tax", "guarantee")
@@ -54,7 +55,9 @@ pytestmark = pytest.mark.slow
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     city = tmp_path_factory.mktemp("city") / "city"
     write_population(city, Settings(n_enterprises=2500, seed=1, default_rate=0.045))
-    write_nodes(city, passphrase=WORDS)
+    with pytest.MonkeyPatch.context() as patch:
+        cheap_keys(patch)
+        write_nodes(city, passphrase=WORDS)
     path = city / "governed.toml"
     path.write_text(path.read_text("utf-8").replace("n_estimators = 80", "n_estimators = 3"), "utf-8")
     path.write_text(path.read_text("utf-8").replace("[run]\n", '[run]\ntransport = "memory"\n', 1), "utf-8")
@@ -65,6 +68,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def city(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy to harm."""
     monkeypatch.setenv(PASSPHRASE, WORDS)
+    cheap_keys(monkeypatch)
     return Path(shutil.copytree(drawn, tmp_path / "city"))
 
 

@@ -22,11 +22,13 @@ from lab.serving.guest_api import create_guest_app
 from lab.serving.nodes import bank_record, hosts_beside, joint_model, scoring_endpoint
 from tests.lab.governance.test_session_record import NAMES, WORDS, Parties
 from tests.lab.serving.conftest import ask, plain
+from tests.signing import cheap_keys
 
 
 @pytest.fixture
 def parties(files: Path, write_config: Any, monkeypatch: pytest.MonkeyPatch) -> Parties:
     monkeypatch.setenv("LIANMO_PASSPHRASE", WORDS)
+    cheap_keys(monkeypatch)
     return Parties(files, write_config)
 
 

@@ -29,7 +29,7 @@ from lab.runs import train_run
 from models.errors import LianmoError
 from tests.lab.conftest import Write
 from tests.lab.governance.test_admission import CITATIONS, START, Node, _use
-from tests.signing import SUITE
+from tests.signing import SUITE, cheap_keys
 
 WORDS = "correct horse battery staple"
 NAMES = {"bank": "bank", "host:tax": "tax", "host:court": "court"}
@@ -94,6 +94,7 @@ class Parties:
 @pytest.fixture
 def parties(files: Path, write_config: Write, monkeypatch: pytest.MonkeyPatch) -> Parties:
     monkeypatch.setenv(PASSPHRASE, WORDS)
+    cheap_keys(monkeypatch)
     return Parties(files, write_config)
 
 
