@@ -14,6 +14,7 @@ from rich.console import Console
 
 from lab import views
 from lab.commands.audit import audit, trace_command
+from lab.commands.hub import hub
 from lab.commands.leakage import leakage
 from lab.commands.node import node as node_commands
 from lab.commands.options import AsJson
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.add_typer(node_commands, name="node")
 app.add_typer(audit, name="audit")
+app.add_typer(hub, name="hub")
 app.command("trace")(trace_command)
 
 HostUrls = Annotated[

@@ -30,7 +30,8 @@ from models.woe.fitting import WoeRules
 #: What a party may be called.
 PARTY_NAME: Final = r"^[a-z][a-z0-9]*(:[a-z0-9][a-z0-9_-]*)?$"
 
-Transport = Literal["memory", "relay", "flower"]
+#: "hub" is not chosen but follows from a section ``[hub]``.
+Transport = Literal["memory", "relay", "flower", "hub"]
 Workers = Literal["loky", "ray", "dask"]
 
 
@@ -173,6 +174,18 @@ class ScorecardSection(Section):
         )
 
 
+class HubSection(Section):
+    """The hosts are nodes of their own, met at a hub, with their sections in their own folders.
+
+    Attributes:
+        node: the bank's folder, from which it joined the hub.
+        hosts: who else takes part.
+    """
+
+    node: Path = Path("node")
+    hosts: tuple[str, ...] = Field(min_length=1)
+
+
 class Party(Section):
     """One party's own data and rules.
 
@@ -252,7 +265,11 @@ class Party(Section):
 
 
 class Config(Section):
-    """A whole run: of boosted trees, or of a scorecard if there is a section for it."""
+    """A whole run: of boosted trees, or of a scorecard if there is a section for it.
+
+    Attributes:
+        hosts: their sections, if all parties are on this machine; else there is a ``hub``.
+    """
 
     run: RunSection = RunSection()
     boosting: dict[str, Any] = Field(default_factory=dict)
@@ -260,7 +277,18 @@ class Config(Section):
     cipher: CipherSection = CipherSection()
     split: SplitSection = SplitSection()
     guest: Party
-    hosts: tuple[Party, ...] = Field(min_length=1)
+    hosts: tuple[Party, ...] = ()
+    hub: HubSection | None = None
+
+    @property
+    def host_names(self) -> tuple[str, ...]:
+        """Of all hosts, wherever their sections are."""
+        return self.hub.hosts if self.hub else tuple(host.party for host in self.hosts)
+
+    @property
+    def transport(self) -> Transport:
+        """How the parties meet."""
+        return "hub" if self.hub else self.run.transport
 
     @property
     def parameters(self) -> BoostingParameters:
@@ -277,12 +305,16 @@ class Config(Section):
 
     @property
     def parties(self) -> tuple[Party, ...]:
-        """Guest first."""
+        """Whose sections are here, guest first."""
         return (self.guest, *self.hosts)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        names = [p.party for p in self.parties]
+        names = [self.guest.party, *self.host_names]
+        if bool(self.hub) == bool(self.hosts):
+            raise ValueError("[[hosts]] or [hub], one of them / [[hosts]] 与 [hub] 须且只能有其一")
+        if self.run.transport == "hub":
+            raise ValueError("transport hub follows from [hub]: leave it out / transport = hub 由 [hub] 决定，请勿填写")
         if len(set(names)) != len(names):
             raise ValueError("party names must differ / 各方名称不得重复")
         if self.guest.label is None:
@@ -361,7 +393,8 @@ def parse_config(data: dict[str, Any], base: Path) -> Config:
     earlier = config.run.continues and (base / config.run.continues).resolve()
     paths = {"directory": (base / config.run.directory).resolve(), "continues": earlier}
     run = config.run.model_copy(update=paths)
-    return config.model_copy(update={"run": run, "guest": guest, "hosts": tuple(hosts)}).no_features()
+    hub = config.hub and config.hub.model_copy(update={"node": (base / config.hub.node).resolve()})
+    return config.model_copy(update={"run": run, "guest": guest, "hosts": tuple(hosts), "hub": hub}).no_features()
 
 
 def _config_error(error: ValidationError) -> ConfigError:
@@ -387,6 +420,7 @@ def _keys_beside(where: tuple[str, ...]) -> list[str]:
         "scorecard": ScorecardSection,
         "guest": Party,
         "hosts": Party,
+        "hub": HubSection,
     }
     section = sections.get(where[0], Config) if len(where) > 1 else Config
     return list(section.model_fields)

@@ -16,14 +16,16 @@ def config_text(config: Config, base: Path) -> str:
     """What ``load_config`` reads back as ``config`` from a file in ``base``; defaults are left out."""
     plain = json.loads(config.model_dump_json(exclude_defaults=True, exclude={"run": {"directory"}}))
     plain.setdefault("run", {})["directory"] = _relative(config.run.directory, base)
-    for party, own in zip((plain["guest"], *plain["hosts"]), config.parties, strict=True):
+    for party, own in zip((plain["guest"], *plain.get("hosts", ())), config.parties, strict=True):
         if isinstance(own.data, Path):
             party["data"] = _relative(own.data, base)
         else:
             party["data"] = json.loads(own.data.relative_to(base).model_dump_json(exclude_defaults=True))
     if config.scorecard:
         plain["scorecard"] = config.scorecard.model_dump()
-    hosts = plain.pop("hosts")
+    if config.hub:
+        plain["hub"]["node"] = _relative(config.hub.node, base)
+    hosts = plain.pop("hosts", ())
     sections = [_table(f"[{name}]", content) for name, content in plain.items() if content or name == "scorecard"]
     return "\n".join([*sections, *(_table("[[hosts]]", host) for host in hosts)])
 

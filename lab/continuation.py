@@ -41,11 +41,12 @@ def check_continuation(config: Config) -> None:
     result = load(earlier / "result.json")
     if config.scorecard or result.get("kind") == "scorecard":
         raise _misfit("scorecard", "a scorecard has no trees to add to", "评分卡没有可续训的树")
-    names = {p.party for p in config.hosts}
+    names = set(config.host_names)
     if (result["guest"], set(result["hosts"])) != (config.guest.party, names):
         had = ", ".join([result["guest"], *result["hosts"]])
         raise _misfit("parties", f"its parties were {had}; they must be the same", f"其参与方为 {had}，须保持一致")
-    absent = [p for p in names if not (node_directory(earlier, p) / "half.json").exists()]
+    # Behind a hub each host looks for its half itself.
+    absent = [p.party for p in config.hosts if not (node_directory(earlier, p.party) / "half.json").exists()]
     if absent:
         told = ", ".join(sorted(absent))
         raise _misfit("missing", f"{told} no longer has its half of it", f"{told} 已没有该模型的相应部分")

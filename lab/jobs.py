@@ -17,11 +17,12 @@ Task = Literal["train", "trial", "align"]
 
 
 class LinkSection(Section):
-    """Where and as whom to join the relay."""
+    """Where and as whom to join the relay. ``node``: the folder with the party's papers; None: all on one machine."""
 
     address: str
     session: str
     ticket: str
+    node: Path | None = None
 
 
 class Job(Section):
@@ -77,7 +78,7 @@ def jobs_of(
 ) -> tuple[GuestJob, tuple[HostJob, ...]]:
     """One job per party, each in ``directory/nodes/PARTY``."""
     countersigned = task != "align" and all(keeps_log(party.node) for party in config.parties)
-    everybody = [party.party for party in config.parties]
+    everybody = [config.guest.party, *config.host_names]
 
     def common(party: Party) -> dict[str, Any]:
         return {
@@ -98,7 +99,7 @@ def jobs_of(
     guest = GuestJob(
         **common(config.guest),
         task=task,
-        hosts=tuple(host.party for host in config.hosts),
+        hosts=config.host_names,
         boosting=config.boosting,
         scorecard=config.scorecard,
         cipher=config.cipher,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -30,7 +31,9 @@ from lab.errors import GovernanceError
 from lab.forecast import peak_rss_mb
 from lab.governance.admission import PURPOSES, Basis, admitted
 from lab.governance.session_record import SessionRecord
-from lab.jobs import GuestJob, HostJob, Job, load_job, node_directory
+from lab.jobs import GuestJob, HostJob, Job, LinkSection, load_job, node_directory
+from lab.membership.papers import tls_of
+from lab.membership.session import NODE_VARIABLE, job_of
 from lab.scorecards import lead_scorecard
 from lab.trees import lead_trees
 from lab.workers import party_workers
@@ -46,7 +49,7 @@ def take_part(job: GuestJob | HostJob) -> dict[str, Any]:
     try:
         with (
             party_workers(job.workers, job.n_jobs),
-            Link(job.link.address, job.link.session, job.party.party, job.link.ticket) as link,
+            _link(job.party.party, job.link) as link,
         ):
             if isinstance(job, GuestJob):
                 wire = RelayWire(link, deadline_seconds=job.answer_seconds, join_seconds=job.party_seconds)
@@ -55,6 +58,11 @@ def take_part(job: GuestJob | HostJob) -> dict[str, Any]:
     except LianmoError as error:
         note_error(job, error)
         raise
+
+
+def _link(party: PartyId, told: LinkSection) -> Link:
+    """To the relay: in clear on one machine, else as its papers say."""
+    return Link(told.address, told.session, party, told.ticket, tls=tls_of(told.node) if told.node else None)
 
 
 def note_error(job: Job, error: LianmoError) -> None:
@@ -205,9 +213,12 @@ def _record(job: Job) -> SessionRecord:
 
 
 def _run_session(party: PartyId, settings: Mapping[str, object]) -> Mapping[str, str | int | float | bytes]:
-    """Flower's entry: this node's job lies in its own folder below ``settings["jobs"]``."""
-    job = load_job(node_directory(Path(str(settings["jobs"])), party) / "job.json")
-    return take_part(job)
+    """Flower's entry. Of a node of its own nothing but a code leaves it this way: the hub is no party. In a simulation
+    all parties' jobs lie below ``settings["jobs"]``."""
+    if node := os.environ.get(NODE_VARIABLE):
+        take_part(job_of(Path(node), party, settings))
+        return {}
+    return take_part(load_job(node_directory(Path(str(settings["jobs"])), party) / "job.json"))
 
 
 app = make_client_app(_run_session)

@@ -25,6 +25,7 @@ from lab.config import Config
 from lab.continuation import check_continuation
 from lab.errors import ReportedError, ServiceError
 from lab.jobs import GuestJob, HostJob, LinkSection, Task, jobs_of, node_directory, save_job
+from lab.membership.asking import over_hub
 from lab.node import keep_half, lead, open_host
 from lab.progress import watching
 from lab.simulation import run_flower
@@ -80,7 +81,8 @@ def hold_session(config: Config, console: Console, directory: Path, task: Task =
         LianmoError: what went wrong, of the party where it went wrong.
     """
     model_id = secrets.token_hex(16)
-    travel = {"memory": _in_memory, "relay": _over_relay, "flower": _under_flower}[config.run.transport]
+    ways = {"memory": _in_memory, "relay": _over_relay, "flower": _under_flower, "hub": over_hub}
+    travel = ways[config.transport]
     with watching(node_directory(directory, config.guest.party) / "progress.jsonl", console):
         travel(config, model_id, directory, task)
     return model_id
@@ -184,11 +186,14 @@ def _raise_failures(jobs: Sequence[GuestJob | HostJob], codes: Mapping[str, int 
 def _result(config: Config, staging: Path) -> dict[str, Any]:
     """What all parties said of the run, put together."""
     guest = _outcome(staging, config.guest.party)
-    hosts = {host.party: _outcome(staging, host.party) for host in config.hosts}
+    # Behind a hub what a host says of its own data stays with it.
+    hosts: dict[str, Any] = {name: {} for name in config.host_names} | {
+        h.party: _outcome(staging, h.party) for h in config.hosts
+    }
     result = {
         "name": config.run.name,
         "purpose": config.run.purpose,
-        "transport": config.run.transport,
+        "transport": config.transport,
         "guest": config.guest.party,
         "hosts": hosts,
         "seconds_total": guest.pop("seconds"),

@@ -84,7 +84,7 @@ def record(run: Path, result: dict[str, Any], uri: str, artifacts: tuple[Path, .
                 own = result["hosts"].get(
                     party, {"data_digest": result["data_digest"], "n_rows": result["rows"]["bank"]}
                 )
-                mlflow.set_tags({"party": party, "data_digest": own["data_digest"]})
+                mlflow.set_tags({"party": party} | {key: own[key] for key in ("data_digest",) if key in own})
                 numbers = {k: float(v) for k, v in own.items() if isinstance(v, int)}
                 mlflow.log_metrics({**numbers, **{f"bytes_{k}": float(v) for k, v in result["bytes"][party].items()}})
         bundle = node_directory(run, guest) / "model.json"

@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.serverapp import Grid, ServerApp
@@ -29,29 +29,46 @@ Outcome = dict[str, str | int | float]
 def make_server_app() -> ServerApp:
     """The app that opens one session and reports.
 
-    Run config: ``parties`` (comma separated names), ``result`` (path of the report to write); everything but
-    ``result`` is passed on to the nodes. The report is JSON: ``{party: {"code": "" or why it failed, ...}}``.
+    Run config: ``parties`` (comma separated names), ``result`` (path of the report to write); ``nodes`` (JSON, party →
+    Flower's number of the node that was registered for it) and ``tickets`` (JSON, party → its ticket), empty in a
+    simulation, where any node may be any party. Everything else is passed on to the nodes, to each its own ticket.
+    The report is JSON: ``{party: {"code": "" or why it failed, ...}}``.
     """
     app = ServerApp()
 
     @app.main()
     def main(grid: Grid, context: Context) -> None:
-        parties = str(context.run_config["parties"]).split(",")
-        settings = {key: value for key, value in context.run_config.items() if key != "result"}
-        outcomes = _session(grid, parties, settings)
-        Path(str(context.run_config["result"])).write_text(json.dumps(outcomes, ensure_ascii=False, indent=1))
+        config = dict(context.run_config)
+        parties = str(config["parties"]).split(",")
+        result = Path(str(config.pop("result")))
+        registered = json.loads(str(config.pop("nodes", "")) or "{}")
+        tickets = json.loads(str(config.pop("tickets", "")) or "{}")
+        outcomes = _session(grid, parties, {int(node): party for party, node in registered.items()}, tickets, config)
+        whole = result.with_suffix(".partial")  # whoever waits for the report reads it whole
+        whole.write_text(json.dumps(outcomes, ensure_ascii=False, indent=1), encoding="utf-8")
+        whole.replace(result)
         if failed := {party: outcome["code"] for party, outcome in outcomes.items() if outcome["code"]}:
             raise _session_failed(failed)
 
     return app
 
 
-def _session(grid: Grid, parties: list[PartyId], settings: Mapping[str, str | int | float]) -> dict[PartyId, Outcome]:
-    nodes = _nodes(grid, len(parties))
+def _session(
+    grid: Grid,
+    parties: list[PartyId],
+    registered: Mapping[int, PartyId],
+    tickets: Mapping[PartyId, str],
+    settings: Mapping[str, Any],
+) -> dict[PartyId, Outcome]:
+    nodes = _nodes(grid, len(parties), registered)
     if len(nodes) < len(parties):
-        return {party: {"code": "party_absent"} for party in parties}
-    # Every connected node is asked; one that is none of the parties says so and is left out.
-    requests = [Message(RecordDict({"session": ConfigRecord(dict(settings))}), node, "train.session") for node in nodes]
+        there = {registered[node] for node in nodes if node in registered}
+        return {party: {"code": "" if party in there else "party_absent"} for party in parties}
+    # Of a simulation every node is asked; one that is none of the parties says so and is left out.
+    requests = []
+    for node in nodes:
+        own = {"ticket": tickets[registered[node]]} if node in registered else {}
+        requests.append(Message(RecordDict({"session": ConfigRecord({**settings, **own})}), node, "train.session"))
     waiting = set(grid.push_messages(requests))
     outcomes: dict[PartyId, Outcome] = {}
     until = float("inf")
@@ -59,26 +76,35 @@ def _session(grid: Grid, parties: list[PartyId], settings: Mapping[str, str | in
         time.sleep(POLL_SECONDS)
         replies = list(grid.pull_messages(waiting))
         waiting -= {reply.metadata.reply_to_message_id for reply in replies}
-        outcomes |= _read(replies, parties)
+        outcomes |= _read(replies, parties, registered)
         if any(outcome["code"] for outcome in outcomes.values()):
             until = min(until, time.monotonic() + GRACE_SECONDS)
     return {party: outcomes.get(party, {"code": "no_reply"}) for party in parties}
 
 
-def _nodes(grid: Grid, wanted: int) -> list[int]:
+def _nodes(grid: Grid, wanted: int, registered: Mapping[int, PartyId]) -> list[int]:
+    """The nodes that were registered for the parties, or, of a simulation, all; once they are there, or too late."""
     until = time.monotonic() + NODES_SECONDS
-    while len(nodes := list(grid.get_node_ids())) < wanted and time.monotonic() < until:
+    while True:
+        nodes = [node for node in grid.get_node_ids() if not registered or node in registered]
+        if len(nodes) >= wanted or time.monotonic() >= until:
+            return nodes
         time.sleep(POLL_SECONDS)
-    return nodes
 
 
-def _read(replies: Iterable[Message], parties: list[PartyId]) -> dict[PartyId, Outcome]:
+def _read(
+    replies: Iterable[Message], parties: list[PartyId], registered: Mapping[int, PartyId]
+) -> dict[PartyId, Outcome]:
+    """Who a node is, its registered key says; only in a simulation does it say so itself."""
     outcomes: dict[PartyId, Outcome] = {}
     for reply in replies:
+        known = registered.get(reply.metadata.src_node_id)
         if reply.has_error():
-            continue  # Flower lost the node, and nobody knows which party it was: it stays without a reply.
+            if known:
+                outcomes[known] = {"code": "node_lost"}
+            continue  # of a simulation nobody knows which party it was: it stays without a reply
         answer = reply.content.config_records["answer"]
-        if (party := str(answer["party"])) in parties:
+        if (party := known or str(answer["party"])) in parties:
             outcomes[party] = {
                 key: value for key, value in answer.items() if key != "party" and isinstance(value, str | int | float)
             }

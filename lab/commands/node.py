@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from lab import views
+from lab.commands import membership
 from lab.commands.consents import consent
 from lab.commands.keys import keys
 from lab.commands.options import NODE, AsJson, NodeFolder, SourceTable, SourceText, console_for, tell_findings
@@ -23,6 +24,8 @@ node.add_typer(consent, name="consent")
 node.add_typer(records, name="records")
 node.add_typer(policy, name="policy")
 node.add_typer(keys, name="keys")
+for command in (membership.join, membership.start, membership.leave):
+    node.command()(command)
 
 
 @node.command()

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from federation.transports.relay import Relay, Traffic
-from lab import simulation
+from lab import flower_programs, simulation
 
 PARTIES = ("bank", "host:tax", "host:电信")
 TICKETS = {party: f"ticket of {party}" for party in PARTIES}
@@ -48,7 +48,7 @@ app = make_client_app(run_session)
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The shim, with the stand-in for the code that is installed at the parties."""
     shim = tmp_path / "shim"
-    shutil.copytree(simulation.SHIM, shim)
+    shutil.copytree(flower_programs.SHIM, shim)
     entry = shim / "lianmo_shim" / "client_app.py"
     entry.write_text(entry.read_text().replace("lab.node", "stand_in_node"))
     installed = tmp_path / "installed"
@@ -58,7 +58,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoy.mkdir()
     (decoy / "stand_in_node.py").write_text("raise SystemExit('code of the working directory must not run')")
     monkeypatch.chdir(decoy)
-    monkeypatch.setattr(simulation, "SHIM", shim)
+    monkeypatch.setattr(flower_programs, "SHIM", shim)
     monkeypatch.setenv("PYTHONPATH", str(installed))
 
 

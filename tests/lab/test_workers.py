@@ -19,7 +19,7 @@ from rich.console import Console
 
 from federation.ciphers import oprf, workers
 from federation.policy import HostPolicy
-from lab import simulation
+from lab import flower_programs, simulation
 from lab.config import load_config
 from lab.errors import ConfigError, ServiceError
 from lab.runs import train_run
@@ -194,11 +194,11 @@ app = make_client_app(run_session)
 @pytest.mark.slow
 def test_inside_flowers_simulation_its_ray_does_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shim = tmp_path / "shim"
-    shutil.copytree(simulation.SHIM, shim)
+    shutil.copytree(flower_programs.SHIM, shim)
     entry = shim / "lianmo_shim" / "client_app.py"
     entry.write_text(entry.read_text().replace("lab.node", "stand_in_node"))
     (tmp_path / "stand_in_node.py").write_text(STAND_IN)
-    monkeypatch.setattr(simulation, "SHIM", shim)
+    monkeypatch.setattr(flower_programs, "SHIM", shim)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     result = tmp_path / "result.json"
     settings = {"jobs": str(tmp_path), "result": str(result)}

@@ -1,0 +1,94 @@
+"""``lianmo node join | start | leave``: a party's membership of a hub."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lab.commands.options import NODE, NodeFolder, console_for
+from lab.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lab.membership.papers import Membership
+
+
+def join(
+    invitation: Annotated[
+        Path, typer.Argument(help="From the hub's operator. 枢纽运营方提供的邀请文件。", exists=True, dir_okay=False)
+    ],
+    node: NodeFolder = NODE,
+    suite: Annotated[str, typer.Option(help="international or sm. 密码套件。")] = "international",
+    start_now: Annotated[
+        bool, typer.Option("--start/--no-start", help="Start the node at once. 立即启动节点。")
+    ] = True,
+) -> None:
+    """Join a hub: make keys here, get a certificate, start the node. 加入枢纽：本地生成密钥、取得证书、启动节点。"""
+    from lab.hub.invitations import MAXIMUM_BYTES, from_text
+    from lab.membership.hub_client import join as join_hub
+
+    if invitation.stat().st_size > MAXIMUM_BYTES:
+        raise ConfigError("invitation_unreadable", "The file is no invitation.", "该文件不是邀请文件。")
+    told = from_text(invitation.read_text("utf-8", errors="replace"))
+    membership = join_hub(node, told, suite)
+    invitation.unlink()  # it is used up, and was a secret
+    console = console_for(False)
+    console.print(
+        f"Joined {membership.hub} at {membership.address} as {membership.party} ({membership.role}). "
+        f"已以 {membership.party}（{membership.role}）的身份加入 {membership.hub}。\n"
+        f"Compare by telephone 请通过电话核对指纹: {told.fingerprint}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if membership.role == "host" and not (node / "party.toml").exists():
+        (node / "party.toml").write_text(_TEMPLATE.format(party=membership.party), "utf-8")
+        console.print(
+            f"Say in {node / 'party.toml'} which data you bring. 请在该文件中写明提供的数据。", highlight=False
+        )
+    if start_now:
+        start(node)
+
+
+def start(node: NodeFolder = NODE) -> None:
+    """Run this party's node until stopped: it dials the hub and nobody dials it. 运行本方节点：只向外连接枢纽。"""
+    from lab.membership.supernode import run_supernode
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+
+    def announce(membership: Membership) -> None:
+        console_for(False).print(
+            f"{membership.party} waits for sessions of {membership.hub}; log: {node / 'node.log'}; Ctrl-C stops it. "
+            f"{membership.party} 正在等待 {membership.hub} 的会话，日志见 {node / 'node.log'}，按 Ctrl-C 停止。",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    run_supernode(node, announce)
+
+
+def leave(node: NodeFolder = NODE) -> None:
+    """Leave the hub and destroy this membership's keys; runs and halves of models stay. 退出枢纽并销毁证书密钥。"""
+    from lab.membership.hub_client import Hub
+
+    hub = Hub(node)
+    hub.leave()
+    console_for(False).print(
+        f"{hub.membership.party} left {hub.membership.hub}. {hub.membership.party} 已退出 {hub.membership.hub}。",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+_TEMPLATE = """\
+# What this party brings to runs: the keys of a [[hosts]] section. Paths are relative to this file.
+# 本方提供的数据：与 [[hosts]] 的键相同，路径相对于本文件。
+party = "{party}"
+data = "data.csv"        # CSV, Parquet, or a table of a database
+id = "id"
+# min_rows_per_bin = 10  # fewest rows behind any sum this party shows
+# node = "."             # with `lianmo node init` here: nothing is used that its gate does not admit
+# project = "loans"
+# n_jobs = -1            # processes for encrypted work; -1: one per core
+"""

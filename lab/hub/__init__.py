@@ -1,0 +1,1 @@
+"""The hub: one TLS port that nodes dial, behind it Flower's SuperLink and the blind relay."""

@@ -1,0 +1,229 @@
+"""What the hub answers over HTTP: joining, a guest's runs, and Flower's calls of nodes, each to whom it is meant for.
+
+| path            | who                              | to what end                                       |
+|-----------------|----------------------------------|---------------------------------------------------|
+| /v1/hello       | anybody                          | versions and the hub's clock, for ``doctor``      |
+| /v1/join        | the bearer of an invitation      | a certificate, a place in Flower                  |
+| /v1/leave       | a member, by its certificate     | gives both back                                   |
+| /v1/members     | a member, by its certificate     | who else there is, and the keys they prove by     |
+| /v1/runs…       | a guest, by its certificate      | begin, look after, stop its own runs              |
+| /v1/fleet/…     | a member's registered node key   | Flower's SuperNodes; the signature Flower checks  |
+
+Flower's control and runtime APIs have no path here.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import logging
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import aiohttp
+from aiohttp import web
+
+from lab.errors import ServiceError
+from lab.hub.joining import VERSIONS, Joining
+from lab.hub.members import Member, Members
+from lab.hub.sessions import HubRun, Sessions
+from models.errors import LianmoError
+
+log = logging.getLogger("lianmo.hub")
+
+#: Flower's chunks of objects have 20 MB; ours are settings and counts.
+_MOST_BYTES: Final = 32 * 1024 * 1024
+_MOST_OWN_BYTES: Final = 1024 * 1024
+_NODE_KEY: Final = "flwr-public-key"
+#: Of Flower's calls of nodes: not register-node and unregister-node, which belong to joining.
+_FLEET: Final = frozenset(
+    (
+        "activate-node",
+        "deactivate-node",
+        "send-node-heartbeat",
+        "pull-messages",
+        "push-messages",
+        "get-run",
+        "get-fab",
+        "push-object",
+        "pull-object",
+        "confirm-message-received",
+    )
+)
+#: Headers between two ends only (RFC 9110 §7.6.1), and what the client sets itself.
+_OF_ONE_HOP: Final = frozenset(
+    ("connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "host", "content-length")
+)
+
+
+class DeniedError(ServiceError):
+    """An answer of its own: ``status`` of HTTP."""
+
+    def __init__(self, status: int, code: str, english: str, chinese: str) -> None:
+        super().__init__(code, english, chinese)
+        self.status = status
+
+
+@dataclass(slots=True)
+class Front:
+    """``superlink``: address of Flower's; ``trusted``: to check its certificate with."""
+
+    members: Members
+    joining: Joining
+    sessions: Sessions
+    superlink: str
+    trusted: ssl.SSLContext = field(repr=False)
+    client: aiohttp.ClientSession | None = None
+
+    def app(self) -> web.Application:
+        """All paths."""
+        app = web.Application(middlewares=[_problems], client_max_size=_MOST_BYTES)
+        app.router.add_get("/v1/hello", self.hello)
+        app.router.add_post("/v1/join", self.join)
+        app.router.add_post("/v1/leave", self.leave)
+        app.router.add_get("/v1/members", self.list_members)
+        app.router.add_post("/v1/runs", self.begin)
+        app.router.add_get("/v1/runs", self.list_runs)
+        app.router.add_get("/v1/runs/{session}", self.show)
+        app.router.add_post("/v1/runs/{session}/stop", self.stop)
+        app.router.add_post("/v1/fleet/{call}", self.fleet)
+        app.cleanup_ctx.append(self._connected)
+        return app
+
+    async def _connected(self, _: web.Application) -> Any:
+        timeout = aiohttp.ClientTimeout(total=60)
+        async with aiohttp.ClientSession(auto_decompress=False, timeout=timeout, trust_env=False) as self.client:
+            yield
+
+    async def hello(self, _: web.Request) -> web.Response:
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        return web.json_response({**VERSIONS, "time": now})
+
+    async def join(self, request: web.Request) -> web.Response:
+        return web.json_response(await self.joining.join(await _asked(request)))
+
+    async def leave(self, request: web.Request) -> web.Response:
+        member = self._member(request)
+        await self.sessions.stop_all(member.party)
+        await self.joining.leave(member.party)
+        return web.json_response({"party": member.party})
+
+    async def list_members(self, request: web.Request) -> web.Response:
+        self._member(request)
+        shown = ("party", "role", "seal_suite", "seal_key", "version", "joined")
+        return web.json_response([{name: getattr(m, name) for name in shown} for m in self.members.all()])
+
+    async def begin(self, request: web.Request) -> web.Response:
+        guest = self._guest(request)
+        asked = await _asked(request)
+        try:
+            session, hosts, terms = str(asked["session"]), list(asked["hosts"]), json.dumps(asked["terms"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise DeniedError(400, "bad_request", "session, hosts and terms are needed.", "缺少必要的字段。") from error
+        nodes = {guest.party: guest.flower_node}
+        for host in hosts:
+            member = self.members.find(str(host))
+            if member is None or member.role != "host":
+                raise DeniedError(
+                    404,
+                    "party_absent",
+                    f"{host!s:.64} has not joined this hub as a host. `lianmo hub status` lists who has.",
+                    f"{host!s:.64} 未以数据方身份加入该枢纽。可用 lianmo hub status 查看成员。",
+                )
+            nodes[member.party] = member.flower_node
+        return web.json_response(self.sessions.begin(session, guest.party, nodes, terms).told(), status=202)
+
+    async def list_runs(self, request: web.Request) -> web.Response:
+        guest = self._guest(request)
+        return web.json_response([run.told() for run in self.sessions.runs.values() if run.guest == guest.party])
+
+    async def show(self, request: web.Request) -> web.Response:
+        return web.json_response(self._run(request).told())
+
+    async def stop(self, request: web.Request) -> web.Response:
+        run = self._run(request)
+        await self.sessions.stop(run)
+        return web.json_response(run.told())
+
+    async def fleet(self, request: web.Request) -> web.Response:
+        """A node's call, to Flower, if the key it signs with is a member's."""
+        call = request.match_info["call"]
+        key = request.headers.get(_NODE_KEY, "")
+        try:
+            public = base64.b64decode(key, validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            public = ""
+        if call not in _FLEET or not any(member.node_key == public for member in self.members.all()):
+            raise _denied("The key of this Flower node is no member's.", "该 Flower 节点的密钥不属于任何成员。")
+        assert self.client
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in _OF_ONE_HOP}
+        async with self.client.post(
+            f"https://{self.superlink}/v1/fleet/{call}",
+            data=await request.read(),
+            headers=headers,
+            ssl=self.trusted,
+            allow_redirects=False,
+        ) as answer:
+            kept = {name: value for name, value in answer.headers.items() if name.lower() not in _OF_ONE_HOP}
+            return web.Response(status=answer.status, headers=kept, body=await answer.read())
+
+    def _run(self, request: web.Request) -> HubRun:
+        guest = self._guest(request)
+        run = self.sessions.runs.get(request.match_info["session"])
+        if run is None or run.guest != guest.party:
+            raise DeniedError(404, "no_such_run", "You have no run of this number here.", "本方没有该编号的运行。")
+        return run
+
+    def _guest(self, request: web.Request) -> Member:
+        member = self._member(request)
+        if member.role != "guest":
+            raise _denied(f"{member.party} is no guest: it may not start runs.", f"{member.party} 无权发起运行。")
+        return member
+
+    def _member(self, request: web.Request) -> Member:
+        """Whose certificate in force the caller showed. Raises ``DeniedError``."""
+        secure = request.transport.get_extra_info("ssl_object") if request.transport else None
+        shown = (secure.getpeercert() if secure else None) or {}
+        names = dict(pair for part in shown.get("subject", ()) for pair in part)
+        member = self.members.of_certificate(names.get("commonName", ""), shown.get("serialNumber", ""))
+        if member is None:
+            raise _denied(
+                "A member's certificate is needed, the one of its last joining.", "需要成员最近一次加入时取得的证书。"
+            )
+        return member
+
+
+@web.middleware
+async def _problems(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Errors as RFC 9457 says, and in the hub's log; whoever calls with a wrong path learns no more than that."""
+    try:
+        return await handler(request)
+    except LianmoError as error:
+        status = error.status if isinstance(error, DeniedError) else 409
+        log.warning("refused %s %s from %s: %s", request.method, request.path, request.remote, error.code)
+        told = {"type": f"urn:lianmo:problem:{error.code}", "status": status, "code": error.code}
+        told |= {"detail": error.english, "detail_zh": error.chinese}
+        return web.json_response(told, status=status, content_type="application/problem+json")
+
+
+async def _asked(request: web.Request) -> dict[str, Any]:
+    """The JSON object in a request. Raises ``DeniedError``."""
+    if (request.content_length or 0) > _MOST_OWN_BYTES:
+        raise DeniedError(413, "too_large", "The request is too large.", "请求过大。")
+    try:
+        asked = json.loads(await request.read())
+    except (ValueError, RecursionError) as error:
+        raise DeniedError(400, "bad_request", "The request is no JSON.", "请求不是 JSON。") from error
+    if not isinstance(asked, dict):
+        raise DeniedError(400, "bad_request", "The request is no JSON object.", "请求不是 JSON 对象。")
+    return asked
+
+
+def _denied(english: str, chinese: str) -> DeniedError:
+    return DeniedError(403, "denied", english, chinese)

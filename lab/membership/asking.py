@@ -1,0 +1,108 @@
+"""A bank's run through a hub: ask for it, wait for its end, say what went wrong. The bank's own node does its part."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from federation.errors import WIRE_CODES
+from lab.config import Config
+from lab.errors import ConfigError, ReportedError, ServiceError
+from lab.jobs import GuestJob, Task, jobs_of, save_job
+from lab.membership.hub_client import Hub
+from lab.membership.session import ask_for, no_longer
+from lab.membership.terms import Terms
+from models.bundle import load
+from models.errors import LianmoError
+
+_LOOK_SECONDS: Final = 0.5
+#: The hub may be started again meanwhile; longer than that and the run is given up.
+_AWAY_SECONDS: Final = 60.0
+_MEANINGS: Final = {
+    **WIRE_CODES,
+    "party_absent": ("its node is not connected to the hub", "其节点未连接枢纽"),
+    "node_lost": ("the hub lost its node", "枢纽与其节点失去联系"),
+    "no_reply": ("its node did not report", "其节点未回报"),
+    "unknown_bundle": ("its node has another release", "其节点版本不同"),
+}
+
+
+def over_hub(config: Config, model_id: str, staging: Path, task: Task) -> None:
+    """One session of all parties, each on its own machine; this bank's node finds its job in ``staging``.
+
+    Raises:
+        ConfigError: ``not_joined``; ``hub_role`` if the node in ``[hub]`` is not this bank's.
+        LianmoError: what went wrong, of the party where it went wrong as far as it is told.
+    """
+    assert config.hub
+    node = config.hub.node
+    hub = Hub(node)
+    if (hub.membership.party, hub.membership.role) != (config.guest.party, "guest"):
+        raise ConfigError(
+            "hub_role",
+            f"[hub] node joined as {hub.membership.party} ({hub.membership.role}), not as the guest "
+            f"{config.guest.party}.",
+            f"[hub] node 以 {hub.membership.party}（{hub.membership.role}）加入，而非银行方 {config.guest.party}。",
+        )
+    job, _ = jobs_of(config, model_id, staging, task=task)
+    save_job(job)
+    terms = Terms(
+        guest=job.guest,
+        algorithm="scorecard" if job.scorecard else "boosting",
+        parties=job.parties if job.countersigned else (),
+        countersigned=job.countersigned,
+        continues=load(job.earlier / "model.json")["own"]["model_id"] if job.earlier else "",
+        party_seconds=job.party_seconds,
+        answer_seconds=job.answer_seconds,
+    )
+    ask_for(node, model_id, job.directory)
+    try:
+        hub.begin(model_id, config.host_names, terms.model_dump(mode="json"))
+        _raise_failure(job, _ended(hub, model_id))
+    except BaseException:
+        with suppress(LianmoError):
+            hub.stop(model_id)
+        raise
+    finally:
+        no_longer(node, model_id)
+
+
+def _ended(hub: Hub, session: str) -> dict[str, Any]:
+    """The hub's last word of the run."""
+    away = 0.0
+    while True:
+        began = time.monotonic()
+        try:
+            told = hub.run(session)
+            away = 0.0
+        except LianmoError:
+            away += _LOOK_SECONDS + time.monotonic() - began
+            if away > _AWAY_SECONDS:
+                raise
+        else:
+            if told["state"] not in ("queued", "running"):
+                return told
+        time.sleep(_LOOK_SECONDS)
+
+
+def _raise_failure(job: GuestJob, told: dict[str, Any]) -> None:
+    path = job.directory / "error.json"
+    if path.exists():
+        raise ReportedError(**json.loads(path.read_text(encoding="utf-8")))
+    if told["state"] == "done":
+        return
+    codes = {party: outcome["code"] for party, outcome in told["outcomes"].items() if outcome["code"]}
+    english = ", ".join(
+        f"{party} [{code}] {_MEANINGS.get(code, ('', ''))[0]}".rstrip() for party, code in codes.items()
+    )
+    chinese = "，".join(
+        f"{party} [{code}] {_MEANINGS.get(code, ('', ''))[1]}".rstrip() for party, code in codes.items()
+    )
+    raise ServiceError(
+        "run_stopped" if told["state"] == "stopped" else "hub_run_failed",
+        f"The hub's run ended ({told['state']}): {english or 'no party reported'}. Each node's own log says why.",
+        f"枢纽上的运行已结束（{told['state']}）：{chinese or '各方均未回报'}。原因见各节点本地日志。",
+    )

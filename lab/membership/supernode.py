@@ -1,0 +1,102 @@
+"""A party's Flower node: dials the hub and waits there for sessions; started anew when it dies."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from lab.errors import ConfigError
+from lab.flower_programs import MARK, environment, free_port, marked, program, stopping
+from lab.governance import folder as private
+from lab.membership.bundle_approval import approved_digest, write_program
+from lab.membership.papers import AUTHORITY, FLOWER_KEY, FOLDER, Membership, membership_of
+from lab.membership.session import NODE_VARIABLE
+
+log = logging.getLogger("lianmo.node")
+
+_FIRST_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 60.0
+#: A node that ran this long did not fail at its start.
+_STEADY_SECONDS: Final = 30.0
+_GRACE_SECONDS: Final = 5.0
+
+
+def run_supernode(node: Path, announce: Callable[[Membership], None] = lambda _: None) -> None:
+    """Keep the party's Flower node running until the process is told to stop (SIGINT, SIGTERM).
+
+    Raises:
+        ConfigError: ``not_joined``; ``node_running`` if another process does so already.
+    """
+    membership = membership_of(node)
+    approved_digest()  # now, not when the first session waits
+    told = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: told.set())
+    home = (node / FOLDER / "flower").resolve()
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    variables = environment(home, write_program((node / FOLDER / "programs").resolve()))
+    variables[NODE_VARIABLE] = str(node.resolve())
+    with _only_one(node / FOLDER), stopping(variables[MARK]):
+        announce(membership)
+        pause = _FIRST_PAUSE
+        while not told.is_set():
+            process = _start(node, membership, home, variables)
+            seconds = 0.0
+            while process.poll() is None and not told.wait(0.2):
+                seconds += 0.2
+            if told.is_set():
+                break
+            log.error("the Flower node ended (exit code %d); starting it again", process.returncode)
+            pause = _FIRST_PAUSE if seconds > _STEADY_SECONDS else min(2 * pause, _LONGEST_PAUSE)
+            told.wait(pause)
+        if process.poll() is None:  # politely first: the hub then knows that it is gone
+            process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE_SECONDS)
+
+
+def _start(node: Path, membership: Membership, home: Path, variables: dict[str, str]) -> subprocess.Popen[bytes]:
+    place = (node / FOLDER).resolve()
+    command = [
+        *(program("flower-supernode"), "--superlink", membership.address),
+        *("--root-certificates", str(place / AUTHORITY)),
+        *("--auth-supernode-private-key", str(place / FLOWER_KEY)),
+        *("--node-config", f'party="{membership.party}"'),
+        *("--port", str(free_port())),
+    ]
+    for left in marked(variables[MARK]):  # of a node that died: its executor watches it, and ends soon or now
+        with contextlib.suppress(OSError):
+            os.kill(left.pid, signal.SIGKILL)
+    with (node / "node.log").open("ab") as file:
+        return subprocess.Popen(  # noqa: S603
+            command,
+            cwd=home,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+@contextlib.contextmanager
+def _only_one(place: Path) -> Iterator[None]:
+    private.private_folder(place)
+    with (place / "running").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigError(
+                "node_running",
+                "The Flower node of this folder is running already.",
+                "该目录的 Flower 节点已在运行。",
+            ) from error
+        yield
