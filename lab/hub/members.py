@@ -79,7 +79,8 @@ class Members:
     def of_certificate(self, party: str, serial: str) -> Member | None:
         """The member whose certificate in force this is."""
         found = self.find(party)
-        return found if found and hmac.compare_digest(found.serial, serial.upper()) else None
+        # OpenSSL writes whole bytes, so there may be a zero in front.
+        return found if found and found.serial == serial.upper().lstrip("0") else None
 
     def pending(self) -> list[Pending]:
         """Invitations that could still be used."""
