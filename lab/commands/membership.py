@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.commands.options import NODE, NodeFolder, console_for
+from lab import views
+from lab.commands.options import NODE, AsJson, NodeFolder, console_for
 from lab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -66,6 +69,38 @@ def start(node: NodeFolder = NODE) -> None:
         )
 
     run_supernode(node, announce)
+
+
+def peers(
+    compare: Annotated[
+        tuple[str, str] | None,
+        typer.Option(help="Party and fingerprint as it reads it out. 参与方及其读出的指纹。", show_default=False),
+    ] = None,
+    forget: Annotated[
+        str | None, typer.Option(help="Believe this party's next key. 接受该方的新密钥。", show_default=False)
+    ] = None,
+    node: NodeFolder = NODE,
+    as_json: AsJson = False,
+) -> None:
+    """Keys of the parties met at the hub, to compare by telephone. 会话对方的密钥指纹，请通过电话核对。"""
+    from lab.membership.papers import membership_of, seal_fingerprint
+    from lab.membership.peers import Peers
+
+    book = Peers(node)
+    if compare:
+        book.compare(*compare)
+    if forget:
+        book.forget(forget)
+    own = membership_of(node).party, seal_fingerprint(node)
+    if as_json:
+        met = [{**asdict(peer), "fingerprint": peer.fingerprint} for peer in book.all()]
+        print(json.dumps({"party": own[0], "fingerprint": own[1], "peers": met}, ensure_ascii=False))
+        return
+    grid = views.table(("party 参与方", False), ("fingerprint 指纹", False), ("compared 核对时间", False))
+    grid.add_row(*own, "this party 本方")
+    for peer in book.all():
+        grid.add_row(peer.party, peer.fingerprint, peer.compared or "not yet 尚未核对")
+    console_for(as_json).print(grid)
 
 
 def leave(node: NodeFolder = NODE) -> None:

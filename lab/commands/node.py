@@ -24,7 +24,7 @@ node.add_typer(consent, name="consent")
 node.add_typer(records, name="records")
 node.add_typer(policy, name="policy")
 node.add_typer(keys, name="keys")
-for command in (membership.join, membership.start, membership.leave):
+for command in (membership.join, membership.start, membership.peers, membership.leave):
     node.command()(command)
 
 

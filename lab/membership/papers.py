@@ -18,10 +18,10 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
     PublicFormat,
-    load_ssh_private_key,
 )
 
 from federation.ciphers.suites.choice import suite
+from federation.ciphers.suites.interface import fingerprint
 from federation.transports.frames import Tls
 from lab.errors import ConfigError, KeysError
 from lab.hub.authority import days_left, new_key
@@ -154,11 +154,10 @@ def seal_key(node: Path) -> bytes:
     return bytes.fromhex((node / FOLDER / _SEAL).read_text("ascii"))
 
 
-def flower_public(node: Path) -> str:
-    """The public key of the Flower node, PEM. Raises as ``membership_of``."""
-    membership_of(node)
-    key = load_ssh_private_key((node / FOLDER / FLOWER_KEY).read_bytes(), None)
-    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+def seal_fingerprint(node: Path) -> str:
+    """Of the public half, to read out to others. Raises as ``membership_of``."""
+    own = suite(membership_of(node).seal_suite)
+    return fingerprint(own, own.verifying_key(seal_key(node)))
 
 
 def certificate_days_left(node: Path) -> float:
