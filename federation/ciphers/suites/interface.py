@@ -79,7 +79,8 @@ class Suite(Protocol):
 
     def raw_encrypt(self, secret: bytes, nonce: bytes, plaintext: bytes, context: bytes) -> bytes:
         """Authenticated encryption, 16 bytes longer than the plaintext, under a nonce of 12 bytes that the caller
-        counts: one used twice under a key gives both plaintexts away, and the key of the tags (NIST SP 800-38D app. A)."""
+        counts: one used twice under a key gives both plaintexts away, and the key of the tags (NIST SP 800-38D
+        app. A)."""
         ...
 
     def raw_decrypt(self, secret: bytes, nonce: bytes, encrypted: bytes, context: bytes) -> bytes:
