@@ -110,8 +110,8 @@ class Link:
             self.await_party(self.party, self._deadline_seconds)
         except TimeoutError:
             self.close()
-            log.warning("session %r: %r: relay: relay_unreachable", self._session, self.party)
-            raise relay_error("relay_unreachable") from None
+            self._note(unreachable := relay_error("relay_unreachable"))
+            raise unreachable from None
         except TransportError:
             self.close()
             raise
@@ -183,7 +183,7 @@ class Link:
                 return parcel
             if self._fault:
                 raise self._fault
-            raise left_error(self._gone(watch)[0])
+            raise self._left_by(self._gone(watch)[0])
 
     def await_party(self, party: PartyId, timeout: float) -> None:
         """Wait until ``party`` has joined, and keys are agreed with it where we seal.
@@ -204,7 +204,7 @@ class Link:
             if not self._changed.wait_for(lambda: met() or self._fault or party in self._left, max(0.0, timeout)):
                 raise not_sealed(party) if party in self._present else TimeoutError
             if party in self._left:
-                raise self._fault or left_error(party)
+                raise self._fault or self._left_by(party)
             if self._fault:
                 raise self._fault
 
@@ -225,6 +225,15 @@ class Link:
         self._call.cancel()
         self._reader.join()
         self._channel.close()
+
+    def _left_by(self, party: PartyId) -> TransportError:
+        self._note(left := left_error(party))
+        return left
+
+    def _note(self, error: LianmoError) -> None:
+        """Names and codes for the log of this end; the other ends write theirs."""
+        culprit = getattr(error, "party", "")
+        log.warning("%s: session %r: party %r: of %r", error.code, self._session, self.party, culprit)
 
     def _gone(self, parties: Collection[PartyId]) -> list[PartyId]:
         return sorted(self._left.intersection(parties))
@@ -260,8 +269,7 @@ class Link:
                 self._fault = fault
                 self._changed.notify_all()
             if not self._closing:
-                culprit = getattr(fault, "party", "")
-                log.warning("session %r: %r: %r: %s", self._session, self.party, culprit, fault.code)
+                self._note(fault)
 
     def _begin(self, party: PartyId, clear: bytes | None) -> None:
         if clear is not None:

@@ -18,10 +18,10 @@ SECONDS = 10.0
 class Hub:
     """A relay with one open session, and what it saw pass."""
 
-    def __init__(self, relay: Relay | None = None) -> None:
+    def __init__(self, relay: Any = None, **tls: Any) -> None:
         self.seen: list[tuple[str, str, bytes]] = []
         self.relay = relay or Relay(tap=lambda *frame: self.seen.append(frame))
-        self.address = f"127.0.0.1:{self.relay.serve('127.0.0.1:0')}"
+        self.address = f"127.0.0.1:{self.relay.serve('127.0.0.1:0', **tls)}"
         self.relay.open_session("loans", TICKETS)
         self._pool = ThreadPoolExecutor(8)
 
