@@ -49,8 +49,9 @@ TICKET_KEY: Final = "ticket-bin"
 
 #: A peer whose machine vanished is noticed after 20 + 10 seconds.
 CHANNEL_OPTIONS: Final = (
-    ("grpc.max_receive_message_length", FRAME_BYTES),
-    ("grpc.max_send_message_length", FRAME_BYTES),
+    # Beyond a frame, so that the relay can say itself what was wrong; what is larger still, gRPC refuses unread.
+    ("grpc.max_receive_message_length", 2 * FRAME_BYTES),
+    ("grpc.max_send_message_length", 2 * FRAME_BYTES),
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),

@@ -188,10 +188,10 @@ class Relay:
         assert self._pool
         seat = session.seats[party]
         # Runs whenever the connection ends, even while the reader waits for room in another's inbox.
-        if context.add_callback(lambda: session.leave(party)):
+        if context.add_callback(lambda: self._leave(name, session, party, orderly=False)):
             self._pool.submit(self._read, name, session, party, incoming)
         else:
-            session.leave(party)
+            self._leave(name, session, party, orderly=False)
         yield from seat.inbox
         if seat.fault:
             context.abort(*answer_to(seat.fault))
@@ -220,16 +220,22 @@ class Relay:
 
     def _read(self, name: str, session: Seating, party: PartyId, incoming: Iterator[bytes]) -> None:
         seat = session.seats[party]
+        orderly = False
         try:
             for frame in incoming:
                 self._pass_on(session, party, frame)
+            orderly = True
         except (TooLargeError, ValueError) as error:
             seat.fault = "too_large" if isinstance(error, TooLargeError) else "not_a_frame"
             self._note(seat.fault, name, party)
         except Exception:  # noqa: S110
             pass  # gRPC raises a bare Exception when the connection broke: the party has left.
         finally:
-            session.leave(party)
+            self._leave(name, session, party, orderly)
+
+    def _leave(self, name: str, session: Seating, party: PartyId, orderly: bool) -> None:
+        if session.leave(party) and not orderly and not session.seats[party].fault:
+            self._note("connection_broken", name, party)
 
     def _pass_on(self, session: Seating, party: PartyId, frame: bytes) -> None:
         kind, receiver, body = session.accept(party, frame)

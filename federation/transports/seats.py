@@ -10,7 +10,17 @@ from threading import Event, Lock
 from typing import Final, NamedTuple
 
 from federation.errors import PartyId
-from federation.transports.frames import BODY_EXTRA_BYTES, CHUNK_BYTES, JOINED, LAST, LEFT, PART, pack, unpack
+from federation.transports.frames import (
+    BODY_EXTRA_BYTES,
+    CHUNK_BYTES,
+    FRAME_BYTES,
+    JOINED,
+    LAST,
+    LEFT,
+    PART,
+    pack,
+    unpack,
+)
 from federation.transports.limits import Allowance, Limits
 from federation.transports.mailbox import ClosedError, Mailbox
 
@@ -99,18 +109,19 @@ class Seating:
                     seat.inbox.force(pack(LEFT, name))
             return True
 
-    def leave(self, party: PartyId) -> None:
-        """Give the seat up and tell everybody; called from whichever end notices first."""
+    def leave(self, party: PartyId) -> bool:
+        """Give the seat up and tell everybody; True for the end that notices first."""
         with self._lock:
             seat = self.seats[party]
             if seat.left:
-                return
+                return False
             seat.left = True
             seat.gone.set()
             seat.inbox.close()
             for name, other in self.seats.items():
                 if name != party:
                     other.inbox.force(pack(LEFT, party))
+            return True
 
     def close(self, code: str) -> None:
         """Cut everybody off."""
@@ -125,6 +136,8 @@ class Seating:
         Raises:
             ValueError, TooLargeError: for a frame no honest party sends.
         """
+        if len(frame) > FRAME_BYTES:
+            raise TooLargeError
         kind, receiver, body = unpack(frame)
         if kind not in (PART, LAST) or receiver not in self.seats or receiver == party:
             raise ValueError("not a frame a party may send")
