@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 
 from federation.errors import PartyId, RemoteProtocolError, TransportError
-from federation.transports.link import Link, Parcel
+from federation.transports.assembly import Parcel
+from federation.transports.link import Link
 
 
 class RelayWire:

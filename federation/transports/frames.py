@@ -5,7 +5,8 @@
     n bytes  name, UTF-8: the receiver on the way to the relay, the authenticated sender on the way from it
     rest     body: 8 bytes number of the message, big-endian, then a piece of the payload; empty for control
 
-The relay reads kind and name only; numbers and payloads pass through it unread.
+The relay reads kind and name only; numbers and payloads pass through it unread. Between parties with seals the body is
+sealed (``sealing``), number included.
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ JOINED: Final = 2
 LEFT: Final = 3
 
 CHUNK_BYTES: Final = 1024 * 1024
-#: One chunk, its number and the longest name.
-FRAME_BYTES: Final = CHUNK_BYTES + 8 + 2 + 255
+#: What a body has beside its piece: the number, and the tag of a seal.
+BODY_EXTRA_BYTES: Final = 8 + 16
+#: One chunk in its body, and the longest name.
+FRAME_BYTES: Final = CHUNK_BYTES + BODY_EXTRA_BYTES + 2 + 255
 
 SERVICE: Final = "lianmo.Relay"
 JOIN: Final = "Join"
@@ -46,8 +49,9 @@ TICKET_KEY: Final = "ticket-bin"
 
 #: A peer whose machine vanished is noticed after 20 + 10 seconds.
 CHANNEL_OPTIONS: Final = (
-    ("grpc.max_receive_message_length", FRAME_BYTES),
-    ("grpc.max_send_message_length", FRAME_BYTES),
+    # Beyond a frame, so that the relay can say itself what was wrong; what is larger still, gRPC refuses unread.
+    ("grpc.max_receive_message_length", 2 * FRAME_BYTES),
+    ("grpc.max_send_message_length", 2 * FRAME_BYTES),
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, deque
 from collections.abc import Collection
 from threading import Condition, Thread
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Self
 
 import grpc
 
 from federation.codec import MAX_MESSAGE_BYTES
 from federation.errors import LocalProtocolError, PartyId, RemoteProtocolError, TransportError
+from federation.transports.agreement import Seals, not_sealed
+from federation.transports.assembly import Assembly, Parcel
+from federation.transports.channel import open_channel
 from federation.transports.frames import (
-    CHANNEL_OPTIONS,
     CHUNK_BYTES,
     JOIN,
     JOINED,
@@ -29,31 +32,14 @@ from federation.transports.frames import (
     unpack,
 )
 from federation.transports.mailbox import ClosedError, Mailbox
+from federation.transports.refusals import code_of, left_error, relay_error
+from federation.transports.sealing import SealedSession
 from models.errors import LianmoError
 
 #: Chunks on their way to the relay; beyond it ``send`` waits.
 OUTBOX_BYTES: Final = 8 * CHUNK_BYTES
 
-_REFUSALS: Final = {
-    "NOT_FOUND": ("session_unknown", "it does not know this session", "它不认识该会话"),
-    "PERMISSION_DENIED": ("not_a_party", "we are not a party of this session", "本方不是该会话的参与方"),
-    "UNAUTHENTICATED": ("wrong_ticket", "it refused our ticket", "它拒绝了本方的票据"),
-    "ALREADY_EXISTS": ("joined_twice", "a party of our name has already joined", "已有同名参与方加入"),
-    "RESOURCE_EXHAUSTED": (
-        "too_large",
-        "it has no room for us, or our message is too large",
-        "它已满员，或本方消息过大",
-    ),
-    "CANCELLED": ("session_closed", "the session was closed", "会话已被关闭"),
-}
-
-
-class Parcel(NamedTuple):
-    """One whole message as it arrived."""
-
-    sender: PartyId
-    number: int
-    payload: bytes
+log = logging.getLogger("lianmo.link")
 
 
 class Link:
@@ -66,6 +52,9 @@ class Link:
         deadline_seconds: longest wait for the relay to let us in, or to take a chunk from us.
         max_message_bytes: longest message sent or accepted. At most this much per sender waits unfinished,
             and at most about this much waits unread.
+        seals: what we seal with; then nothing unsealed is read, and nothing is sent before keys are agreed. Without,
+            frames are not sealed (one machine only).
+        proxy: "http://host:port" of a proxy to go through, "" for none; see ``open_channel``.
     """
 
     def __init__(
@@ -78,15 +67,20 @@ class Link:
         tls: Tls | None = None,
         deadline_seconds: float = 30.0,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
+        seals: Seals | None = None,
+        proxy: str | None = None,
     ) -> None:
         self.party = party
         self._address = address
+        self._session = session
         self._metadata = (
             (SESSION_KEY, session.encode()),
             (PARTY_KEY, party.encode()),
             (TICKET_KEY, ticket.encode()),
         )
         self._tls = tls
+        self._proxy = proxy
+        self._sealed = SealedSession(seals, session, party) if seals else None
         self._deadline_seconds = deadline_seconds
         self._max_message_bytes = max_message_bytes
         self._outbox = Mailbox(OUTBOX_BYTES)
@@ -106,12 +100,7 @@ class Link:
         Raises:
             TransportError: party "relay"; it cannot be reached, or refused us (the code says why).
         """
-        options = CHANNEL_OPTIONS
-        self._channel: Any = (
-            grpc.secure_channel(self._address, self._tls.for_channel(), options)
-            if self._tls
-            else grpc.insecure_channel(self._address, options)
-        )
+        self._channel: Any = open_channel(self._address, self._tls, self._proxy)
         join = self._channel.stream_stream(f"/{SERVICE}/{JOIN}")
         self._call: Any = join(self._outbox, metadata=self._metadata, wait_for_ready=True)
         self._reader = Thread(target=self._read, name="link-reader", daemon=True)
@@ -121,7 +110,8 @@ class Link:
             self.await_party(self.party, self._deadline_seconds)
         except TimeoutError:
             self.close()
-            raise _relay_error("relay_unreachable", "it did not answer in time", "它未在规定时间内应答") from None
+            self._note(unreachable := relay_error("relay_unreachable"))
+            raise unreachable from None
         except TransportError:
             self.close()
             raise
@@ -141,6 +131,7 @@ class Link:
         Raises:
             LocalProtocolError: over max_message_bytes.
             TransportError: party "relay"; the connection has ended or took nothing for deadline_seconds.
+            RemoteProtocolError: "not_sealed": no keys agreed with ``party`` within deadline_seconds.
         """
         if len(payload) > self._max_message_bytes:
             raise LocalProtocolError(
@@ -149,6 +140,8 @@ class Link:
                 "Use smaller batches.",
                 f"消息长度 {len(payload)} 字节，超过上限 {self._max_message_bytes}。请减小批量。",
             )
+        if self._sealed:
+            self._await_keys(party)
         if number is None:
             self._sent[party] += 1
             number = self._sent[party]
@@ -157,12 +150,15 @@ class Link:
         try:
             for i in range(last + 1):
                 body = head + payload[i * CHUNK_BYTES : (i + 1) * CHUNK_BYTES]
-                self._outbox.put(pack(LAST if i == last else PART, party, body), self._deadline_seconds)
+                kind = LAST if i == last else PART
+                if self._sealed:
+                    body = self._sealed.seal(party, kind, body)
+                self._outbox.put(pack(kind, party, body), self._deadline_seconds)
         except TimeoutError:
-            raise _relay_error("relay_stalled", "it takes no more of our message", "它不再接收本方消息") from None
+            raise relay_error("relay_stalled") from None
         except ClosedError:
             with self._changed:
-                raise self._fault or _lost() from None
+                raise self._fault or relay_error("relay_lost") from None
         return number
 
     def receive(self, timeout: float, watch: Collection[PartyId] = ()) -> Parcel:
@@ -174,7 +170,8 @@ class Link:
         Raises:
             TimeoutError: nothing within ``timeout`` seconds.
             TransportError: one of ``watch`` has left ("party_left"), or the connection ended (party "relay").
-            RemoteProtocolError: a party sent a message over max_message_bytes ("too_large") or in disorder.
+            RemoteProtocolError: a party sent a message over max_message_bytes ("too_large") or in disorder; what came
+                in its name does not carry its seal ("not_sealed", "seal_broken", "seal_unknown_key", …).
         """
         with self._changed:
             if not self._changed.wait_for(lambda: self._inbox or self._fault or self._gone(watch), timeout):
@@ -186,19 +183,36 @@ class Link:
                 return parcel
             if self._fault:
                 raise self._fault
-            raise _left_error(self._gone(watch)[0])
+            raise self._left_by(self._gone(watch)[0])
 
     def await_party(self, party: PartyId, timeout: float) -> None:
-        """Wait until ``party`` has joined. Raises TimeoutError, or TransportError as ``receive`` does."""
+        """Wait until ``party`` has joined, and keys are agreed with it where we seal.
+
+        Raises:
+            TimeoutError: it has not joined.
+            RemoteProtocolError: it has, but keys were not agreed ("not_sealed"), and as ``receive`` does.
+            TransportError: as ``receive`` does.
+        """
+        sealed = self._sealed if party != self.party else None
+        if sealed:
+            sealed.check(party)
+
+        def met() -> bool:
+            return party in self._present and (sealed is None or sealed.ready(party))
+
         with self._changed:
-            if not self._changed.wait_for(
-                lambda: party in self._present or self._fault or party in self._left, max(0.0, timeout)
-            ):
-                raise TimeoutError
+            if not self._changed.wait_for(lambda: met() or self._fault or party in self._left, max(0.0, timeout)):
+                raise not_sealed(party) if party in self._present else TimeoutError
             if party in self._left:
-                raise _left_error(party)
+                raise self._fault or self._left_by(party)
             if self._fault:
                 raise self._fault
+
+    def _await_keys(self, party: PartyId) -> None:
+        try:
+            self.await_party(party, self._deadline_seconds)
+        except TimeoutError:
+            raise not_sealed(party) from None
 
     def close(self) -> None:
         """Hand over what was sent, then leave the session; no thread of ours is left."""
@@ -212,28 +226,40 @@ class Link:
         self._reader.join()
         self._channel.close()
 
+    def _left_by(self, party: PartyId) -> TransportError:
+        self._note(left := left_error(party))
+        return left
+
+    def _note(self, error: LianmoError) -> None:
+        """Names and codes for the log of this end; the other ends write theirs."""
+        culprit = getattr(error, "party", "")
+        log.warning("%s: session %r: party %r: of %r", error.code, self._session, self.party, culprit)
+
     def _gone(self, parties: Collection[PartyId]) -> list[PartyId]:
         return sorted(self._left.intersection(parties))
 
     def _read(self) -> None:
         """The reader thread: reassemble messages until the connection ends."""
-        fault: LianmoError = _lost()
-        unfinished: dict[PartyId, tuple[int, bytearray]] = {}
+        fault: LianmoError = relay_error("relay_lost")
+        assembly = Assembly(self._max_message_bytes)
         try:
             for frame in self._call:
                 kind, name, body = unpack(frame)
+                if kind == JOINED and self._sealed and name != self.party:
+                    self._begin(name, self._sealed.arrived(name))
                 if kind in (JOINED, LEFT):
                     with self._changed:
                         (self._present if kind == JOINED else self._left).add(name)
                         self._changed.notify_all()
-                else:
-                    self._assemble(name, body, kind == LAST, unfinished)
+                elif (opened := self._open(name, kind, body)) is not None and (
+                    parcel := assembly.add(name, opened, last=kind == LAST)
+                ):
+                    self._deliver(parcel)
         except grpc.RpcError as error:
-            status = self._call.code().name
-            fault = _relay_error(*_REFUSALS[status]) if status in _REFUSALS else _lost()
+            fault = relay_error(code_of(self._call.code().name))
             fault.__cause__ = error
         except ValueError:
-            fault = _relay_error("relay_lost", "it sent something that is not a frame", "它发来的内容不是有效的帧")
+            fault = relay_error("relay_broken")
         except RemoteProtocolError as error:
             fault = error
         finally:
@@ -242,30 +268,23 @@ class Link:
             with self._changed:
                 self._fault = fault
                 self._changed.notify_all()
+            if not self._closing:
+                self._note(fault)
 
-    def _assemble(
-        self, sender: PartyId, body: bytes, last: bool, unfinished: dict[PartyId, tuple[int, bytearray]]
-    ) -> None:
-        number = int.from_bytes(body[:8], "big")
-        begun, pieces = unfinished.setdefault(sender, (number, bytearray()))
-        if number != begun:
-            raise RemoteProtocolError(
-                sender,
-                "out_of_turn",
-                "it began a message before it had ended another.",
-                "上一条消息未结束便开始了另一条。",
-            )
-        if len(pieces) + len(body) - 8 > self._max_message_bytes:
-            raise RemoteProtocolError(
-                sender,
-                "too_large",
-                f"its message is over the limit of {self._max_message_bytes} bytes.",
-                f"其消息超过 {self._max_message_bytes} 字节的上限。",
-            )
-        pieces += body[8:]
-        if last:
-            del unfinished[sender]
-            self._deliver(Parcel(sender, number, bytes(pieces)))
+    def _begin(self, party: PartyId, clear: bytes | None) -> None:
+        if clear is not None:
+            self._outbox.force(pack(LAST, party, clear))
+
+    def _open(self, sender: PartyId, kind: int, body: bytes) -> bytes | None:
+        """What a frame says; None while keys are being agreed."""
+        if not self._sealed:
+            return body
+        reply, opened = self._sealed.take(sender, kind, body)
+        self._begin(sender, reply)
+        if opened is None:
+            with self._changed:  # keys may be ready
+                self._changed.notify_all()
+        return opened
 
     def _deliver(self, parcel: Parcel) -> None:
         with self._changed:
@@ -280,20 +299,3 @@ class Link:
             self._inbox.append(parcel)
             self._unread_bytes += len(parcel.payload)
             self._changed.notify_all()
-
-
-def _relay_error(code: str, english: str, chinese: str) -> TransportError:
-    return TransportError("relay", code, f"{english}.", f"{chinese}。")
-
-
-def _lost() -> TransportError:
-    return _relay_error("relay_lost", "the connection has ended", "连接已断开")
-
-
-def _left_error(party: PartyId) -> TransportError:
-    return TransportError(
-        party,
-        "party_left",
-        "it left in the middle of the session. Its own log says why; start the run again.",
-        "在会话进行中退出。原因见其本地日志；请重新启动运行。",
-    )

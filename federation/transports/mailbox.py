@@ -25,6 +25,11 @@ class Mailbox:
         self._closed = False
         self._changed = Condition()
 
+    @property
+    def held(self) -> int:
+        """Bytes inside."""
+        return self._held
+
     def put(self, frame: bytes, timeout: float | None = None) -> None:
         """Add ``frame`` as soon as there is room.
 

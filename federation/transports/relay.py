@@ -1,18 +1,18 @@
 """The blind relay on the hub: parties dial out to it, and it carries frames between the parties of a session.
 
-It knows who may join a session (name and ticket), stamps the authenticated sender on every frame, and
-never reads a payload. It tells the parties of a session when one joins or leaves, so that nobody waits for the dead.
+It knows who may join a session (name and ticket), stamps the authenticated sender on every frame, and never reads a
+payload; parties with seals (``sealing``) need not take its word for that. It tells the parties of a session when one
+joins or leaves, so that nobody waits for the dead. Its log holds names and codes.
 """
 
 from __future__ import annotations
 
 import hmac
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, field
-from threading import Lock
-from typing import Any, Final, NamedTuple
+from threading import Event, Lock, Thread
+from typing import Any, Final, NoReturn
 
 import grpc
 
@@ -21,20 +21,19 @@ from federation.errors import LocalProtocolError, PartyId, TransportError
 from federation.transports.frames import (
     CHANNEL_OPTIONS,
     JOIN,
-    JOINED,
-    LAST,
-    LEFT,
-    PART,
     PARTY_KEY,
     SERVICE,
     SESSION_KEY,
     TICKET_KEY,
     Tls,
-    pack,
-    unpack,
 )
-from federation.transports.mailbox import ClosedError, Mailbox
+from federation.transports.limits import Limits
+from federation.transports.metrics import RelayMetrics
+from federation.transports.refusals import answer_to
+from federation.transports.seats import Seating, TooLargeError, Traffic
 from models.declared import Declared
+
+log = logging.getLogger("lianmo.relay")
 
 CRYPTO: Final = (
     Declared(
@@ -49,68 +48,8 @@ CRYPTO: Final = (
 #: Called with (sender, receiver, body) of each frame that passes; for tests that sniff the wire.
 Tap = Callable[[PartyId, PartyId, bytes], None]
 
-#: Frames waiting at the relay for one party; beyond it the senders wait.
-INBOX_BYTES: Final = 32 * 1024 * 1024
-
-
-class Traffic(NamedTuple):
-    """What one party has sent so far: counts, never content."""
-
-    frames: int
-    bytes: int
-
-
-class _TooLargeError(Exception):
-    """A message over the limit."""
-
-
-@dataclass(slots=True)
-class _Seat:
-    """One party's place in a session; it can be taken once, so a ticket cannot be used again."""
-
-    ticket: str = field(repr=False)
-    inbox: Mailbox
-    joined: bool = False
-    left: bool = False
-    #: gRPC status and text for a party that is cut off.
-    fault: tuple[Any, str] | None = None
-    sent_frames: int = 0
-    sent_bytes: int = 0
-    #: Bytes of the unfinished message on the way to each receiver.
-    unfinished: dict[PartyId, int] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Session:
-    seats: dict[PartyId, _Seat]
-    lock: Lock = field(default_factory=Lock)
-
-    def join(self, party: PartyId) -> bool:
-        """Take the seat and tell everybody; False when it was taken before."""
-        with self.lock:
-            seat = self.seats[party]
-            if seat.joined:
-                return False
-            seat.joined = True
-            for name, other in self.seats.items():
-                other.inbox.force(pack(JOINED, party))
-                if name != party and other.joined:
-                    seat.inbox.force(pack(JOINED, name))
-                if other.left:
-                    seat.inbox.force(pack(LEFT, name))
-            return True
-
-    def leave(self, party: PartyId) -> None:
-        """Give the seat up and tell everybody; called from whichever end notices first."""
-        with self.lock:
-            seat = self.seats[party]
-            if seat.left:
-                return
-            seat.left = True
-            seat.inbox.close()
-            for name, other in self.seats.items():
-                if name != party:
-                    other.inbox.force(pack(LEFT, party))
+#: Longest piece of a name from outside that is written to the log.
+_SHOWN: Final = 64
 
 
 class Relay:
@@ -120,18 +59,37 @@ class Relay:
         max_message_bytes: most bytes one message may have; the sender of a larger one is cut off.
         max_parties: most parties joined at the same time, over all sessions.
         tap: sees every payload frame that passes.
+        limits: rates, sessions and deadlines.
+
+    Attributes:
+        metrics: what it counts, to be exposed (``RelayMetrics.app``).
     """
 
     def __init__(
-        self, *, max_message_bytes: int = MAX_MESSAGE_BYTES, max_parties: int = 64, tap: Tap | None = None
+        self,
+        *,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        max_parties: int = 64,
+        tap: Tap | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self._max_message_bytes = max_message_bytes
         self._max_parties = max_parties
         self._tap = tap
-        self._sessions: dict[str, _Session] = {}
+        self._limits = limits or Limits()
+        self._sessions: dict[str, Seating] = {}
+        self._opening = Lock()
         self._certified = False
         self._server: Any = None
         self._pool: ThreadPoolExecutor | None = None
+        self._stopped = Event()
+        self._watchman: Thread | None = None
+        self.metrics = RelayMetrics()
+        self.metrics.watch(
+            lambda: len(self._sessions),
+            lambda: sum(session.n_present for session in list(self._sessions.values())),
+            lambda: sum(session.queued_bytes for session in list(self._sessions.values())),
+        )
 
     def serve(self, address: str, tls: Tls | None = None) -> int:
         """Listen on ``address`` ("127.0.0.1:0" lets the system choose) and return the port.
@@ -144,7 +102,13 @@ class Relay:
         self._certified = tls is not None
         # Each party holds two threads: one writes to it, one reads from it.
         self._pool = ThreadPoolExecutor(2 * self._max_parties, thread_name_prefix="relay")
-        self._server = grpc.server(self._pool, options=CHANNEL_OPTIONS, maximum_concurrent_rpcs=self._max_parties)
+        patience = int(self._limits.join_seconds * 1000)
+        options = (
+            *CHANNEL_OPTIONS,
+            ("grpc.server_handshake_timeout_ms", patience),  # TCP, TLS and HTTP/2's first words
+            ("grpc.max_connection_idle_ms", patience),  # then no call
+        )
+        self._server = grpc.server(self._pool, options=options, maximum_concurrent_rpcs=self._max_parties)
         handler = grpc.stream_stream_rpc_method_handler(self._join)
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {JOIN: handler}),))
         try:
@@ -161,104 +125,141 @@ class Relay:
                 f"无法监听 {address}。是否已被其他进程占用？请更换端口。",
             ) from error
         self._server.start()
+        self._watchman = Thread(target=self._watch, name="relay-watch", daemon=True)
+        self._watchman.start()
         return int(port)
 
     def open_session(self, session: str, tickets: Mapping[PartyId, str]) -> None:
-        """Let the named parties, and nobody else, join ``session``, each with its secret ticket, once."""
-        if session in self._sessions or not all(tickets.values()):
-            raise LocalProtocolError(
-                "bad_session",
-                "The relay session is already open, or a party has no ticket.",
-                "该中继会话已存在，或有参与方没有票据。",
-            )
-        seats = {party: _Seat(ticket, Mailbox(INBOX_BYTES)) for party, ticket in tickets.items()}
-        self._sessions[session] = _Session(seats)
+        """Let the named parties, and nobody else, join ``session``, each with its secret ticket, once.
+
+        Raises:
+            LocalProtocolError: "bad_session": open already, or a party without ticket; "too_many_sessions".
+        """
+        if not all(tickets.values()):
+            raise _bad_session()
+        seating = Seating(tickets, self._limits, self._max_message_bytes)
+        with self._opening:
+            if session in self._sessions:
+                raise _bad_session()
+            if len(self._sessions) >= self._limits.most_sessions:
+                raise LocalProtocolError(
+                    "too_many_sessions",
+                    f"The relay has {self._limits.most_sessions} sessions open already. Wait for one to end, or raise "
+                    "its limit.",
+                    f"中继已有 {self._limits.most_sessions} 个会话。请等待其一结束，或提高上限。",
+                )
+            self._sessions[session] = seating
 
     def close_session(self, session: str) -> None:
         """End ``session``: its parties are cut off, its tickets are worth nothing. Unknown ones are no error."""
-        if found := self._sessions.pop(session, None):
-            for seat in found.seats.values():
-                seat.inbox.close(discard=True)
+        self._end(session, "session_closed")
 
     def traffic(self, session: str) -> dict[PartyId, Traffic]:
         """What each party of an open session has sent so far. Raises KeyError when it is not open."""
-        seats = self._sessions[session].seats
-        return {party: Traffic(seat.sent_frames, seat.sent_bytes) for party, seat in seats.items()}
+        return self._sessions[session].traffic()
 
     def stop(self) -> None:
         """Close every session, stop listening and wait until no thread is left."""
+        self._stopped.set()
         for session in list(self._sessions):
             self.close_session(session)
+        if self._watchman:
+            self._watchman.join()
         if self._server:
             self._server.stop(grace=1.0).wait()
         if self._pool:
             self._pool.shutdown()
 
+    def _end(self, session: str, code: str) -> None:
+        if found := self._sessions.pop(session, None):
+            found.close(code)
+
+    def _watch(self) -> None:
+        """Close sessions in which nothing passes."""
+        while not self._stopped.wait(min(1.0, self._limits.idle_seconds / 4)):
+            for name, session in list(self._sessions.items()):
+                if session.idle_seconds() > self._limits.idle_seconds:
+                    self._note("session_idle", name, "")
+                    self._end(name, "session_idle")
+
     def _join(self, incoming: Iterator[bytes], context: Any) -> Iterator[bytes]:
         """One party's connection: a second thread reads what it sends, this one writes what is sent to it."""
-        session, party = self._admit(context)
+        name, session, party = self._admit(context)
         assert self._pool
         seat = session.seats[party]
         # Runs whenever the connection ends, even while the reader waits for room in another's inbox.
-        if context.add_callback(lambda: session.leave(party)):
-            self._pool.submit(self._read, session, party, incoming)
+        if context.add_callback(lambda: self._leave(name, session, party, orderly=False)):
+            self._pool.submit(self._read, name, session, party, incoming)
         else:
-            session.leave(party)
+            self._leave(name, session, party, orderly=False)
         yield from seat.inbox
         if seat.fault:
-            context.abort(*seat.fault)
-        if not seat.left:
-            context.abort(grpc.StatusCode.CANCELLED, "the session was closed")
+            context.abort(*answer_to(seat.fault))
 
-    def _admit(self, context: Any) -> tuple[_Session, PartyId]:
+    def _admit(self, context: Any) -> tuple[str, Seating, PartyId]:
         metadata = dict(context.invocation_metadata())
-        session_id, party, ticket = (
+        name, party, ticket = (
             bytes(metadata.get(key, b"")).decode(errors="replace") for key in (SESSION_KEY, PARTY_KEY, TICKET_KEY)
         )
-        session = self._sessions.get(session_id)
-        if session is None:
-            context.abort(grpc.StatusCode.NOT_FOUND, "no such session")
-        assert session  # abort raises
-        if party not in session.seats or (self._certified and _certificate_name(context) != party):
-            context.abort(grpc.StatusCode.PERMISSION_DENIED, "not a party of this session")
-        if not hmac.compare_digest(session.seats[party].ticket.encode(), ticket.encode()):
-            context.abort(grpc.StatusCode.UNAUTHENTICATED, "wrong ticket")
-        if not session.join(party):
-            context.abort(grpc.StatusCode.ALREADY_EXISTS, "the party has joined before")
-        return session, party
 
-    def _read(self, session: _Session, party: PartyId, incoming: Iterator[bytes]) -> None:
+        def refuse(code: str) -> NoReturn:
+            self._note(code, name, party)
+            context.abort(*answer_to(code))
+            raise AssertionError  # abort raises
+
+        session = self._sessions.get(name)
+        if session is None:
+            refuse("session_unknown")
+        if party not in session.seats or (self._certified and _certificate_name(context) != party):
+            refuse("not_a_party")
+        if not hmac.compare_digest(session.seats[party].ticket.encode(), ticket.encode()):
+            refuse("wrong_ticket")
+        if not session.join(party):
+            refuse("joined_twice")
+        return name, session, party
+
+    def _read(self, name: str, session: Seating, party: PartyId, incoming: Iterator[bytes]) -> None:
         seat = session.seats[party]
+        orderly = False
         try:
             for frame in incoming:
-                self._forward(session, party, frame)
-        except _TooLargeError:
-            seat.fault = (grpc.StatusCode.RESOURCE_EXHAUSTED, "the message is too large")
-        except ValueError:
-            seat.fault = (grpc.StatusCode.INVALID_ARGUMENT, "not a frame this party may send")
+                self._pass_on(session, party, frame)
+            orderly = True
+        except (TooLargeError, ValueError) as error:
+            seat.fault = "too_large" if isinstance(error, TooLargeError) else "not_a_frame"
+            self._note(seat.fault, name, party)
         except Exception:  # noqa: S110
             pass  # gRPC raises a bare Exception when the connection broke: the party has left.
         finally:
-            session.leave(party)
+            self._leave(name, session, party, orderly)
 
-    def _forward(self, session: _Session, party: PartyId, frame: bytes) -> None:
-        """Pass one frame on. Raises ValueError or _TooLargeError for a frame no honest party sends."""
-        kind, receiver, body = unpack(frame)
-        target = session.seats.get(receiver)
-        if kind not in (PART, LAST) or target is None or receiver == party:
-            raise ValueError("not a frame a party may send")
-        seat = session.seats[party]
-        size = seat.unfinished.pop(receiver, 0) + len(body)
-        if size > self._max_message_bytes:
-            raise _TooLargeError
-        if kind == PART:
-            seat.unfinished[receiver] = size
-        seat.sent_frames += 1
-        seat.sent_bytes += len(body)
+    def _leave(self, name: str, session: Seating, party: PartyId, orderly: bool) -> None:
+        if session.leave(party) and not orderly and not session.seats[party].fault:
+            self._note("connection_broken", name, party)
+
+    def _pass_on(self, session: Seating, party: PartyId, frame: bytes) -> None:
+        kind, receiver, body = session.accept(party, frame)
+        self.metrics.passed(party, len(body))
         if self._tap:
             self._tap(party, receiver, body)
-        with suppress(ClosedError):  # The receiver has left; the sender has been told.
-            target.inbox.put(pack(kind, party, body))
+        session.deliver(party, kind, receiver, body)
+        # Not reading on is the back-pressure: gRPC's window fills, then the party waits.
+        if wait := session.seats[party].over_rate(len(body)):
+            self.metrics.delayed(party, wait)
+            session.seats[party].gone.wait(wait)
+
+    def _note(self, code: str, session: str, party: PartyId) -> None:
+        """Count and log what was refused; what came from outside is cut short, and on one line."""
+        self.metrics.refused(code)
+        log.warning("%s: session %r: party %r", code, session[:_SHOWN], party[:_SHOWN])
+
+
+def _bad_session() -> LocalProtocolError:
+    return LocalProtocolError(
+        "bad_session",
+        "The relay session is already open, or a party has no ticket.",
+        "该中继会话已存在，或有参与方没有票据。",
+    )
 
 
 def _certificate_name(context: Any) -> str:

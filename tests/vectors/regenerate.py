@@ -30,6 +30,7 @@ from federation.ciphers.packing import PairPacking
 from federation.ciphers.plain import PlainPublic
 from federation.codec import encode
 from federation.messages import Failure, Goodbye, Message
+from federation.transports.messages import SealAnswer, SealConfirm, SealOffer
 
 FOLDER = Path(__file__).parent
 
@@ -124,6 +125,9 @@ MESSAGES: tuple[Message, ...] = (
     audit.HeadsSigned(countersignature=b"\x01\x02"),
     audit.AllSignatures(countersignatures=(("bank", b"\x01"), ("host:tax", b"\x02"))),
     audit.Kept(),
+    SealOffer(suite="sm", key=bytes(range(65))),
+    SealAnswer(secret=bytes(range(16)), signature=b"\x30\x06", mac=bytes(range(32))),
+    SealConfirm(signature=b"\x30\x06", mac=bytes(range(32))),
 )
 
 

@@ -19,9 +19,11 @@ class Suite(Protocol):
         name: as written in configuration and beside everything made with it.
         stretching: the function behind ``stretch``, as written beside what it protects.
         stretching_cost: the cost of today; a stored one may differ.
+        secret_bytes: length of a key for ``encrypt`` and ``raw_encrypt``.
     """
 
     name: ClassVar[str]
+    secret_bytes: ClassVar[int]
     stretching: ClassVar[str]
     stretching_cost: ClassVar[int]
 
@@ -73,6 +75,25 @@ class Suite(Protocol):
 
     def decrypt(self, secret: bytes, encrypted: bytes, context: bytes) -> bytes:
         """Back. Raises ``NotDecryptable`` for another key, another context or changed bytes."""
+        ...
+
+    def raw_encrypt(self, secret: bytes, nonce: bytes, plaintext: bytes, context: bytes) -> bytes:
+        """Authenticated encryption, 16 bytes longer than the plaintext, under a nonce of 12 bytes that the caller
+        counts: one used twice under a key gives both plaintexts away, and the key of the tags (NIST SP 800-38D
+        app. A)."""
+        ...
+
+    def raw_decrypt(self, secret: bytes, nonce: bytes, encrypted: bytes, context: bytes) -> bytes:
+        """Back. Raises ``NotDecryptable`` for another key, nonce or context, or changed bytes."""
+        ...
+
+    def derive(self, secret: bytes, label: bytes, length: int) -> bytes:
+        """A key of ``length`` bytes for the use ``label`` from a secret of full entropy: HKDF without salt (RFC 5869)
+        with the suite's hash. Keys of different labels tell nothing of each other."""
+        ...
+
+    def mac(self, key: bytes, message: bytes) -> bytes:
+        """32 bytes: HMAC (RFC 2104) with the suite's hash."""
         ...
 
     def stretch(self, passphrase: bytes, salt: bytes, cost: int) -> bytes:

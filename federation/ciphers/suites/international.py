@@ -11,6 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256, Hash
+from cryptography.hazmat.primitives.hmac import HMAC
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from federation.errors import BadCost, BadKey, BadSignature, NotDecryptable, NotSealedToUs
@@ -43,9 +45,17 @@ CRYPTO: Final = (
     Declared(
         algorithm="AES-256-GCM",
         key_bits=(256,),
-        purpose="storage, private keys at rest",
-        purpose_zh="存储加密、私钥静态保护",
+        purpose="storage, private keys at rest, frames between parties",
+        purpose_zh="存储加密、私钥静态保护、参与方之间的帧密封",
         standard="FIPS 197; NIST SP 800-38D",
+        library="cryptography",
+    ),
+    Declared(
+        algorithm="HKDF-SHA256, HMAC-SHA256",
+        key_bits=(256,),
+        purpose="keys of sealed frames, confirmation of those keys",
+        purpose_zh="帧密封密钥的派生与确认",
+        standard="RFC 5869; RFC 2104; FIPS 198-1",
         library="cryptography",
     ),
     Declared(
@@ -82,6 +92,7 @@ class International:
     """See ``Suite``. Private and public keys are 32 bytes, raw; a signature 64."""
 
     name: ClassVar[str] = "international"
+    secret_bytes: ClassVar[int] = 32
     stretching: ClassVar[str] = "scrypt"
     stretching_cost: ClassVar[int] = 2**17  # 128 MiB
 
@@ -131,14 +142,28 @@ class International:
 
     def encrypt(self, secret: bytes, plaintext: bytes, context: bytes) -> bytes:
         nonce = os.urandom(_NONCE_BYTES)
-        return nonce + _aead(secret).encrypt(nonce, plaintext, context)
+        return nonce + self.raw_encrypt(secret, nonce, plaintext, context)
 
     def decrypt(self, secret: bytes, encrypted: bytes, context: bytes) -> bytes:
+        return self.raw_decrypt(secret, encrypted[:_NONCE_BYTES], encrypted[_NONCE_BYTES:], context)
+
+    def raw_encrypt(self, secret: bytes, nonce: bytes, plaintext: bytes, context: bytes) -> bytes:
+        return _aead(secret).encrypt(nonce, plaintext, context)
+
+    def raw_decrypt(self, secret: bytes, nonce: bytes, encrypted: bytes, context: bytes) -> bytes:
         key = _aead(secret)
         try:
-            return key.decrypt(encrypted[:_NONCE_BYTES], encrypted[_NONCE_BYTES:], context)
+            return key.decrypt(nonce, encrypted, context)
         except (InvalidTag, ValueError) as error:
             raise NotDecryptable from error
+
+    def derive(self, secret: bytes, label: bytes, length: int) -> bytes:
+        return HKDF(SHA256(), length, None, label).derive(secret)
+
+    def mac(self, key: bytes, message: bytes) -> bytes:
+        state = HMAC(key, SHA256())
+        state.update(message)
+        return state.finalize()
 
     def stretch(self, passphrase: bytes, salt: bytes, cost: int) -> bytes:
         if cost not in _COSTS or cost & (cost - 1):
@@ -161,6 +186,6 @@ def _sealing(private: bytes) -> X25519PrivateKey:
 
 
 def _aead(secret: bytes) -> AESGCM:
-    if len(secret) != 32:
+    if len(secret) != International.secret_bytes:
         raise BadKey
     return AESGCM(secret)

@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import SM4
 from cryptography.hazmat.primitives.ciphers.modes import GCM
 from cryptography.hazmat.primitives.hashes import SM3, Hash
+from cryptography.hazmat.primitives.hmac import HMAC
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
 from federation.ciphers.suites import sm2
@@ -27,9 +29,25 @@ CRYPTO: Final = (
     Declared(
         algorithm="SM4-GCM",
         key_bits=(128,),
-        purpose="storage, private keys at rest, content of what is sealed to a party",
-        purpose_zh="存储加密、私钥静态保护、数字信封内容加密",
+        purpose="storage, private keys at rest, content of what is sealed to a party, frames between parties",
+        purpose_zh="存储加密、私钥静态保护、数字信封内容加密、参与方之间的帧密封",
         standard="GB/T 32907-2016; GM/T 0002-2012; GB/T 36624-2018",
+        library="cryptography",
+    ),
+    Declared(
+        algorithm="HMAC-SM3",
+        key_bits=(256,),
+        purpose="confirmation of the keys of sealed frames",
+        purpose_zh="帧密封密钥的确认",
+        standard="GB/T 15852.2-2024; RFC 2104",
+        library="cryptography",
+    ),
+    Declared(
+        algorithm="HKDF-SM3",
+        key_bits=(128, 256),
+        purpose="keys of sealed frames",
+        purpose_zh="帧密封密钥的派生",
+        standard="RFC 5869; RFC 8998",
         library="cryptography",
     ),
     Declared(
@@ -42,7 +60,6 @@ CRYPTO: Final = (
     ),
 )
 
-_SECRET_BYTES: Final = 16
 _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
 _COSTS: Final = range(1024, 10_000_001)
@@ -56,6 +73,7 @@ class Sm:
     """
 
     name: ClassVar[str] = "sm"
+    secret_bytes: ClassVar[int] = 16
     stretching: ClassVar[str] = "pbkdf2-hmac-sm3"
     stretching_cost: ClassVar[int] = 600_000
 
@@ -93,7 +111,7 @@ class Sm:
         end = 2 + int.from_bytes(sealed[:2], "big")
         head, content = sealed[:end], sealed[end:]
         secret = sm2.decrypt(private, head[2:])
-        if secret is None or len(secret) != _SECRET_BYTES:
+        if secret is None or len(secret) != Sm.secret_bytes:
             raise NotSealedToUs
         try:
             return self.decrypt(secret, content, head + context)
@@ -101,19 +119,25 @@ class Sm:
             raise NotSealedToUs from error
 
     def new_secret(self) -> bytes:
-        return os.urandom(_SECRET_BYTES)
+        return os.urandom(self.secret_bytes)
 
     def encrypt(self, secret: bytes, plaintext: bytes, context: bytes) -> bytes:
         nonce = os.urandom(_NONCE_BYTES)
-        state = Cipher(_sm4(secret), GCM(nonce)).encryptor()
-        state.authenticate_additional_data(context)
-        return nonce + state.update(plaintext) + state.finalize() + state.tag
+        return nonce + self.raw_encrypt(secret, nonce, plaintext, context)
 
     def decrypt(self, secret: bytes, encrypted: bytes, context: bytes) -> bytes:
+        return self.raw_decrypt(secret, encrypted[:_NONCE_BYTES], encrypted[_NONCE_BYTES:], context)
+
+    def raw_encrypt(self, secret: bytes, nonce: bytes, plaintext: bytes, context: bytes) -> bytes:
+        state = Cipher(_sm4(secret), GCM(nonce)).encryptor()
+        state.authenticate_additional_data(context)
+        return state.update(plaintext) + state.finalize() + state.tag
+
+    def raw_decrypt(self, secret: bytes, nonce: bytes, encrypted: bytes, context: bytes) -> bytes:
         key = _sm4(secret)
-        if len(encrypted) < _NONCE_BYTES + _TAG_BYTES:
+        if len(nonce) != _NONCE_BYTES or len(encrypted) < _TAG_BYTES:
             raise NotDecryptable
-        nonce, content, tag = encrypted[:_NONCE_BYTES], encrypted[_NONCE_BYTES:-_TAG_BYTES], encrypted[-_TAG_BYTES:]
+        content, tag = encrypted[:-_TAG_BYTES], encrypted[-_TAG_BYTES:]
         state = Cipher(key, GCM(nonce, tag)).decryptor()
         state.authenticate_additional_data(context)
         try:
@@ -121,13 +145,21 @@ class Sm:
         except InvalidTag as error:
             raise NotDecryptable from error
 
+    def derive(self, secret: bytes, label: bytes, length: int) -> bytes:
+        return HKDF(SM3(), length, None, label).derive(secret)
+
+    def mac(self, key: bytes, message: bytes) -> bytes:
+        state = HMAC(key, SM3())
+        state.update(message)
+        return state.finalize()
+
     def stretch(self, passphrase: bytes, salt: bytes, cost: int) -> bytes:
         if cost not in _COSTS:
             raise BadCost
-        return PBKDF2HMAC(SM3(), _SECRET_BYTES, salt, cost).derive(passphrase)
+        return PBKDF2HMAC(SM3(), self.secret_bytes, salt, cost).derive(passphrase)
 
 
 def _sm4(secret: bytes) -> SM4:
-    if len(secret) != _SECRET_BYTES:
+    if len(secret) != Sm.secret_bytes:
         raise BadKey
     return SM4(secret)

@@ -3,73 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from federation.errors import LocalProtocolError, RemoteProtocolError, TransportError
 from federation.transports.dialogue import RelayWire, serve_responder
-from federation.transports.frames import CHUNK_BYTES, Tls
+from federation.transports.frames import CHUNK_BYTES
 from federation.transports.link import Link
 from federation.transports.relay import Relay
-
-TICKETS = {"bank": "ticket-1", "host:tax": "ticket-2", "host:电信": "ticket-3"}
-HOSTS = ("host:tax", "host:电信")
-SECONDS = 10.0
-
-
-class Hub:
-    """A relay with one open session, and what it saw pass."""
-
-    def __init__(self) -> None:
-        self.seen: list[tuple[str, str, bytes]] = []
-        self.relay = Relay(tap=lambda *frame: self.seen.append(frame))
-        self.address = f"127.0.0.1:{self.relay.serve('127.0.0.1:0')}"
-        self.relay.open_session("loans", TICKETS)
-        self._pool = ThreadPoolExecutor(8)
-
-    def link(self, party: str, ticket: str = "", session: str = "loans", max_message_bytes: int = 2**28) -> Link:
-        ticket = ticket or TICKETS[party]
-        return Link(
-            self.address,
-            session,
-            party,
-            ticket,
-            deadline_seconds=SECONDS,
-            max_message_bytes=max_message_bytes,
-        )
-
-    def serve(self, party: str, answer: Callable[[bytes], tuple[bytes, bool]]) -> Future[None]:
-        """A host in a thread of its own."""
-
-        def host() -> None:
-            with self.link(party) as link:
-                serve_responder(link, answer, "bank", idle_seconds=SECONDS)
-
-        return self._pool.submit(host)
-
-    def stop(self) -> None:
-        self.relay.stop()
-        self._pool.shutdown()
-
-
-@pytest.fixture
-def hub() -> Iterator[Hub]:
-    before = set(threading.enumerate())
-    hub = Hub()
-    yield hub
-    hub.stop()
-    ours = set(threading.enumerate()) - before
-    for thread in ours:  # gRPC's own may need a moment.
-        thread.join(SECONDS)
-    assert not any(thread.is_alive() for thread in ours)
+from tests.federation.transports.authority import Authority
+from tests.federation.transports.hub import HOSTS, SECONDS, TICKETS, Hub
 
 
 def echo(frame: bytes) -> tuple[bytes, bool]:
@@ -299,36 +244,3 @@ def test_with_tls_the_certificate_must_carry_the_name() -> None:
         pass
     assert impostor.value.code == "not_a_party"
     relay.stop()
-
-
-class Authority:
-    """A certificate authority for one test."""
-
-    def __init__(self) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "lab")])
-        ca = x509.BasicConstraints(ca=True, path_length=0)
-        self._certificate = self._signed(self._name, self._key, ca)
-
-    def _signed(
-        self, name: x509.Name, key: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType
-    ) -> x509.Certificate:
-        now = datetime.now(UTC)
-        return (
-            x509.CertificateBuilder(self._name, name, key.public_key(), x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(hours=1))
-            .add_extension(extension, critical=True)
-            .sign(self._key, hashes.SHA256())
-        )
-
-    def issue(self, common_name: str) -> Tls:
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
-        loopback = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-        pem = serialization.Encoding.PEM
-        return Tls(
-            certificate=self._signed(name, key, loopback).public_bytes(pem),
-            key=key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
-            authority=self._certificate.public_bytes(pem),
-        )

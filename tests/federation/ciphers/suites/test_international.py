@@ -60,7 +60,19 @@ def test_aes_gcm_is_that_of_nist(v: dict[str, str | None]) -> None:
         with pytest.raises(NotDecryptable):
             SUITE.decrypt(key, nonce + ciphertext + tag, aad)
         return
+    assert SUITE.raw_encrypt(key, nonce, bytes.fromhex(v["plaintext"]), aad) == ciphertext + tag
     assert SUITE.decrypt(key, nonce + ciphertext + tag, aad).hex() == v["plaintext"]
+
+
+def test_keys_are_those_of_rfc_5869() -> None:
+    [v] = vectors("hkdf_rfc5869.json")
+    label, key = bytes.fromhex(v["info"]), bytes.fromhex(v["okm"])
+    assert SUITE.derive(bytes.fromhex(v["ikm"]), label, len(key)) == key
+
+
+@pytest.mark.parametrize("v", vectors("hmac_rfc4231.json"), ids=lambda v: v["test"])
+def test_macs_are_those_of_rfc_4231(v: dict[str, str]) -> None:
+    assert SUITE.mac(bytes.fromhex(v["key"]), bytes.fromhex(v["data"])).hex() == v["mac"]
 
 
 def test_scrypt_is_that_of_rfc_7914() -> None:

@@ -45,6 +45,8 @@ def test_sm4_is_that_of_the_standard_and_of_rfc_8998() -> None:
     gcm = {name: bytes.fromhex(value) for name, value in vectors["gcm"].items()}
     encrypted = gcm["nonce"] + gcm["ciphertext"] + gcm["tag"]
     assert SUITE.decrypt(gcm["key"], encrypted, gcm["aad"]) == gcm["plaintext"]
+    counted = SUITE.raw_encrypt(gcm["key"], gcm["nonce"], gcm["plaintext"], gcm["aad"])
+    assert counted == gcm["ciphertext"] + gcm["tag"]
 
 
 def test_the_public_key_and_the_signature_are_those_of_the_standard() -> None:
@@ -105,6 +107,17 @@ def test_the_openssl_command_and_the_suite_read_each_other(tmp_path: Path) -> No
 
     message.write_bytes(sm2.encrypt(public, b"encryption standard"))
     assert openssl("pkeyutl", "-decrypt", "-inkey", pem, "-in", message).stdout == b"encryption standard"
+
+
+def test_keys_and_macs_are_those_of_the_openssl_command(tmp_path: Path) -> None:
+    secret, message = bytes(range(32)), tmp_path / "message"
+    message.write_bytes(b"message digest")
+    mac = openssl("mac", "-digest", "SM3", "-macopt", f"hexkey:{secret.hex()}", "-in", message, "-binary", "HMAC")
+    assert SUITE.mac(secret, b"message digest") == mac.stdout, mac.stderr
+    options = ("digest:SM3", f"hexkey:{secret.hex()}", "info:frames of tax")
+    settings = [word for option in options for word in ("-kdfopt", option)]
+    key = openssl("kdf", "-keylen", 44, *settings, "-binary", "HKDF")
+    assert SUITE.derive(secret, b"frames of tax", 44) == key.stdout, key.stderr
 
 
 @pytest.mark.parametrize("scalar", [0, sm2.ORDER - 1, sm2.ORDER, 2**256 - 1])

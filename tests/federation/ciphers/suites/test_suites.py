@@ -167,3 +167,26 @@ def test_suites_do_not_read_each_other() -> None:
         ours.verify(theirs.verifying_key(private), b"message", theirs.sign(private, b"message"))
     with pytest.raises(BadKey):
         theirs.verify(ours.verifying_key(private), b"message", ours.sign(private, b"message"))
+
+
+def test_what_a_counted_nonce_encrypted_opens_with_nothing_else(of: Suite) -> None:
+    secret, nonce = of.new_secret(), bytes(12)
+    assert len(secret) == of.secret_bytes
+    encrypted = of.raw_encrypt(secret, nonce, b"plaintext", b"context")
+    assert len(encrypted) == len(b"plaintext") + 16
+    assert of.raw_decrypt(secret, nonce, encrypted, b"context") == b"plaintext"
+    others = [
+        (of.new_secret(), nonce, encrypted, b"context"),
+        (secret, bytes(11) + b"\x01", encrypted, b"context"),
+        (secret, b"", encrypted, b"context"),
+        (secret, nonce, encrypted, b"contexu"),
+        *((secret, nonce, changed, b"context") for changed in (*flipped(encrypted), *cut_short(encrypted))),
+    ]
+    for other in others:
+        with pytest.raises(NotDecryptable):
+            of.raw_decrypt(*other)
+
+
+def test_keys_of_different_uses_differ(of: Suite) -> None:
+    secret = bytes(32)
+    assert len({of.derive(secret, label, 32) for label in (b"", b"a", b"b")} | {of.mac(secret, b"a")}) == 4
