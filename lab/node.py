@@ -33,7 +33,7 @@ from lab.governance.admission import PURPOSES, Basis, admitted
 from lab.governance.session_record import SessionRecord
 from lab.jobs import GuestJob, HostJob, Job, LinkSection, load_job, node_directory
 from lab.membership.papers import tls_of
-from lab.membership.session import NODE_VARIABLE, job_of
+from lab.membership.session import NODE_VARIABLE, job_of, seals_for
 from lab.scorecards import lead_scorecard
 from lab.trees import lead_trees
 from lab.workers import party_workers
@@ -49,7 +49,7 @@ def take_part(job: GuestJob | HostJob) -> dict[str, Any]:
     try:
         with (
             party_workers(job.workers, job.n_jobs),
-            _link(job.party.party, job.link) as link,
+            _link(job, job.link) as link,
         ):
             if isinstance(job, GuestJob):
                 wire = RelayWire(link, deadline_seconds=job.answer_seconds, join_seconds=job.party_seconds)
@@ -60,9 +60,13 @@ def take_part(job: GuestJob | HostJob) -> dict[str, Any]:
         raise
 
 
-def _link(party: PartyId, told: LinkSection) -> Link:
-    """To the relay: in clear on one machine, else as its papers say."""
-    return Link(told.address, told.session, party, told.ticket, tls=tls_of(told.node) if told.node else None)
+def _link(job: GuestJob | HostJob, told: LinkSection) -> Link:
+    """To the relay: in clear on one machine; else over TLS, sealed to those we speak with."""
+    party, node = job.party.party, told.node
+    if node is None:
+        return Link(told.address, told.session, party, told.ticket)
+    seals = seals_for(node, job.hosts if isinstance(job, GuestJob) else (job.guest,))
+    return Link(told.address, told.session, party, told.ticket, tls=tls_of(node), seals=seals)
 
 
 def note_error(job: Job, error: LianmoError) -> None:

@@ -60,6 +60,7 @@ class Relay:
         max_parties: most parties joined at the same time, over all sessions.
         tap: sees every payload frame that passes.
         limits: rates, sessions and deadlines.
+        in_force: whether a party's certificate (PEM) still counts; one that was replaced does not.
 
     Attributes:
         metrics: what it counts, to be exposed (``RelayMetrics.app``).
@@ -72,11 +73,13 @@ class Relay:
         max_parties: int = 64,
         tap: Tap | None = None,
         limits: Limits | None = None,
+        in_force: Callable[[PartyId, bytes], bool] = lambda *_: True,
     ) -> None:
         self._max_message_bytes = max_message_bytes
         self._max_parties = max_parties
         self._tap = tap
         self._limits = limits or Limits()
+        self._in_force = in_force
         self._sessions: dict[str, Seating] = {}
         self._opening = Lock()
         self._certified = False
@@ -210,13 +213,21 @@ class Relay:
         session = self._sessions.get(name)
         if session is None:
             refuse("session_unknown")
-        if party not in session.seats or (self._certified and _certificate_name(context) != party):
+        if party not in session.seats or (self._certified and not self._is(party, context)):
             refuse("not_a_party")
         if not hmac.compare_digest(session.seats[party].ticket.encode(), ticket.encode()):
             refuse("wrong_ticket")
         if not session.join(party):
             refuse("joined_twice")
         return name, session, party
+
+    def _is(self, party: PartyId, context: Any) -> bool:
+        """Whether the caller's certificate is that party's, and in force as far as we are told."""
+        shown = context.auth_context()
+        names, certificates = shown.get("x509_common_name", ()), shown.get("x509_pem_cert", ())
+        return [bytes(name) for name in names] == [party.encode()] and all(
+            self._in_force(party, bytes(certificate)) for certificate in certificates
+        )
 
     def _read(self, name: str, session: Seating, party: PartyId, incoming: Iterator[bytes]) -> None:
         seat = session.seats[party]
@@ -260,8 +271,3 @@ def _bad_session() -> LocalProtocolError:
         "The relay session is already open, or a party has no ticket.",
         "该中继会话已存在，或有参与方没有票据。",
     )
-
-
-def _certificate_name(context: Any) -> str:
-    names = context.auth_context().get("x509_common_name") or [b""]
-    return bytes(names[0]).decode(errors="replace")

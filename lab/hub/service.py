@@ -10,17 +10,19 @@ import signal
 import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from aiohttp import web
 
 from federation.transports.frames import Tls
 from federation.transports.relay import Relay
+from lab.hub.authority import serial_number
 from lab.hub.door import Door
 from lab.hub.front import Front
-from lab.hub.joining import Joining
+from lab.hub.joining import Joining, Registry
 from lab.hub.members import Members
-from lab.hub.sessions import Sessions
+from lab.hub.mlflow_server import start_mlflow
+from lab.hub.sessions import Control, Sessions
 from lab.hub.settings import HubSettings, authority_of, load_hub, papers_of, paths_of
 from lab.hub.superlink import SuperLink
 
@@ -29,6 +31,13 @@ log = logging.getLogger("lianmo.hub")
 #: How often the hub looks after the SuperLink.
 _LOOK_SECONDS: Final = 1.0
 _GRACE_SECONDS: Final = 2.0
+
+
+class Flower(Registry, Control, Protocol):
+    """Flower's SuperLink as the hub needs it."""
+
+    @property
+    def address(self) -> str: ...
 
 
 def serve_hub(folder: Path, announce: Callable[[HubSettings], None] = lambda _: None) -> None:
@@ -40,57 +49,76 @@ def serve_hub(folder: Path, announce: Callable[[HubSettings], None] = lambda _: 
     Raises:
         ConfigError: as ``load_hub`` and ``authority_of``. ServiceError: ``port_taken``, ``superlink_start``.
     """
-    settings = load_hub(folder)
     folder = folder.resolve()  # Flower works from a folder of its own
+    settings = load_hub(folder)
     superlink = SuperLink(folder)
     with superlink.running():
-        asyncio.run(_serve(folder, settings, superlink, announce))
+        if settings.mlflow:
+            start_mlflow(folder, settings.mlflow, superlink.variables)
+        asyncio.run(_until_told(folder, settings, superlink, announce))
 
 
-async def _serve(
+async def _until_told(
     folder: Path, settings: HubSettings, superlink: SuperLink, announce: Callable[[HubSettings], None]
 ) -> None:
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told.set)
-    runs = folder / "runs"
-    shutil.rmtree(runs, ignore_errors=True)  # of a hub that was killed: their tickets are worth nothing
-    members, papers = Members(folder), papers_of(folder)
-    authority = authority_of(folder)
-    relay = Relay()
-    try:
-        relay_port = relay.serve("127.0.0.1:0", Tls(papers.certificate, papers.key, authority.certificate))
-        sessions = Sessions(runs, superlink, relay)
-        joining = Joining(settings.name, authority, members, superlink)
-        own = _context(folder)
-        front = Front(members, joining, sessions, superlink.address, _trusting(folder))
-        async with _http(front.app(), own) as front_port:
-            door = Door(relay_port, front_port, _context(folder))
-            listening = await door.open(settings.listen, settings.port)
-            watching = asyncio.create_task(_look_after(superlink))
-            try:
-                announce(settings)
-                await told.wait()
-            finally:
-                listening.close()
-                watching.cancel()
-                await sessions.stop_all()
-    finally:
-        await asyncio.to_thread(relay.stop)
+    async with open_hub(folder, settings, superlink):
+        watching = asyncio.create_task(_look_after(superlink))
+        try:
+            announce(settings)
+            await told.wait()
+        finally:
+            watching.cancel()
 
 
 @contextlib.asynccontextmanager
-async def _http(app: web.Application, own: ssl.SSLContext) -> AsyncIterator[int]:
-    """The front behind TLS on a port of loopback."""
+async def open_hub(folder: Path, settings: HubSettings, flower: Flower) -> AsyncIterator[Sessions]:
+    """All that listens, before Flower. Raises as ``serve_hub``."""
+    runs = folder / "runs"
+    shutil.rmtree(runs, ignore_errors=True)  # of a hub that was killed: their tickets are worth nothing
+    members, papers, authority = Members(folder), papers_of(folder), authority_of(folder)
+    relay = Relay(in_force=lambda party, pem: members.of_certificate(party, serial_number(pem)) is not None)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(asyncio.to_thread, relay.stop)
+        relay_port = relay.serve("127.0.0.1:0", Tls(papers.certificate, papers.key, authority.certificate))
+        sessions = Sessions(runs, flower, relay)
+        joining = Joining(settings.name, authority, members, flower)
+        front = Front(members, joining, sessions, flower.address, _trusting(folder))
+        front_port = await stack.enter_async_context(_http(front.app(), "127.0.0.1", 0, _context(folder)))
+        if settings.metrics:
+            host, _, port = settings.metrics.rpartition(":")
+            await stack.enter_async_context(_http(_metrics(relay), host, int(port)))
+        door = Door(relay_port, front_port, _context(folder))
+        listening = await door.open(settings.listen, settings.port)
+        stack.callback(listening.close)
+        stack.push_async_callback(sessions.stop_all)
+        yield sessions
+
+
+@contextlib.asynccontextmanager
+async def _http(app: web.Application, host: str, port: int, own: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """``app`` behind a port, which is yielded; behind TLS if there is a certificate."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE_SECONDS)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=own)
-        await site.start()
+        await web.TCPSite(runner, host, port, ssl_context=own).start()
         yield int(runner.addresses[0][1])
     finally:
         await runner.cleanup()
+
+
+def _metrics(relay: Relay) -> web.Application:
+    """Prometheus's page."""
+
+    async def show(_: web.Request) -> web.Response:
+        return web.Response(text=relay.metrics.text(), content_type="text/plain")
+
+    app = web.Application()
+    app.router.add_get("/metrics", show)
+    return app
 
 
 async def _look_after(superlink: SuperLink) -> None:

@@ -92,7 +92,7 @@ class Peers:
         return compared
 
     def forget(self, party: PartyId) -> None:
-        """Believe its next key, whatever it is: after it has told you that it joined anew. Unknown ones are no error."""
+        """Believe its next key, whatever it is: after it told you that it joined anew. Unknown ones are no error."""
         with private.locked(self._node):
             self._write({peer.party: peer for peer in self.all() if peer.party != party})
 
@@ -107,7 +107,7 @@ class Peers:
                 "peer_changed",
                 f"{party} has another key than it had. If it told you that it joined anew: `lianmo node peers --forget "
                 f"{party}`, and compare fingerprints. If not, somebody may sit between you: tell it.",
-                f"{party} 的密钥与此前不同。如其已告知重新加入，请执行 lianmo node peers --forget {party} 并重新核对指纹；"
+                f"{party} 的密钥与此前不同。如其已告知重新加入，请执行 lianmo node peers --forget {party} 并核对指纹；"
                 "否则可能有人居中冒充，请告知对方。",
             )
         return known

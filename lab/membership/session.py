@@ -6,15 +6,18 @@ to say: nothing the hub sends is a path.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
 from federation.errors import LocalProtocolError, PartyId
+from federation.transports.agreement import Seals
 from lab.jobs import GuestJob, HostJob, LinkSection, load_job, save_job
-from lab.membership.papers import FOLDER, Membership, membership_of
+from lab.membership.hub_client import Hub
+from lab.membership.papers import FOLDER, Membership, membership_of, seal_key
+from lab.membership.peers import Peers
 from lab.membership.terms import Session, Terms, load_own_side
 from models.bundle import load, save
 from models.errors import ModelError
@@ -57,6 +60,13 @@ def job_of(node: Path, party: PartyId, settings: Mapping[str, object]) -> GuestJ
     if membership.role == "guest":
         return _guest_job(node, session).model_copy(update={"link": link})
     return _host_job(node, membership, link, str(settings.get("terms")))
+
+
+def seals_for(node: Path, parties: Iterable[PartyId]) -> Seals:
+    """What this party seals with, and to whom. Raises as ``membership_of``, ``Hub.members`` and ``Peers.meet``."""
+    met = Peers(node).meet(Hub(node).members(), parties)
+    known = {peer.party: (peer.suite, bytes.fromhex(peer.key)) for peer in met}
+    return Seals.with_key(membership_of(node).seal_suite, seal_key(node), known)
 
 
 def _guest_job(node: Path, session: str) -> GuestJob:
