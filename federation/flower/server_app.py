@@ -23,6 +23,9 @@ NODES_SECONDS: Final = 60.0
 #: How long the others may take to notice, through the relay, that a party has failed.
 GRACE_SECONDS: Final = 30.0
 
+#: Why a node did not even begin.
+UNKNOWN_BUNDLE: Final = "unknown_bundle"
+
 Outcome = dict[str, str | int | float]
 
 
@@ -101,7 +104,9 @@ def _read(
         known = registered.get(reply.metadata.src_node_id)
         if reply.has_error():
             if known:
-                outcomes[known] = {"code": "node_lost"}
+                # The one text that is ours: of a node that will not run the code it was sent.
+                refused = UNKNOWN_BUNDLE in (reply.error.reason or "")
+                outcomes[known] = {"code": UNKNOWN_BUNDLE if refused else "node_lost"}
             continue  # of a simulation nobody knows which party it was: it stays without a reply
         answer = reply.content.config_records["answer"]
         if (party := known or str(answer["party"])) in parties:

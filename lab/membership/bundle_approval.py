@@ -20,6 +20,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
+from federation.flower.server_app import UNKNOWN_BUNDLE
 from lab.flower_programs import SHIM
 from models.declared import Declared
 
@@ -42,7 +43,7 @@ class UnknownBundleError(Exception):
     """The hub shipped other code than this node has installed. Its text travels to the hub."""
 
     def __init__(self) -> None:
-        super().__init__("unknown_bundle")
+        super().__init__(UNKNOWN_BUNDLE)
 
 
 @cache

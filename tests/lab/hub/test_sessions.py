@@ -1,0 +1,127 @@
+"""Runs at the hub: who is addressed, in which order, and how they end."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from federation.errors import TransportError
+from federation.transports.link import Link
+from lab.errors import ReportedError
+from lab.hub.members import Members
+from lab.membership.hub_client import Hub
+from lab.membership.papers import tls_of
+from tests.lab.hub.harness import HubAtWork
+
+FIRST, SECOND = "a" * 32, "b" * 32
+DONE = {"bank": {"code": ""}, "host:tax": {"code": ""}}
+
+
+@pytest.fixture
+def bank(hub: HubAtWork, tmp_path: Path) -> Hub:
+    hub.joined(tmp_path / "tax", "host:tax")
+    return hub.joined(tmp_path / "bank", "bank")
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait without sleeping on a guess: ask again until it is so, or fail."""
+    waiting = threading.Event()
+    for _ in range(200):
+        if true():
+            return
+        waiting.wait(0.05)
+    pytest.fail("it did not come to be")
+
+
+def test_each_registered_node_gets_its_own_ticket(hub: HubAtWork, bank: Hub) -> None:
+    hub.flower.outcomes[FIRST] = DONE
+    assert bank.begin(FIRST, ["host:tax"], {"guest": "bank"})["state"] in ("queued", "running")
+    until(lambda: bank.run(FIRST)["state"] == "done")
+    assert bank.run(FIRST)["outcomes"] == DONE
+    (settings,) = hub.flower.started
+    nodes = {member.party: member.flower_node for member in Members(hub.folder).all()}
+    assert json.loads(settings["nodes"]) == nodes
+    tickets = json.loads(settings["tickets"])
+    assert set(tickets) == {"bank", "host:tax"}
+    assert len(set(tickets.values())) == 2
+    assert json.loads(settings["terms"]) == {"guest": "bank"}
+
+
+def test_a_finished_run_leaves_no_ticket_and_no_file(hub: HubAtWork, bank: Hub, tmp_path: Path) -> None:
+    hub.flower.outcomes[FIRST] = DONE
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: bank.run(FIRST)["state"] == "done")
+    ticket = json.loads(hub.flower.started[0]["tickets"])["bank"]
+    with pytest.raises(TransportError) as refused:
+        Link(hub.settings.address, FIRST, "bank", ticket, tls=tls_of(tmp_path / "bank")).__enter__()
+    assert refused.value.code == "session_unknown"
+    assert not (hub.folder / "runs" / FIRST).exists()
+
+
+def test_two_runs_with_one_party_go_one_after_the_other(hub: HubAtWork, bank: Hub, tmp_path: Path) -> None:
+    other = hub.joined(tmp_path / "other", "other")
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: bank.run(FIRST)["state"] == "running" and len(hub.flower.started) == 1)
+    hub.flower.outcomes[SECOND] = {"other": {"code": ""}, "host:tax": {"code": ""}}
+    assert other.begin(SECOND, ["host:tax"], {})["state"] == "queued"
+    until(lambda: other.run(SECOND)["state"] == "queued")
+    assert len(hub.flower.started) == 1
+    assert bank.stop(FIRST)["state"] == "stopped"
+    assert hub.flower.stopped == ["1"]
+    until(lambda: other.run(SECOND)["state"] == "done")
+
+
+def test_a_queued_run_can_be_stopped(hub: HubAtWork, bank: Hub) -> None:
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: bank.run(FIRST)["state"] == "running")
+    bank.begin(SECOND, ["host:tax"], {})
+    assert bank.stop(SECOND)["state"] == "stopped"
+    assert bank.run(FIRST)["state"] == "running"
+
+
+def test_nobody_else_sees_or_stops_a_run(hub: HubAtWork, bank: Hub, tmp_path: Path) -> None:
+    bank.begin(FIRST, ["host:tax"], {})
+    other = hub.joined(tmp_path / "other", "other")
+    for call in (other.run, other.stop):
+        with pytest.raises(ReportedError) as refused:
+            call(FIRST)
+        assert refused.value.code == "no_such_run"
+    until(lambda: bank.run(FIRST)["state"] == "running")
+
+
+def test_a_session_is_held_once(hub: HubAtWork, bank: Hub) -> None:
+    hub.flower.outcomes[FIRST] = DONE
+    bank.begin(FIRST, ["host:tax"], {})
+    for session in (FIRST, "../../etc", "A" * 32):
+        with pytest.raises(ReportedError) as refused:
+            bank.begin(session, ["host:tax"], {})
+        assert refused.value.code == "bad_session"
+
+
+@pytest.mark.parametrize("hosts", [["host:bids"], ["bank"]])
+def test_who_is_no_host_here_is_not_asked(hub: HubAtWork, bank: Hub, hosts: list[str]) -> None:
+    with pytest.raises(ReportedError) as refused:
+        bank.begin(FIRST, hosts, {})
+    assert refused.value.code == "party_absent"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [(DONE, "done"), ({**DONE, "host:tax": {"code": "policy"}}, "failed"), ({}, "failed")],
+)
+def test_how_a_run_ends(hub: HubAtWork, bank: Hub, outcome: dict[str, Any], state: str) -> None:
+    hub.flower.outcomes[FIRST] = outcome
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: bank.run(FIRST)["state"] == state)
+
+
+def test_a_member_that_leaves_ends_its_runs(hub: HubAtWork, bank: Hub, tmp_path: Path) -> None:
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: bank.run(FIRST)["state"] == "running")
+    Hub(tmp_path / "tax").leave()
+    assert bank.run(FIRST)["state"] == "stopped"
