@@ -99,6 +99,17 @@ def invite(
 
 
 @hub.command()
+def remove(party: PartyName, hub: HubFolder = HUB) -> None:
+    """Put a member out: its papers are worth nothing, its runs end. 移除成员：其证书失效，其运行终止。"""
+    from lab.hub.members import Members
+    from lab.hub.settings import load_hub
+
+    load_hub(hub)
+    Members(hub).remove(party)
+    console_for(False).print(f"{party} is no member any more. {party} 已被移除。", highlight=False)
+
+
+@hub.command()
 def status(hub: HubFolder = HUB, as_json: AsJson = False) -> None:
     """Members, and invitations not yet used. 成员与未使用的邀请。"""
     from lab.hub.members import Members

@@ -11,7 +11,7 @@ import logging
 import re
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
@@ -124,6 +124,12 @@ class Sessions:
         """Every run, or every run with that party."""
         for run in list(self.runs.values()):
             if not party or party in run.parties:
+                await self.stop(run)
+
+    async def keep_to(self, members: Collection[PartyId]) -> None:
+        """End every run of a party that is no member any more."""
+        for run in list(self.runs.values()):
+            if not set(run.parties) <= set(members):
                 await self.stop(run)
 
     async def _hold(self, run: HubRun) -> None:

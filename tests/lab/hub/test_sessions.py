@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Callable
@@ -118,6 +119,17 @@ def test_how_a_run_ends(hub: HubAtWork, bank: Hub, outcome: dict[str, Any], stat
     hub.flower.outcomes[FIRST] = outcome
     bank.begin(FIRST, ["host:tax"], {})
     until(lambda: bank.run(FIRST)["state"] == state)
+
+
+def test_a_member_that_is_put_out_ends_its_runs(hub: HubAtWork, bank: Hub) -> None:
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: bank.run(FIRST)["state"] == "running")
+    Members(hub.folder).remove("host:tax")
+    remaining = [member.party for member in Members(hub.folder).all()]
+    asyncio.run_coroutine_threadsafe(hub.sessions.keep_to(["bank", "host:tax"]), hub.loop).result(10)
+    assert bank.run(FIRST)["state"] == "running"
+    asyncio.run_coroutine_threadsafe(hub.sessions.keep_to(remaining), hub.loop).result(10)
+    assert bank.run(FIRST)["state"] == "stopped"
 
 
 def test_a_member_that_leaves_ends_its_runs(hub: HubAtWork, bank: Hub, tmp_path: Path) -> None:
