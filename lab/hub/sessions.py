@@ -146,6 +146,10 @@ class Sessions:
             run.outcomes = {party: {"code": error.code} for party in run.parties}
             run.state = "failed"
             log.error("run %s: %s", run.session, error)
+        except Exception as error:  # whoever waits for the run must hear of its end
+            run.outcomes = {party: {"code": "internal"} for party in run.parties}
+            run.state = "failed"
+            log.error("run %s: unexpected %s", run.session, type(error).__name__)
         finally:
             for turn in held:
                 turn.release()
