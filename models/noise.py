@@ -68,7 +68,10 @@ def spent(releases: Iterable[tuple[float, int]]) -> float:
     from opendp.combinators import make_composition
 
     every = [_mechanism(epsilon) for epsilon, n in releases for _ in range(n)]
-    return float(make_composition(every).map(1)) if every else 0.0
+    if not every:
+        return 0.0
+    together: Any = make_composition(every)
+    return float(together.map(1))
 
 
 @lru_cache(maxsize=64)
@@ -88,6 +91,8 @@ def _mechanism(epsilon: float) -> Any:
     enable_features("contrib")
     scale = 1 / epsilon
     space = vector_domain(atom_domain(T="i64")), l1_distance(T="i64")
-    while (made := make_laplace(*space, scale=scale)).map(1) > epsilon:
+    made: Any = make_laplace(*space, scale=scale)
+    while made.map(1) > epsilon:
         scale = math.nextafter(scale, math.inf)
+        made = make_laplace(*space, scale=scale)
     return made
