@@ -162,7 +162,8 @@ class BinningHost:
         for f, p in enumerate(prebins):
             own = p.encode(fit_rows.columns[p.name])
             of_prebins = state.noise[:, starts[f] : starts[f + 1]]
-            cells = noisy_cells(np.bincount(own, minlength=p.n_codes).tolist(), p.n_regular, floor, of_prebins)
+            counts = np.bincount(own, minlength=p.n_codes).tolist()
+            cells = noisy_cells(counts, p.n_regular, floor, state.epsilon, of_prebins)
             codes[f] = np.array(cells.cell_of, dtype=np.uint8)[own]
             shown.append(cells)
             noise.append(np.stack([per_cell(cells, of_class) for of_class in of_prebins]))
