@@ -92,8 +92,8 @@ def _check(project: str, terms: Terms, wanted: float, with_it: float) -> None:
         raise GovernanceError(
             "epsilon_spent",
             f"Project {project} may spend an epsilon of {total:g} in {terms.period_days} days; this run needs "
-            f"{wanted:g}, and {left:g} is left. Nothing was released. Use fewer features, wait, or approve a project with "
-            "other terms.",
+            f"{wanted:g}, and {left:g} is left. Nothing was released. Use fewer features, wait, or approve a project "
+            "with other terms.",
             f"项目 {project} 在 {terms.period_days} 天内的隐私预算 ε 为 {total:g}，本次运行需要 {wanted:g}，"
             f"剩余 {left:g}。未披露任何内容。请减少特征、等待，或另行审批条款不同的项目。",
         )

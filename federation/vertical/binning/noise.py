@@ -5,9 +5,9 @@ number moves by one when he is added or left out, and noise of scale ``1 / epsil
 epsilon-differentially private, given the prebins; features add up (``models.noise``). Rows shown are goods and bads
 together, and carry the noise of both: the host need not know which is which.
 
-Small prebins are merged (``cells``) by their *noisy* rows, so which ones are merged tells nothing more; by so much above
-the floor that hardly ever a cell has fewer rows than that (one prebin in a hundred thousand). Empty ones are merged too:
-that they are empty is not to be seen.
+Small prebins are merged (``cells``) by their *noisy* rows, so which ones are merged tells nothing more; by so much
+above the floor that hardly ever a cell has fewer rows than that (one prebin in a hundred thousand). Empty ones are
+merged too: that they are empty is not to be seen.
 """
 
 from __future__ import annotations

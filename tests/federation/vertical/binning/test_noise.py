@@ -19,6 +19,7 @@ from federation.messages import Message
 from federation.policy import CountNoise, HostPolicy
 from federation.vertical.binning.host import BinningHost
 from federation.vertical.binning.messages import FinalBins, Labels, Open, PrebinSums, SumsWanted
+from federation.vertical.binning.noise import noisy_cells
 from federation.vertical.binning.packing import REACH, CountPacking
 from federation.vertical.binning.prebinning import Prebinning
 from models.losses import Integers
@@ -183,6 +184,25 @@ def test_whether_an_applicant_is_in_the_table_cannot_be_told_better_than_epsilon
         high = binomtest(int((without >= threshold).sum()), times).proportion_ci(1 - 1e-9).high
         least = max(least, math.log(low / high) if low else 0.0)
     assert least <= epsilon
+
+
+def test_which_prebins_are_merged_depends_on_noisy_rows_only() -> None:
+    """So merging is part of what the noise protects: tables with one applicant more that look alike are cut alike."""
+    counts, noise = [60, 9, 31, 0, 44], np.array([[3, 2, -4, 1, 0], [1, 0, 2, -1, 0]])
+    alike = np.array([[0, -1, 0, -1, 0], [0, 0, 1, 0, 0]])
+    cells = noisy_cells(counts, 4, 10, 1.0, noise)
+    other = noisy_cells([60, 10, 30, 1, 44], 4, 10, 1.0, noise + alike)
+    assert cells.cell_of == other.cell_of
+    assert (cells.counts, other.counts) == ((60, 40, 44), (60, 41, 44))
+    assert noisy_cells(counts, 4, 10, 0.0, 0 * noise).counts == (60, 40, 0, 44)
+
+
+@pytest.mark.parametrize("epsilon", [0.3, 1.0])
+def test_cells_have_the_floor_without_their_noise_too(epsilon: float) -> None:
+    for seed in range(30):
+        host = host_of(noisy(epsilon, Seeded(seed)))
+        host.answer(opening(PlainSecret()))
+        assert min(n for cells in host._ready().cells for n in cells.counts) >= POLICY.min_rows_per_bin
 
 
 def test_a_bin_is_no_oracle_for_the_exact_count() -> None:
