@@ -21,6 +21,10 @@ WIRE_CODES: Final[dict[str, tuple[str, str]]] = {
     "key_too_short": ("it refuses keys under 2,048 bits", "它拒绝短于 2048 位的密钥"),
     "not_encrypting": ("it refuses a cipher that does not encrypt", "它拒绝不加密的“密码”"),
     "policy": ("its own rules forbid the request", "其自身规则不允许该请求"),
+    "epsilon_spent": (
+        "the noise it must add to counts has no budget left in this period",
+        "其计数噪声的隐私预算（ε）在本期内已不足",
+    ),
     "no_consent": ("a subject does not consent to this use now", "有主体当前未授权该用途"),
     "no_common_applicants": ("no applicant is known to all parties", "各方没有共同的申请人"),
     "too_few_rows": ("fewer rows than its minimum would be used", "所用行数低于其下限"),

@@ -151,7 +151,7 @@ def open_host(job: HostJob) -> HostPart:
     record = _record(job)
     purpose = PURPOSES[job.algorithm]
     try:
-        found = admitted(job.party, read_table(job.party), job.guest, job.algorithm)
+        found = admitted(job.party, read_table(job.party), job.guest, job.algorithm, noted=record.noise_spent)
         check_wishes(job.party, found.table)
         earlier = Half.from_json(load(job.earlier / "half.json")) if job.earlier else None
     except LianmoError as error:
