@@ -88,6 +88,11 @@ class TrainingHost:
         raise _out_of_turn(request)
 
     @property
+    def checkpoint(self) -> HostCheckpoint | None:
+        """The newest, for this party's own disk; trees only."""
+        return self.boosting.checkpoint if self.boosting else None
+
+    @property
     def half(self) -> Half | ScorecardHalf | None:
         """This party's half of the model, once sealed."""
         return self._part.half if self._part else None

@@ -73,7 +73,7 @@ class Storing:
         reply = self.host.answer(request)
         if isinstance(request, Keep):
             mine = self.disks.hosts.setdefault(self.host.party, [])
-            self.disks.hosts[self.host.party] = [self.host.boosting.checkpoint.dump(), *mine[:1]]
+            self.disks.hosts[self.host.party] = [self.host.checkpoint.dump(), *mine[:1]]
         return reply
 
 
