@@ -16,6 +16,7 @@ from lab.checkpoints import any_kept
 from lab.errors import ConfigError
 from lab.jobs import node_directory
 from lab.run_states import RUN_LENGTH, SUFFIX, Phase, RunState, load_state, run_running
+from lab.simulation import end_flower
 from models.bundle import load
 from models.errors import ModelError
 
@@ -149,12 +150,14 @@ def stop_run(found: Found, seconds: float = STOP_SECONDS) -> None:
         for left in alive:
             left.kill()
         psutil.wait_procs(alive, timeout=seconds)
+    end_flower(found.directory / "flower")
 
 
 def drop_run(found: Found) -> None:
     """Delete an unfinished run, with all that its parties kept of it. Raises ``ConfigError`` (``run_running``,
     ``run_finished``)."""
     need_unfinished(found)
+    end_flower(found.directory / "flower")
     shutil.rmtree(found.directory)
 
 

@@ -83,6 +83,7 @@ def run_flower(
             f"当前环境未安装 Flower（{sys.executable} 旁没有 {flwr.name}）。请重新安装 lianmo。",
         )
     flower_home = flower_home.resolve()
+    end_flower(flower_home)
     app, config = _prepare(flower_home, {**run_config, "parties": ",".join(parties)})
     # One CPU per party, and as many parties as there are: with fewer, parties wait for one another for ever.
     federation = f"num-supernodes={len(parties)} client-resources-num-cpus=1 init-args-num-cpus={len(parties)}"
@@ -142,7 +143,8 @@ def _toml(value: str | int) -> str:
 def _environment(flower_home: Path, ray_home: Path) -> dict[str, str]:
     environment = os.environ | OFFLINE | QUICK
     environment |= {
-        MARK: secrets.token_hex(8),
+        # The same for every attempt of one run: what an attempt that was killed left behind is found by the next.
+        MARK: str(flower_home),
         # Flower starts its programs by name, and the environment need not be activated.
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
         "FLWR_HOME": str(flower_home),
@@ -167,20 +169,27 @@ def _free_port() -> int:
 
 @contextlib.contextmanager
 def _stopping(mark: str) -> Iterator[None]:
-    """On the way out, end every process that carries ``mark``, and theirs.
-
-    Flower's SuperLink outlives ``flwr run`` on purpose, detached; Ray's processes may outlive both.
-    """
+    """On the way out, end every process that carries ``mark``, and theirs."""
     try:
         yield
     finally:
-        # Again until none is found: a process may have been starting another.
-        while found := _marked(mark):
-            for process in found:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
-            # Short, because a dead process whose parent is slow to collect it does not count as found.
-            psutil.wait_procs(found, timeout=0.1)
+        _end(mark)
+
+
+def end_flower(flower_home: Path) -> None:
+    """End what is left of a run under this directory: Flower's SuperLink outlives ``flwr run`` on purpose, detached;
+    Ray's processes may outlive both, and whoever started them if that is killed."""
+    _end(str(flower_home.resolve()))
+
+
+def _end(mark: str) -> None:
+    # Again until none is found: a process may have been starting another.
+    while found := _marked(mark):
+        for process in found:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        # Short, because a dead process whose parent is slow to collect it does not count as found.
+        psutil.wait_procs(found, timeout=0.1)
 
 
 def _marked(mark: str) -> set[psutil.Process]:

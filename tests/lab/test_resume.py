@@ -422,7 +422,6 @@ def test_stop_ends_a_run_with_all_its_parties_and_it_goes_on(
         [running] = [r for r in call(files, "ls") if r["phase"] == "running"]
         assert call(files, "stop", running["run"])["kept"]
         assert all_gone([process, *everybody], 1)
-        assert process.returncode == 7
     assert call(files, "show", running["run"])["phase"] == "stopped"
     assert call(files, "resume", running["run"])["resumed_after"] >= 2
     assert model_of(files / "runs" / "small") == expected
