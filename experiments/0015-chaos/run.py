@@ -13,23 +13,25 @@ beside the run. Writes the table in RESULT.md beside this file.
 from __future__ import annotations
 
 import argparse
-import json
+import multiprocessing
 import random
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import psutil
+from rich.console import Console
 
+from lab.config import load_config
 from lab.result_page import put_lines
+from lab.run_list import find_runs, need_unfinished
+from lab.run_states import RunState
+from lab.runs import train_run
 from models.bundle import Half, JointModel, load
 
 PARTIES = ("bank", "host:tax", "host:court")
@@ -109,16 +111,15 @@ def grown(folder: Path) -> int:
     return 0
 
 
-def attempt(folder: Path, command: list[str], rng: random.Random, seconds: float) -> Attempt:
-    """Run a command; kill one of its processes at a random moment of so many seconds or of its trees (0: none)."""
+def attempt(folder: Path, state: RunState, rng: random.Random, seconds: float) -> Attempt:
+    """Train or resume; kill one of its processes at a random moment of so many seconds or of its trees (0: none)."""
     done = Attempt()
-    with (folder / "said.txt").open("a") as said:
-        process = psutil.Popen(
-            [sys.executable, "-m", "lab.cli", *command], cwd=folder, stdout=subprocess.DEVNULL, stderr=said
-        )
+    leader = multiprocessing.get_context("fork").Process(target=_lead, args=(state, folder / "said.txt"))
+    leader.start()
+    process = psutil.Process(leader.pid)
     victim, by_tree = rng.choice(("relay", *PARTIES)), rng.random() < 0.5
     tree, at = rng.randrange(1, TREES), time.monotonic() + rng.uniform(0.0, seconds) * (not by_tree)
-    while process.poll() is None:
+    while leader.is_alive():
         with suppress(psutil.Error):
             done.family = list({process, *done.family, *process.children(recursive=True)})
             found = {**parties(process), "relay": process}
@@ -131,6 +132,12 @@ def attempt(folder: Path, command: list[str], rng: random.Random, seconds: float
                 done.killed = victim
         time.sleep(0.05)
     return done
+
+
+def _lead(state: RunState, said: Path) -> None:
+    """What `lianmo train` and `lianmo runs resume` do, without a report."""
+    with said.open("a") as file:
+        train_run(state.parsed, Console(file=file), state=state)
 
 
 def parties(process: psutil.Process) -> dict[str, psutil.Process]:
@@ -152,22 +159,16 @@ def left(attempts: list[Attempt], folder: Path) -> dict[str, int]:
     return {"processes": len(alive), "ports": len(ours & ports), "files": len(files)}
 
 
-def unfinished(folder: Path) -> list[dict[str, Any]]:
-    command = [sys.executable, "-m", "lab.cli", "runs", "ls", "--json"]
-    said = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
-    return [run for run in json.loads(said) if run["phase"] != "finished"]
-
-
 def one(folder: Path, path: Path, rng: random.Random, seconds: float) -> list[Attempt]:
     """One run, killed up to twice, until it is done."""
-    train = ["train", str(path), "--no-record", "--json"]
-    attempts = [attempt(folder, train, rng, seconds)]
+    state = RunState.new(load_config(path), record=False)
+    attempts = [attempt(folder, state, rng, seconds)]
     while not (folder / "runs" / "chaos" / "result.json").exists():
         assert len(attempts) < 5, "it does not end"
         kills = sum(bool(a.killed) for a in attempts)
-        again = unfinished(folder)
-        command = ["runs", "resume", again[0]["run"], "--json"] if again else train
-        attempts.append(attempt(folder, command, rng, seconds if kills < 2 and rng.random() < 0.5 else 0.0))
+        again = [need_unfinished(run) for run in find_runs(folder / "runs") if run.phase != "finished"]
+        state = again[0] if again else RunState.new(load_config(path), record=False)
+        attempts.append(attempt(folder, state, rng, seconds if kills < 2 and rng.random() < 0.3 else 0.0))
     return attempts
 
 

@@ -159,7 +159,11 @@ class Link:
                 body = head + payload[i * CHUNK_BYTES : (i + 1) * CHUNK_BYTES]
                 self._outbox.put(pack(LAST if i == last else PART, party, body), self._deadline_seconds)
         except TimeoutError:
-            raise _relay_error("relay_stalled", "it takes no more of our message", "它不再接收本方消息") from None
+            raise _relay_error(
+                "relay_stalled",
+                f"it takes no more of our message to {party}: {party} may be stuck, and does not read",
+                f"它不再接收本方发往 {party} 的消息：{party} 可能已停滞，未在读取",
+            ) from None
         except ClosedError:
             with self._changed:
                 raise self._fault or _lost() from None

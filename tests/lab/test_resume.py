@@ -27,6 +27,7 @@ from lab import runs
 from lab.checkpoints import PacedKeeping
 from lab.cli import app
 from lab.config import load_config
+from lab.party_processes import STUCK
 from lab.run_states import RunState, under_way
 from lab.runs import train_run
 from models.bundle import Half, JointModel, load
@@ -344,6 +345,15 @@ def test_tables_are_in_two_languages(
         assert done.exit_code == 0
         assert "died 异常终止" in done.output
         assert f"2 / {TREES}" in done.output
+
+
+def test_a_party_that_does_not_end_after_the_others_is_named(
+    write_config: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "run_parties", lambda jobs: {"bank": 0, "host:tax": 0, "host:court": STUCK})
+    with pytest.raises(LianmoError, match="host:court did not end") as caught:
+        train_run(load_config(write(write_config, "relay")), Console(quiet=True))
+    assert caught.value.code == "party_stuck"
 
 
 # -- from outside: processes of their own --------------------------------------------------------------------------
