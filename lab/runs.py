@@ -201,21 +201,21 @@ def _raise_failures(jobs: Sequence[GuestJob | HostJob], codes: Mapping[str, int 
     known = {name: e for name, e in errors.items() if e}
     follow_ups = ("party_left", "party_absent", "party_timeout", "bad_data", "policy", "no_consent", "relay_lost")
     first = next((name for name, e in known.items() if e["code"] not in follow_ups), next(iter(known), None))
-    stuck = [name for name in errors if codes[name] == STUCK]
-    if first is None and stuck:
-        raise ServiceError(
-            "party_stuck",
-            f"{', '.join(stuck)} did not end when the others had, and was ended. Its folder's log.txt says how far it "
-            "came. Run `lianmo doctor`.",
-            f"{'、'.join(stuck)} 在其他各方结束后仍未退出，已被终止。进度见其目录中的 log.txt。请运行 lianmo doctor。",
-        )
-    if first is None:
+    if first:
+        raise ReportedError(**known[first])
+    died = [name for name in errors if codes[name] != STUCK]
+    if died:
         raise ServiceError(
             "node_died",
-            f"{', '.join(errors)} ended without saying why. Run `lianmo doctor`.",
-            f"{'、'.join(errors)} 异常终止且未说明原因。请运行 lianmo doctor。",
+            f"{', '.join(died)} ended without saying why. Run `lianmo doctor`.",
+            f"{'、'.join(died)} 异常终止且未说明原因。请运行 lianmo doctor。",
         )
-    raise ReportedError(**known[first])
+    raise ServiceError(
+        "party_stuck",
+        f"{', '.join(errors)} did not end when the others had, and was ended. Its folder's log.txt says how far it "
+        "came. Run `lianmo doctor`.",
+        f"{'、'.join(errors)} 在其他各方结束后仍未退出，已被终止。进度见其目录中的 log.txt。请运行 lianmo doctor。",
+    )
 
 
 def _result(config: Config, staging: Path) -> dict[str, Any]:

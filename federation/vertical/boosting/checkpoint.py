@@ -16,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from federation.errors import LocalProtocolError
+from federation.policy import HostPolicy
 from federation.state import SecretState
 from models.boosting.trees import Tree
 from models.bundle import Half, JointModel
 from models.declared import Declared
+from models.errors import ModelError
 from models.losses import Floats
 from models.table import Table
 
@@ -148,6 +150,23 @@ def named(kept: Sequence[HostCheckpoint], digest: str, rows: str) -> Half | None
     return None
 
 
+def finished(earlier: Half | None, digest: str) -> Half | None:
+    """The half of a finished model that a run adds trees to, if it does.
+
+    Raises:
+        ModelError: ``unknown_model`` if it is not the one held here.
+    """
+    if not digest:
+        return None
+    if earlier is None or earlier.digest() != digest:
+        raise ModelError(
+            "unknown_model",
+            "The run adds trees to a model whose half is not the one held here. Give the half of that model.",
+            "本次运行要在某模型上续训，但本方持有的不是该模型的相应部分，请提供该部分。",
+        )
+    return earlier
+
+
 def need_same_rows(then: str, now: str) -> None:
     """Raises ``LocalProtocolError`` (``rows_changed``) unless both digests are one."""
     if then != now:
@@ -159,6 +178,12 @@ def need_same_rows(then: str, now: str) -> None:
             "本方的数据行、取值或规则与运行开始时不同（申请人被撤回或新增，或取值、规则有变）。"
             "继续训练将得到不同的模型，因此不予恢复。请丢弃该运行（lianmo runs drop）并重新训练。",
         )
+
+
+def host_rows(table: Table, policy: HostPolicy) -> str:
+    """Digest of all that a host's bins and cuts follow from, besides what the guest says."""
+    rules = [policy.min_rows_per_bin, policy.share_levels, dict(policy.monotone_constraints)]
+    return rows_digest(table, {"rules": rules})
 
 
 def rows_digest(table: Table, terms: Mapping[str, Any], *more: Floats | None) -> str:

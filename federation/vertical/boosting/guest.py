@@ -24,6 +24,7 @@ from federation.vertical.boosting.checkpoint import Course, GuestCheckpoint, Kee
 from federation.vertical.boosting.growth import TreeGrowth, weigh
 from federation.vertical.boosting.messages import Gradients, Keep, Kept, Open, Ready, Seal, Sealed, Stored
 from federation.vertical.boosting.offers import OwnFeatures
+from federation.vertical.boosting.recall import check_start
 from models.binning import encode, fit_bins
 from models.boosting.derivatives import Derivatives, Rows
 from models.boosting.parameters import BoostingParameters
@@ -31,7 +32,6 @@ from models.boosting.sampling import bag, goss
 from models.boosting.splits import Mask
 from models.boosting.trees import Tree, leaves_of
 from models.bundle import Half, JointModel
-from models.errors import ModelError
 from models.losses import Floats, check_weight
 from models.table import Table
 
@@ -121,7 +121,7 @@ class JointBoosting:
             check_weight(weight)
         p = self.parameters
         if self.start:
-            _check_start(self.start, self.party, self.hosts, p)
+            check_start(self.start, self.party, self.hosts, p)
             self.n_handles = {host: self.start.n_splits(host) for host in self.hosts}
         room = self.cipher.public.plaintext_bits
         self.packing = PairPacking.for_rows(self.rows.n_fit, self.parameters.derivative_bits, room)
@@ -267,18 +267,6 @@ class JointBoosting:
 def first_joint_tree(p: BoostingParameters, start: JointModel | None) -> int:
     """Number of the first tree that hosts take part in."""
     return max(p.first_trees_guest_only, len(start.trees) if start else 0)
-
-
-def _check_start(start: JointModel, party: PartyId, hosts: Sequence[PartyId], p: BoostingParameters) -> None:
-    same = (start.own.party, set(start.host_digests), start.objective) == (party, set(hosts), p.objective)
-    if not same or len(start.trees) >= p.n_estimators:
-        raise ModelError(
-            "warm_start",
-            f"Trees cannot be added to this model: it must be of the same parties and objective, and n_estimators "
-            f"({p.n_estimators}) above the {len(start.trees)} trees it has.",
-            f"无法在该模型上续训：参与方与目标须相同，且 n_estimators（{p.n_estimators}）须大于其已有的"
-            f" {len(start.trees)} 棵树。",
-        )
 
 
 def derive(

@@ -20,7 +20,7 @@ from federation.messages import Message
 from federation.policy import HostPolicy
 from federation.responder import Transitions, bad_value, next_phase
 from federation.vertical.bits import pack_bits, unpack_bits
-from federation.vertical.boosting.checkpoint import HostCheckpoint, named, rows_digest
+from federation.vertical.boosting.checkpoint import HostCheckpoint, finished, host_rows, named
 from federation.vertical.boosting.messages import (
     Choose,
     Chosen,
@@ -47,7 +47,6 @@ from models.boosting.sampling import draw_columns
 from models.boosting.sets import settled
 from models.boosting.splits import Mask, Split, default_side, goes_left
 from models.bundle import Half
-from models.errors import ModelError
 from models.table import Table
 
 Rows = NDArray[np.intp]
@@ -127,7 +126,7 @@ class BoostingHost:
     def _open(self, m: Open) -> Message:
         cipher = check_terms(m, len(self.table), self.policy)
         kept = self._kept(m.continues)
-        earlier = kept or self._earlier(m.continues)
+        earlier = kept or finished(self.earlier, m.continues)
         state = BoostingState(
             model_id=m.model_id,
             cipher=m.cipher,
@@ -166,29 +165,14 @@ class BoostingHost:
 
     def _rows(self) -> str:
         """Digest of all that this party's bins and cuts follow from, besides what the guest says."""
-        if not self._digest:
-            policy = self.policy
-            rules = [policy.min_rows_per_bin, policy.share_levels, dict(policy.monotone_constraints)]
-            self._digest = rows_digest(self.table, {"rules": rules})
+        self._digest = self._digest or host_rows(self.table, self.policy)
         return self._digest
-
-    def _earlier(self, digest: str) -> Half | None:
-        """The half of a finished model that the run adds trees to, if it does."""
-        if not digest:
-            return None
-        if self.earlier is None or self.earlier.digest() != digest:
-            raise ModelError(
-                "unknown_model",
-                "The run adds trees to a model whose half is not the one held here. Give the half of that model.",
-                "本次运行要在某模型上续训，但本方持有的不是该模型的相应部分，请提供该部分。",
-            )
-        return self.earlier
 
     def _ready(self) -> Work:
         if self._work is None:
             state = self.state
             cipher = public_cipher(state.cipher, state.key, self.policy.cipher)
-            earlier = self._kept(state.continues) or self._earlier(state.continues)
+            earlier = self._kept(state.continues) or finished(self.earlier, state.continues)
             self._work = build(state, cipher, self.table, self.policy, earlier)
         return self._work
 
