@@ -360,7 +360,7 @@ def test_who_was_killed_is_named_not_who_had_to_be_ended_then(
     write_config: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runs, "run_parties", lambda jobs: {"bank": STUCK, "host:tax": -9, "host:court": STUCK})
-    with pytest.raises(LianmoError, match="^host:tax ended without") as caught:
+    with pytest.raises(LianmoError, match=r"^host:tax ended without") as caught:
         train_run(load_config(write(write_config, "relay")), Console(quiet=True))
     assert caught.value.code == "node_died"
 
