@@ -30,6 +30,11 @@ WIRE_CODES: Final[dict[str, tuple[str, str]]] = {
     "too_few_rows": ("fewer rows than its minimum would be used", "所用行数低于其下限"),
     "unknown_applicant": ("the applicant is not in its table", "该申请人不在其数据表中"),
     "unknown_model": ("it does not hold its half of this model", "它没有该模型的另一半"),
+    "rows_changed": (
+        "its rows, their values or its rules are no longer those the run began with, so the model would not be the "
+        "same: drop the run and train anew",
+        "其数据行、取值或规则与运行开始时不同，继续训练将得到不同的模型：请丢弃该运行并重新训练",
+    ),
     "audit_mismatch": (
         "a head or signature of an audit log is false, or contradicts one it keeps; its log says whose",
         "审计日志头或会签有误，或与其留存的记录矛盾，其本地日志记有所属方",

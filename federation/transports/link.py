@@ -32,7 +32,7 @@ from federation.transports.frames import (
     unpack,
 )
 from federation.transports.mailbox import ClosedError, Mailbox
-from federation.transports.refusals import code_of, left_error, relay_error
+from federation.transports.refusals import code_of, left_error, relay_error, stalled_error
 from federation.transports.sealing import SealedSession
 from models.errors import LianmoError
 
@@ -152,7 +152,7 @@ class Link:
                     body = self._sealed.seal(party, kind, body)
                 self._outbox.put(pack(kind, party, body), self._deadline_seconds)
         except TimeoutError:
-            raise relay_error("relay_stalled") from None
+            raise stalled_error(party) from None
         except ClosedError:
             with self._changed:
                 raise self._fault or relay_error("relay_lost") from None

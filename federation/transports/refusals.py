@@ -45,7 +45,6 @@ _REFUSALS: Final = {
     "session_closed": ("CANCELLED", "the session was closed", "the session was closed", "会话已被关闭"),
     "relay_lost": ("", "", "the connection has ended", "连接已断开"),
     "relay_broken": ("", "", "it sent something that is not a frame", "它发来的内容不是有效的帧"),
-    "relay_stalled": ("", "", "it takes no more of our message", "它不再接收本方消息"),
     "relay_unreachable": ("", "", "it did not answer in time", "它未在规定时间内应答"),
 }
 _CODES: Final = {status: code for code, (status, *_) in _REFUSALS.items() if status}
@@ -66,6 +65,16 @@ def relay_error(code: str) -> TransportError:
     """The same at the party."""
     *_, english, chinese = _REFUSALS[code]
     return TransportError("relay", code, f"{english}.", f"{chinese}。")
+
+
+def stalled_error(party: PartyId) -> TransportError:
+    """The relay takes no more of a message to ``party``."""
+    return TransportError(
+        "relay",
+        "relay_stalled",
+        f"it takes no more of our message to {party}: {party} may be stuck, and does not read.",
+        f"它不再接收本方发往 {party} 的消息：{party} 可能已停滞，未在读取。",
+    )
 
 
 def left_error(party: PartyId) -> TransportError:

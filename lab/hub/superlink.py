@@ -20,8 +20,8 @@ import httpx
 
 from lab.errors import ServiceError
 from lab.flower_programs import (
-    MARK,
     beside_loopback,
+    end_left,
     environment,
     free_port,
     program,
@@ -64,7 +64,8 @@ class SuperLink:
         self.variables = beside_loopback(environment(self.home))
         authority = self.folder.resolve() / "authority.pem"
         write_home(self.home, {"address": self.address, "root-certificates": str(authority)})
-        with stopping(self.variables[MARK]):
+        end_left(self.home)  # of a hub that was killed
+        with stopping(self.home):
             self.start()
             self._await()
             yield
