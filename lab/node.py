@@ -51,10 +51,7 @@ def take_part(job: GuestJob | HostJob) -> dict[str, Any]:
     """Join the relay and do this party's part; returns counts only. Raises what went wrong, after noting it."""
     assert job.link
     try:
-        with (
-            party_workers(job.workers, job.n_jobs),
-            _link(job, job.link) as link,
-        ):
+        with party_workers(job.workers, job.n_jobs), _link(job, job.link) as link:
             if isinstance(job, GuestJob):
                 wire = RelayWire(link, deadline_seconds=job.answer_seconds, join_seconds=job.party_seconds)
                 return lead(job, wire)
@@ -108,7 +105,10 @@ def _follow(job: HostJob, link: Link) -> dict[str, Any]:
     with part:
         # Longer than the guest waits for others: who is stuck is named by the guest, not by a host that answered.
         serve_responder(link, endpoint.answer, job.guest, idle_seconds=2 * job.answer_seconds)
-        return keep_half(part)
+        kept = keep_half(part)
+        if job.link and job.link.node:  # on one machine whoever leads the run does, when all of it is in place
+            part.checkpoints.clear()
+        return kept
 
 
 @dataclass(slots=True)

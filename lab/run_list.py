@@ -115,7 +115,7 @@ def _unfinished(path: Path) -> Found:
         trees=_trees(node_directory(path, config.guest.party) / "progress.jsonl"),
         n_trees=0 if config.scorecard else config.parameters.n_estimators,
         checkpoints=any_kept(path),
-        transport=config.run.transport,
+        transport=config.transport,
         parties=tuple(p.party for p in config.parties),
         state=state,
     )

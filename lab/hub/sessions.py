@@ -91,12 +91,14 @@ class Sessions:
     _turns: dict[PartyId, asyncio.Lock] = field(default_factory=dict)
 
     def begin(self, session: str, guest: PartyId, flower_nodes: Mapping[PartyId, str], terms: str) -> HubRun:
-        """Queue a run; call inside the event loop.
+        """Queue a run, or once more one of the same guest that failed or was stopped; call inside the event loop.
 
         Raises:
             ServiceError: ``bad_session``, ``too_many_runs``.
         """
-        if not re.fullmatch(SESSION, session) or session in self.runs:
+        before = self.runs.get(session)
+        again = before and before.guest == guest and before.state in ("failed", "stopped")
+        if not re.fullmatch(SESSION, session) or (before and not again):
             raise ServiceError("bad_session", "The hub has had a run of this number.", "枢纽已有相同编号的运行。")
         if sum(run.state in ("queued", "running") for run in self.runs.values()) >= _MOST:
             raise ServiceError(

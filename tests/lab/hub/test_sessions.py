@@ -104,6 +104,19 @@ def test_a_session_is_held_once(hub: HubAtWork, bank: Hub) -> None:
         assert refused.value.code == "bad_session"
 
 
+def test_a_run_that_failed_may_be_begun_again_by_its_guest(hub: HubAtWork, bank: Hub, tmp_path: Path) -> None:
+    hub.flower.outcomes[FIRST] = {**DONE, "host:tax": {"code": "party_left"}}
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: bank.run(FIRST)["state"] == "failed")
+    with pytest.raises(ReportedError):
+        hub.joined(tmp_path / "other", "other").begin(FIRST, ["host:tax"], {})
+    hub.flower.outcomes[FIRST] = DONE
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: bank.run(FIRST)["state"] == "done")
+    first, second = (json.loads(settings["tickets"]) for settings in hub.flower.started)
+    assert not set(first.values()) & set(second.values())
+
+
 @pytest.mark.parametrize("hosts", [["host:bids"], ["bank"]])
 def test_who_is_no_host_here_is_not_asked(hub: HubAtWork, bank: Hub, hosts: list[str]) -> None:
     with pytest.raises(ReportedError) as refused:
