@@ -95,7 +95,23 @@ class HubAtWork:
 
 @contextlib.contextmanager
 def hub_at_work(folder: Path) -> Iterator[HubAtWork]:
-    settings = HubSettings(address=f"127.0.0.1:{free_port()}")
+    """Somebody else may take the free port before we do: then another one."""
+    for attempt in range(5):
+        try:
+            with _at_work(folder / str(attempt), HubSettings(address=f"127.0.0.1:{free_port()}")) as at_work:
+                yield at_work
+                return
+        except PortTakenError:
+            continue
+    raise PortTakenError
+
+
+class PortTakenError(Exception):
+    pass
+
+
+@contextlib.contextmanager
+def _at_work(folder: Path, settings: HubSettings) -> Iterator[HubAtWork]:
     create_hub(folder, settings)
     flower = FakeFlower()
     at_work: list[HubAtWork] = []
@@ -124,10 +140,12 @@ def hub_at_work(folder: Path) -> Iterator[HubAtWork]:
 
     thread = threading.Thread(target=lambda: asyncio.run(work()), daemon=True)
     thread.start()
-    assert begun.wait(20)
+    assert begun.wait(60)
+    if not at_work:
+        raise PortTakenError
     try:
         yield at_work[0]
     finally:
         at_work[0].loop.call_soon_threadsafe(over[0].set)
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
