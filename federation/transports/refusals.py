@@ -81,6 +81,6 @@ def left_error(party: PartyId) -> TransportError:
     return TransportError(
         party,
         "party_left",
-        "it left in the middle of the session. Its own log says why; start the run again.",
-        "在会话进行中退出。原因见其本地日志；请重新启动运行。",
+        "it left in the middle of the session. Its own log says why; resume the run (`lianmo runs`) or start it again.",
+        "在会话进行中退出。原因见其本地日志；请恢复运行（lianmo runs）或重新启动。",
     )

@@ -54,7 +54,7 @@ def start(hub: HubFolder = HUB) -> None:
     from lab.hub.service import serve_hub
     from lab.hub.settings import HubSettings
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True)
     logging.getLogger("aiohttp").setLevel(logging.WARNING)
     console = console_for(False)
 
