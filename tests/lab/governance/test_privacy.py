@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import pytest
@@ -80,8 +82,17 @@ def test_rounding_is_no_reason_to_refuse(store: Engine) -> None:
     assert refused(found, agreed, 1) == "epsilon_spent"
 
 
-def test_two_that_ask_at_once_do_not_share_the_last_of_it(store: Engine) -> None:
+def test_two_that_ask_at_once_do_not_share_the_last_of_it(store: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has noted its release and waits for another to have done so before it adds up: none can."""
     found, agreed = purse(store)
+    together, real = Barrier(2), PrivacyBook._spent
+
+    def spent(*arguments: Any) -> float:
+        with suppress(BrokenBarrierError):
+            together.wait(0.2)
+        return real(*arguments)
+
+    monkeypatch.setattr(PrivacyBook, "_spent", staticmethod(spent))
 
     def ask(_: int) -> bool:
         try:

@@ -149,6 +149,13 @@ def test_what_cannot_be_paid_for_is_refused_before_anything_is_drawn_or_shown() 
     assert source.asked == []
 
 
+def test_a_host_uses_no_noise_beyond_what_packing_has_room_for() -> None:
+    turns = iter([furthest(0.5) + 1, -furthest(0.5) - 1, 7])
+    host = host_of(noisy(source=lambda _, n: np.full(n, next(turns), dtype=np.int64)))
+    host.answer(opening(PlainSecret()))
+    assert set(host.state.noise.ravel().tolist()) == {7}
+
+
 def test_nothing_is_paid_for_a_run_that_is_refused() -> None:
     purse = Purse()
     host = host_of(noisy(purse=purse))
@@ -188,13 +195,13 @@ def test_whether_an_applicant_is_in_the_table_cannot_be_told_better_than_epsilon
 
 def test_which_prebins_are_merged_depends_on_noisy_rows_only() -> None:
     """So merging is part of what the noise protects: tables with one applicant more that look alike are cut alike."""
-    counts, noise = [60, 9, 31, 0, 44], np.array([[3, 2, -4, 1, 0], [1, 0, 2, -1, 0]])
+    counts, noise = [60, 23, 31, 0, 44], np.array([[3, 2, -4, 1, 0], [1, 1, 2, -1, 0]])
     alike = np.array([[0, -1, 0, -1, 0], [0, 0, 1, 0, 0]])
     cells = noisy_cells(counts, 4, 10, 1.0, noise)
-    other = noisy_cells([60, 10, 30, 1, 44], 4, 10, 1.0, noise + alike)
+    other = noisy_cells([60, 24, 30, 1, 44], 4, 10, 1.0, noise + alike)
     assert cells.cell_of == other.cell_of
-    assert (cells.counts, other.counts) == ((60, 40, 44), (60, 41, 44))
-    assert noisy_cells(counts, 4, 10, 0.0, 0 * noise).counts == (60, 40, 0, 44)
+    assert (cells.counts, other.counts) == ((60, 23, 31, 44), (60, 24, 31, 44))
+    assert noisy_cells(counts, 4, 10, 0.0, 0 * noise).counts == (60, 23, 31, 0, 44)
 
 
 @pytest.mark.parametrize("epsilon", [0.3, 1.0])
