@@ -26,20 +26,9 @@ from lab.governance.keys import KeyStore
 from lab.governance.node_log import KEYS, passphrase_of
 from lab.jobs import Job
 from models.bundle import load
-from models.declared import Declared
 from models.errors import LianmoError
 
 log = logging.getLogger("lianmo.checkpoints")
-
-CRYPTO: Final = (
-    Declared(
-        algorithm="AES-256-GCM",
-        purpose="checkpoints of a run at a party without a storage key",
-        purpose_zh="无存储密钥的参与方的运行检查点",
-        standard="FIPS 197; NIST SP 800-38D",
-        library="cryptography",
-    ),
-)
 
 #: The newest may be torn by what ended the run, or not yet be kept by all parties: then the one before it serves.
 LAST: Final = 2
