@@ -87,12 +87,10 @@ def test_nor_where_trees_are_added_to_those_of_a_host_without_a_floor(sides: lis
     assert min(sides) >= FLOOR
 
 
-def test_what_was_shown_does_not_matter_when_rows_are_parted(
-    sides: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_shown_does_not_matter_when_rows_are_parted(sides: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the rule of cells cuts under the floor are offered; a bank that takes one is refused all the same."""
     monkeypatch.setattr(host_module, "shown", lambda candidates, counts, floor, parent: parent)
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - whichever host it meets first
+    with pytest.raises(Exception) as caught:
         session(FLOOR).train()
     assert getattr(caught.value, "code", "") == "bad_value"
     assert not sides or min(sides) >= FLOOR
