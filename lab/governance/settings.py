@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-import tomllib
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Engine
 
 from lab.errors import GovernanceError
 from lab.governance.catalogue import SAMPLE, load_catalogue
 from lab.governance.quality import QualityRules
 from lab.governance.store import open_store
+from lab.section_file import read_section
 from models.errors import ModelError
 
 FILE: Final = "node.toml"
@@ -110,21 +110,14 @@ def create_node(node: Path, party: str, catalogue: Path | None, store: str) -> N
 
 def load_settings(node: Path) -> NodeSettings:
     """Raises ``GovernanceError``: ``node_missing``; ``node_unreadable`` naming the field."""
+    absent = GovernanceError(
+        "node_missing",
+        f"{node.name} is no data node: it has no {FILE}. Run `lianmo node init`.",
+        f"{node.name} 不是数据节点目录：缺少 {FILE}。请运行 lianmo node init。",
+    )
+    told = read_section(node / FILE, _File, absent, _unreadable)
     try:
-        data = tomllib.loads((node / FILE).read_text(encoding="utf-8"))
-        told = _File.model_validate(data)
         rules = QualityRules(**told.quality.model_dump())
-    except OSError:
-        raise GovernanceError(
-            "node_missing",
-            f"{node.name} is no data node: it has no {FILE}. Run `lianmo node init`.",
-            f"{node.name} 不是数据节点目录：缺少 {FILE}。请运行 lianmo node init。",
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise _unreadable(type(error).__name__) from None
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        raise _unreadable(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     except ModelError as error:
         raise _unreadable(error.english) from None
     return NodeSettings(

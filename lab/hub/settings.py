@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from lab.errors import ConfigError
 from lab.hub.authority import Papers, hub_papers, new_authority
+from lab.section_file import checked_section, read_section
 
 FILE: Final = "hub.toml"
 _AUTHORITY: Final = "authority"
@@ -87,25 +87,17 @@ def create_hub(folder: Path, settings: HubSettings) -> None:
 
 def load_hub(folder: Path) -> HubSettings:
     """Raises ``ConfigError``: ``hub_missing``; ``hub_unreadable`` naming the field."""
-    try:
-        return settings_of(tomllib.loads((folder / FILE).read_text("utf-8")))
-    except OSError:
-        raise ConfigError(
-            "hub_missing",
-            f"{folder} is no hub: it has no {FILE}. Run `lianmo hub init`.",
-            f"{folder} 不是枢纽目录：缺少 {FILE}。请运行 lianmo hub init。",
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise _unreadable(type(error).__name__) from None
+    absent = ConfigError(
+        "hub_missing",
+        f"{folder} is no hub: it has no {FILE}. Run `lianmo hub init`.",
+        f"{folder} 不是枢纽目录：缺少 {FILE}。请运行 lianmo hub init。",
+    )
+    return read_section(folder / FILE, HubSettings, absent, _unreadable)
 
 
 def settings_of(told: Mapping[str, Any]) -> HubSettings:
     """Checked. Raises ``ConfigError`` (``hub_unreadable``) naming the field."""
-    try:
-        return HubSettings.model_validate(told)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        raise _unreadable(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    return checked_section(told, HubSettings, _unreadable)
 
 
 def authority_of(folder: Path) -> Papers:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from lab.config import PARTY_NAME, Party, Section, Workers
 from lab.data.connectors.location import below
 from lab.errors import ConfigError
 from lab.hub.sessions import SESSION
+from lab.section_file import read_section
 
 #: A host's own section, in its node's folder.
 FILE: Final = "party.toml"
@@ -55,19 +55,12 @@ class OwnSide(Party):
 def load_own_side(node: Path, party: str) -> OwnSide:
     """Raises ``ConfigError``: ``party_missing``; ``party_unreadable`` naming the field; ``party_other``."""
     path = node / FILE
-    try:
-        found = OwnSide.model_validate(tomllib.loads(path.read_text("utf-8")))
-    except OSError:
-        raise ConfigError(
-            "party_missing",
-            f"{path} is missing: say there which data this party brings (party, data, id, …: the keys of [[hosts]]).",
-            f"缺少 {path}：请在其中写明本方提供的数据（party、data、id 等，与 [[hosts]] 的键相同）。",
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise _unreadable(type(error).__name__) from None
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        raise _unreadable(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    absent = ConfigError(
+        "party_missing",
+        f"{path} is missing: say there which data this party brings (party, data, id, …: the keys of [[hosts]]).",
+        f"缺少 {path}：请在其中写明本方提供的数据（party、data、id 等，与 [[hosts]] 的键相同）。",
+    )
+    found = read_section(path, OwnSide, absent, _unreadable)
     if found.party != party:
         raise ConfigError(
             "party_other",
