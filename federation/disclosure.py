@@ -15,11 +15,13 @@ from federation.messages import Message
 class _Flow:
     count: int = 0
     n_bytes: int = 0
+    epsilon: float = 0.0
 
 
 @dataclass(slots=True)
 class Transcript:
-    """A ``Witness`` that counts messages and bytes between the guest and each host; it keeps no content."""
+    """A ``Witness`` that counts messages and bytes between the guest and each host; it keeps no content
+    but how strong the noise was."""
 
     guest: PartyId
     flows: dict[tuple[PartyId, PartyId, type[Message]], _Flow] = field(default_factory=dict)
@@ -29,6 +31,7 @@ class Transcript:
         flow = self.flows.setdefault(key, _Flow())
         flow.count += 1
         flow.n_bytes += n_bytes
+        flow.epsilon = max(flow.epsilon, getattr(message, "epsilon", 0.0))
 
     def traffic(self) -> Mapping[PartyId, Mapping[str, int]]:
         """party → ``{"sent", "received"}`` in bytes."""
@@ -42,7 +45,7 @@ class Transcript:
         """A row per receiver, sender and kind of message: how often, how many bytes, what it told the receiver."""
         rows: list[dict[str, str | int]] = []
         for (sender, receiver, kind), flow in sorted(self.flows.items(), key=lambda item: (item[0][1], item[0][0])):
-            english, chinese = revealed_by(kind)
+            english, chinese = revealed_by(kind, flow.epsilon)
             rows.append(
                 {
                     "receiver": receiver,
@@ -57,11 +60,15 @@ class Transcript:
         return rows
 
 
-def revealed_by(kind: type[Message]) -> tuple[str, str]:
-    """What a message's docstring says it reveals, in English and Chinese. Raises ``ValueError`` without it."""
+def revealed_by(kind: type[Message], epsilon: float = 0.0) -> tuple[str, str]:
+    """What a message's docstring says it reveals, in English and Chinese; with its noise, of epsilon per feature, if it
+    has any. Raises ``ValueError`` without it."""
     text = inspect.getdoc(kind) or ""
     english = re.search(r"Reveals to [a-z]+: (.+?)(?=\n[^\s]*向|\Z)", text, re.DOTALL)
     chinese = re.search(r"向[^\n：]+透露：(.+)", text, re.DOTALL)
     if not english or not chinese:
         raise ValueError(f"{kind.__name__} does not say what it reveals")
-    return " ".join(english[1].split()), "".join(chinese[1].split())
+    said = " ".join(english[1].split()), "".join(chinese[1].split())
+    if not epsilon:
+        return said
+    return f"{said[0]} Noise of epsilon {epsilon:g} per feature.", f"{said[1]}每个特征加噪声，ε 为 {epsilon:g}。"

@@ -21,11 +21,20 @@ WIRE_CODES: Final[dict[str, tuple[str, str]]] = {
     "key_too_short": ("it refuses keys under 2,048 bits", "它拒绝短于 2048 位的密钥"),
     "not_encrypting": ("it refuses a cipher that does not encrypt", "它拒绝不加密的“密码”"),
     "policy": ("its own rules forbid the request", "其自身规则不允许该请求"),
+    "epsilon_spent": (
+        "the noise it must add to counts has no budget left in this period",
+        "其计数噪声的隐私预算（ε）在本期内已不足",
+    ),
     "no_consent": ("a subject does not consent to this use now", "有主体当前未授权该用途"),
     "no_common_applicants": ("no applicant is known to all parties", "各方没有共同的申请人"),
     "too_few_rows": ("fewer rows than its minimum would be used", "所用行数低于其下限"),
     "unknown_applicant": ("the applicant is not in its table", "该申请人不在其数据表中"),
     "unknown_model": ("it does not hold its half of this model", "它没有该模型的另一半"),
+    "rows_changed": (
+        "its rows, their values or its rules are no longer those the run began with, so the model would not be the "
+        "same: drop the run and train anew",
+        "其数据行、取值或规则与运行开始时不同，继续训练将得到不同的模型：请丢弃该运行并重新训练",
+    ),
     "audit_mismatch": (
         "a head or signature of an audit log is false, or contradicts one it keeps; its log says whose",
         "审计日志头或会签有误，或与其留存的记录矛盾，其本地日志记有所属方",

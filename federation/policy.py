@@ -10,10 +10,27 @@ from numpy.typing import NDArray
 
 from federation.ciphers.suite import CipherRules
 from federation.errors import LocalProtocolError
+from models.noise import Draw, draw
 from models.reasons import Words
 
 #: Identifiers → which of them may be used now, in order.
 Permit = Callable[[Sequence[str]], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountNoise:
+    """Noise on what a host tells of goods and bads per bin (``models.noise``).
+
+    Attributes:
+        epsilon: of each feature.
+        spend: number of features that are about to be shown → None, once it is booked. Raises ``LocalProtocolError``
+            (``epsilon_spent``) if that is more than may still be spent.
+        draw: where noise comes from; tests have their own.
+    """
+
+    epsilon: float
+    spend: Callable[[int], None]
+    draw: Draw = draw
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +49,8 @@ class HostPolicy:
     reasons: own feature → words anyone may read. None: no part of a score is shown by feature, and nothing is named;
         features without words go by number.
     algorithms: which models this party helps to train: ``boosting``, ``scorecard``.
+    noise: on counts of rows and bads per bin, in scorecards; None: exact. With it nothing is told of how features
+        moved. Trees have none.
     permit: asked anew when rows are chosen, when training begins, and for every score; None: whoever is in the table.
     """
 
@@ -44,6 +63,7 @@ class HostPolicy:
     share_levels: bool = True
     reasons: Mapping[str, Words] | None = None
     algorithms: tuple[str, ...] = ("boosting", "scorecard")
+    noise: CountNoise | None = None
     permit: Permit | None = None
 
     def permitted(self, subjects: Sequence[str]) -> NDArray[np.bool_]:

@@ -19,6 +19,7 @@ from lab.commands.leakage import leakage
 from lab.commands.node import node as node_commands
 from lab.commands.options import AsJson
 from lab.commands.options import console_for as _console
+from lab.commands.runs import runs
 from lab.data.synthetic.command import synthetic
 from models.errors import LianmoError
 
@@ -35,6 +36,7 @@ app = typer.Typer(
 app.add_typer(node_commands, name="node")
 app.add_typer(audit, name="audit")
 app.add_typer(hub, name="hub")
+app.add_typer(runs, name="runs")
 app.command("trace")(trace_command)
 
 HostUrls = Annotated[
@@ -76,17 +78,19 @@ def train(
     """Train one joint model, trees or a scorecard, as a file says. 按配置文件训练联合模型（树模型或评分卡）。"""
     from lab.config import load_config
     from lab.finish import record_run, report_run
+    from lab.run_states import RunState
     from lab.runs import train_run
 
     console = _console(as_json)
     run = load_config(config)
     if transport:
         run = run.model_copy(update={"run": run.run.model_copy(update={"transport": _transport(transport)})})
-    result = train_run(run, console, finish=(report_run, record_run) if record else (report_run,))
+    state = RunState.new(run, record=record)
+    result = train_run(run, console, (report_run, record_run) if record else (report_run,), state=state)
     if as_json:
         print(json.dumps(result, ensure_ascii=False))
         return
-    _show_run(console, result)
+    views.result(console, result)
     views.files(console, run.run.directory)
 
 
@@ -204,7 +208,7 @@ def report(
         print(json.dumps({"figure": str(figure), "page": str(page)}))
         return
     console = Console()
-    _show_run(console, result)
+    views.result(console, result)
     views.files(console, run)
 
 
@@ -332,12 +336,6 @@ def doctor(as_json: AsJson = False) -> None:
     from lab.doctor import examine
 
     tell_findings(examine(), as_json)
-
-
-def _show_run(console: Console, result: dict[str, Any]) -> None:
-    from lab.scorecard_views import scorecard_result
-
-    (scorecard_result if result.get("kind") == "scorecard" else views.run_result)(console, result)
 
 
 def _write_csv(frame: pd.DataFrame, out: Path) -> None:

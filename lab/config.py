@@ -51,6 +51,7 @@ class RunSection(Section):
     answer_seconds: how long a party may take to answer one message.
     n_jobs: processes of each party for its encrypted work; -1: one per core.
     workers: where they run: on this machine (loky), or on the party's own Ray or Dask cluster.
+    checkpoint_share: share of the time that checkpoints of trees may take at most; 1: after every tree, 0: none.
     """
 
     name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
@@ -62,6 +63,7 @@ class RunSection(Section):
     answer_seconds: float = Field(default=600.0, gt=0)
     n_jobs: int = Field(default=1, ge=-1)
     workers: Workers = "loky"
+    checkpoint_share: float = Field(default=0.03, ge=0, le=1)
 
     @model_validator(mode="after")
     def _cluster_is_used(self) -> Self:

@@ -1,13 +1,12 @@
 """Flower's programs as we start them: offline, found by name, in a home of their own, stopped with all they left.
 
-Flower's SuperLink outlives ``flwr run`` on purpose, detached, and so may Ray's processes: all inherit a mark.
+All inherit a mark, because some outlive whoever started them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 import socket
 import sys
@@ -18,17 +17,6 @@ from typing import Final
 import psutil
 
 from lab.errors import ServiceError
-from models.declared import Declared
-
-CRYPTO: Final = (
-    Declared(
-        algorithm="random generator of the operating system",
-        purpose="marks of processes we start",
-        purpose_zh="所启动进程的标记",
-        standard="Linux getrandom(2)",
-        library="secrets",
-    ),
-)
 
 #: The app ``flwr run`` ships: imports only.
 SHIM: Final = Path(__file__).parent / "flower_app"
@@ -59,7 +47,7 @@ def program(name: str) -> str:
 
 
 def environment(flower_home: Path, programs: Path | None = None) -> dict[str, str]:
-    """Ours, with Flower's home, its programs on the path and a fresh mark.
+    """Ours, with Flower's home, its programs on the path and a mark.
 
     Args:
         programs: folder with programs that stand in for Flower's of the same name.
@@ -68,7 +56,8 @@ def environment(flower_home: Path, programs: Path | None = None) -> dict[str, st
     return {
         **os.environ,
         **_OFFLINE,
-        MARK: secrets.token_hex(8),
+        # The same at every start from one home: what a start that was killed left behind is found by the next.
+        MARK: str(flower_home.resolve()),
         "FLWR_HOME": str(flower_home),
         # Flower starts its programs by name, and the environment need not be activated.
         "PATH": os.pathsep.join((*first, str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
@@ -115,26 +104,32 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def stopping(mark: str) -> Iterator[None]:
-    """On the way out, end every process that carries ``mark``, and theirs."""
+def stopping(flower_home: Path) -> Iterator[None]:
+    """On the way out, end what was started from this home, and theirs."""
     try:
         yield
     finally:
-        # Again until none is found: a process may have been starting another.
-        while found := marked(mark):
-            for process in found:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
-            # Short, because a dead process whose parent is slow to collect it does not count as found.
-            psutil.wait_procs(found, timeout=0.1)
+        end_left(flower_home)
 
 
-def marked(mark: str) -> set[psutil.Process]:
-    """Processes that carry ``mark``, and theirs, ourselves not among them."""
+def end_left(flower_home: Path) -> None:
+    """End what is left of what was started from this home: Flower's SuperLink outlives ``flwr run`` on purpose,
+    detached; Ray's processes may outlive both, and whoever started them if that is killed."""
+    # Again until none is found: a process may have been starting another.
+    while found := marked(flower_home):
+        for process in found:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        # Short, because a dead process whose parent is slow to collect it does not count as found.
+        psutil.wait_procs(found, timeout=0.1)
+
+
+def marked(flower_home: Path) -> set[psutil.Process]:
+    """Processes started from this home, and theirs, ourselves not among them."""
     found: set[psutil.Process] = set()
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if process.environ().get(MARK) == mark:
+            if process.environ().get(MARK) == str(flower_home.resolve()):
                 # Some of Ray's processes write their name over their environment: they are found as children.
                 found.update((process, *process.children(recursive=True)))
     found.discard(psutil.Process())

@@ -33,6 +33,7 @@ class Job(Section):
     earlier: the party's own folder of the run whose model trees are added to.
     parties: who takes part, as far as this party learns it.
     countersigned: whether all parties sign the heads of each other's audit logs at the end.
+    checkpoint_share: as in the run's configuration.
     """
 
     role: Literal["guest", "host"]
@@ -48,6 +49,7 @@ class Job(Section):
     workers: Workers = "loky"
     parties: tuple[str, ...] = ()
     countersigned: bool = False
+    checkpoint_share: float = 0.0
 
 
 class HostJob(Job):
@@ -94,6 +96,7 @@ def jobs_of(
             "workers": config.run.workers,
             "parties": everybody if countersigned or party is config.guest else [config.guest.party, party.party],
             "countersigned": countersigned,
+            "checkpoint_share": config.run.checkpoint_share,
         }
 
     guest = GuestJob(

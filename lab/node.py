@@ -24,7 +24,10 @@ from federation.messages import Message
 from federation.script import Wire
 from federation.transports.dialogue import RelayWire, serve_responder
 from federation.transports.link import Link
+from federation.vertical.boosting.checkpoint import HostCheckpoint
+from federation.vertical.boosting.messages import Keep
 from federation.vertical.host import ALLOWED, TrainingHost
+from lab.checkpoints import Checkpoints
 from lab.common_applicants import lead_alignment
 from lab.data.sources import check_wishes, data_digest, read_table, source_reference
 from lab.errors import GovernanceError
@@ -34,6 +37,7 @@ from lab.governance.session_record import SessionRecord
 from lab.jobs import GuestJob, HostJob, Job, LinkSection, load_job, node_directory
 from lab.membership.papers import tls_of
 from lab.membership.session import NODE_VARIABLE, job_of, seals_for
+from lab.party_processes import TIED, end_with_parent
 from lab.scorecards import lead_scorecard
 from lab.trees import lead_trees
 from lab.workers import party_workers
@@ -47,10 +51,7 @@ def take_part(job: GuestJob | HostJob) -> dict[str, Any]:
     """Join the relay and do this party's part; returns counts only. Raises what went wrong, after noting it."""
     assert job.link
     try:
-        with (
-            party_workers(job.workers, job.n_jobs),
-            _link(job, job.link) as link,
-        ):
+        with party_workers(job.workers, job.n_jobs), _link(job, job.link) as link:
             if isinstance(job, GuestJob):
                 wire = RelayWire(link, deadline_seconds=job.answer_seconds, join_seconds=job.party_seconds)
                 return lead(job, wire)
@@ -102,8 +103,12 @@ def _follow(job: HostJob, link: Link) -> dict[str, Any]:
         raise
     endpoint = Endpoint(part, job.guest, ALLOWED)
     with part:
-        serve_responder(link, endpoint.answer, job.guest, idle_seconds=job.answer_seconds)
-        return keep_half(part)
+        # Longer than the guest waits for others: who is stuck is named by the guest, not by a host that answered.
+        serve_responder(link, endpoint.answer, job.guest, idle_seconds=2 * job.answer_seconds)
+        kept = keep_half(part)
+        if job.link and job.link.node:  # on one machine whoever leads the run does, when all of it is in place
+            part.checkpoints.clear()
+        return kept
 
 
 @dataclass(slots=True)
@@ -114,6 +119,7 @@ class HostPart:
     Attributes:
         basis: what the use of its rows rests on; None without a node.
         still: asked before every answer: may the project go on?
+        checkpoints: of its half, kept when the guest asks.
     """
 
     job: HostJob
@@ -121,11 +127,15 @@ class HostPart:
     record: SessionRecord
     basis: Basis | None
     still: Callable[[], None]
+    checkpoints: Checkpoints
 
     def answer(self, request: Message) -> Message:
         try:
             self.still()
-            return self.host.answer(request)
+            reply = self.host.answer(request)
+            if isinstance(request, Keep) and self.host.checkpoint:
+                self.checkpoints.keep(self.host.checkpoint.dump())
+            return reply
         except LianmoError as error:
             self.record.refused(error)
             raise
@@ -151,9 +161,11 @@ def open_host(job: HostJob) -> HostPart:
     record = _record(job)
     purpose = PURPOSES[job.algorithm]
     try:
-        found = admitted(job.party, read_table(job.party), job.guest, job.algorithm)
+        found = admitted(job.party, read_table(job.party), job.guest, job.algorithm, noted=record.noise_spent)
         check_wishes(job.party, found.table)
         earlier = Half.from_json(load(job.earlier / "half.json")) if job.earlier else None
+        checkpoints = Checkpoints.of(job)
+        kept = checkpoints.read(HostCheckpoint.load)
     except LianmoError as error:
         record.refused(error, purpose=purpose)
         raise
@@ -162,8 +174,8 @@ def open_host(job: HostJob) -> HostPart:
     record.admitted(
         found.table.ids, found.basis, data=data, source=source_reference(job.party), n_refused=found.n_refused
     )
-    host = TrainingHost(job.party.party, found.table, found.policy, job.party.prebinning, earlier)
-    part = HostPart(job, host, record, found.basis, found.still)
+    host = TrainingHost(job.party.party, found.table, found.policy, job.party.prebinning, earlier, kept=kept)
+    part = HostPart(job, host, record, found.basis, found.still, checkpoints)
     if record.countersigned:
         host.audit = AuditHost(job.party.party, job.guest, job.model_id, record.keeper(part.sealed))
     return part
@@ -229,7 +241,10 @@ app = make_client_app(_run_session)
 
 
 def main() -> int:
-    """``python -m lab.node JOB.json``: the same part without Flower. Returns the exit code."""
+    """``python -m lab.node JOB.json [--tied]``: the same part without Flower, ending with who started it if tied.
+    Returns the exit code."""
+    if TIED in sys.argv:
+        end_with_parent()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     try:
         print(json.dumps(take_part(load_job(Path(sys.argv[1])))))

@@ -1,6 +1,7 @@
 """A whole run: prepare every party's folder, let the parties meet over the chosen transport, collect what came of it.
 
-The run is written beside its final place and moved there when it is complete: a failed run leaves nothing.
+The run is written beside its final place and moved there when it is complete. One that dies leaves nothing there; it
+stays beside it, to be resumed, if its parties have kept checkpoints (``lab.run_states``).
 """
 
 from __future__ import annotations
@@ -8,10 +9,9 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,17 +21,20 @@ from federation.endpoint import Endpoint
 from federation.transports.memory import MemoryWire
 from federation.transports.relay import Relay
 from federation.vertical.host import ALLOWED
+from lab.checkpoints import Checkpoints, any_kept
 from lab.config import Config
 from lab.continuation import check_continuation
 from lab.errors import ReportedError, ServiceError
 from lab.jobs import GuestJob, HostJob, LinkSection, Task, jobs_of, node_directory, save_job
 from lab.membership.asking import over_hub
 from lab.node import keep_half, lead, open_host
+from lab.party_processes import STUCK, run_parties
 from lab.progress import watching
+from lab.run_states import STATE, RunState, under_way
 from lab.simulation import run_flower
 from lab.staging import staged
 from lab.workers import party_workers
-from models.bundle import save
+from models.bundle import load, save
 from models.declared import Declared
 
 CRYPTO: Final = (
@@ -48,31 +51,76 @@ CRYPTO: Final = (
 Finish = Callable[[Path, dict[str, Any]], None]
 
 
-def train_run(config: Config, console: Console, finish: Sequence[Finish] = (), task: Task = "train") -> dict[str, Any]:
+def train_run(
+    config: Config,
+    console: Console,
+    finish: Sequence[Finish] = (),
+    task: Task = "train",
+    state: RunState | None = None,
+) -> dict[str, Any]:
     """Train as ``config`` says; returns the content of ``result.json``.
 
     Args:
         task: ``"trial"``: the held-out rows are scored, and nothing is measured on them.
+        state: identity of a run that can be resumed; one that was under way before is taken up where it is. None:
+            nothing is kept of a run that fails.
 
     Raises:
-        LianmoError: what went wrong, of the party where it went wrong; nothing is left behind.
+        LianmoError: what went wrong, of the party where it went wrong.
     """
     final = config.run.directory
     check_continuation(config)
-    with staged(final, "result.json") as staging:
-        model_id = hold_session(config, console, staging, task)
-        guest, hosts = jobs_of(config, model_id, staging)
-        for job in (guest, *hosts):
-            save_job(job)  # anew, without the ticket, which is spent
-        result = _result(config, staging)
-        for step in finish:
-            step(staging, result)
-        save(staging / "result.json", result)
+    if state is None:
+        config = config.model_copy(update={"run": config.run.model_copy(update={"checkpoint_share": 0.0})})
+    with (
+        staged(
+            final, "result.json", state.directory if state else None, partial(_resumable, state, console)
+        ) as staging,
+        under_way(state, staging) if state else nullcontext(),
+    ):
+        done = staging / "result.json"
+        if not done.exists():  # else it died while it was put in place
+            model_id = hold_session(config, console, staging, task, state.model_id if state else None)
+            result = _result(config, staging)
+            for job in _all_jobs(config, model_id, staging):
+                save_job(job)  # anew, without the ticket, which is spent
+            for step in finish:
+                step(staging, result)
+            save(done, result)
+        result = load(done)
+        for job in _all_jobs(config, result["model_id"], staging):
+            Checkpoints.of(job).clear()
+    (final / STATE).unlink(missing_ok=True)
     return result
 
 
-def hold_session(config: Config, console: Console, directory: Path, task: Task = "train") -> str:
+def _all_jobs(config: Config, model_id: str, staging: Path) -> tuple[GuestJob | HostJob, ...]:
+    guest, hosts = jobs_of(config, model_id, staging)
+    return guest, *hosts
+
+
+def _resumable(state: RunState | None, console: Console, staging: Path) -> bool:
+    """Whether a run that failed can go on from a checkpoint; says how."""
+    if state is None or not any_kept(staging):
+        return False
+    command = f"lianmo runs resume {state.run} --directory {staging.parent}"
+    console.print(
+        f"The run {state.run} is kept and can go on from its last checkpoint: {command}\n"
+        f"运行 {state.run} 已保留，可从最近的检查点恢复：{command}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    return True
+
+
+def hold_session(
+    config: Config, console: Console, directory: Path, task: Task = "train", model_id: str | None = None
+) -> str:
     """One session of all parties, over the transport of ``config``; each writes into its folder below ``directory``.
+
+    Args:
+        model_id: of a run that has one; a fresh one by default.
 
     Returns:
         The model's identifier.
@@ -80,7 +128,7 @@ def hold_session(config: Config, console: Console, directory: Path, task: Task =
     Raises:
         LianmoError: what went wrong, of the party where it went wrong.
     """
-    model_id = secrets.token_hex(16)
+    model_id = model_id or secrets.token_hex(16)
     ways = {"memory": _in_memory, "relay": _over_relay, "flower": _under_flower, "hub": over_hub}
     travel = ways[config.transport]
     with watching(node_directory(directory, config.guest.party) / "progress.jsonl", console):
@@ -105,26 +153,7 @@ def _in_memory(config: Config, model_id: str, staging: Path, task: Task) -> None
 def _over_relay(config: Config, model_id: str, staging: Path, task: Task) -> None:
     """One process per party, meeting at a relay in this process."""
     with _relay(config, model_id, staging, task) as (guest, hosts):
-        jobs: tuple[GuestJob | HostJob, ...] = (guest, *hosts)
-        logs = {job.party.party: (job.directory / "log.txt").open("w") for job in jobs}
-        processes = {
-            job.party.party: subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "lab.node", str(job.directory / "job.json")],
-                stdin=subprocess.DEVNULL,
-                stdout=logs[job.party.party],
-                stderr=subprocess.STDOUT,
-            )
-            for job in jobs
-        }
-        try:
-            for process in processes.values():
-                process.wait()
-        finally:
-            for name, process in processes.items():
-                process.kill()
-                process.wait()
-                logs[name].close()
-        _raise_failures(jobs, {name: process.returncode for name, process in processes.items()})
+        _raise_failures((guest, *hosts), run_parties((guest, *hosts)))
 
 
 def _under_flower(config: Config, model_id: str, staging: Path, task: Task) -> None:
@@ -174,13 +203,21 @@ def _raise_failures(jobs: Sequence[GuestJob | HostJob], codes: Mapping[str, int 
     known = {name: e for name, e in errors.items() if e}
     follow_ups = ("party_left", "party_absent", "party_timeout", "bad_data", "policy", "no_consent", "relay_lost")
     first = next((name for name, e in known.items() if e["code"] not in follow_ups), next(iter(known), None))
-    if first is None:
+    if first:
+        raise ReportedError(**known[first])
+    died = [name for name in errors if codes[name] != STUCK]
+    if died:
         raise ServiceError(
             "node_died",
-            f"{', '.join(errors)} ended without saying why. Run `lianmo doctor`.",
-            f"{'、'.join(errors)} 异常终止且未说明原因。请运行 lianmo doctor。",
+            f"{', '.join(died)} ended without saying why. Run `lianmo doctor`.",
+            f"{'、'.join(died)} 异常终止且未说明原因。请运行 lianmo doctor。",
         )
-    raise ReportedError(**known[first])
+    raise ServiceError(
+        "party_stuck",
+        f"{', '.join(errors)} did not end when the others had, and was ended. Its folder's log.txt says how far it "
+        "came. Run `lianmo doctor`.",
+        f"{'、'.join(errors)} 在其他各方结束后仍未退出，已被终止。进度见其目录中的 log.txt。请运行 lianmo doctor。",
+    )
 
 
 def _result(config: Config, staging: Path) -> dict[str, Any]:

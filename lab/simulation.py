@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from lab.flower_programs import (
-    MARK,
     beside_loopback,
+    end_left,
     environment,
     free_port,
     program,
@@ -64,6 +64,7 @@ def run_flower(
     """
     flwr = program("flwr")
     flower_home = flower_home.resolve()
+    end_left(flower_home)
     app = write_home(flower_home, {"address": ":local-in-memory:"})
     config = flower_home / "run.toml"
     write_run_config(config, {**run_config, "parties": ",".join(parties)})
@@ -89,7 +90,7 @@ def run_flower(
                 errors="replace",
                 start_new_session=True,  # Ctrl-C reaches us alone, and we stop the rest.
             ) as process,
-            stopping(variables[MARK]),
+            stopping(flower_home),
         ):
             assert process.stdout
             for line in process.stdout:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -12,11 +12,15 @@ from lab.errors import ConfigError
 
 
 @contextmanager
-def staged(final: Path, proof: str) -> Iterator[Path]:
+def staged(
+    final: Path, proof: str, at: Path | None = None, worth_keeping: Callable[[Path], bool] = lambda _: False
+) -> Iterator[Path]:
     """A directory beside ``final`` that takes its place if the block succeeds and vanishes if it does not.
 
     Args:
         proof: file by which an earlier result of the same kind is known; only such a one is replaced.
+        at: the directory, beside ``final``; one that is there is taken up again.
+        worth_keeping: whether it stays where it is if the block fails.
 
     Raises:
         ConfigError: ``directory_in_use``: ``final`` holds something else: it is not ours to replace.
@@ -29,14 +33,16 @@ def staged(final: Path, proof: str) -> Iterator[Path]:
             f"{final} 已存在且不是以往的结果（其中没有 {proof}），请更换目录。未作任何改动。",
         )
     final.parent.mkdir(parents=True, exist_ok=True)
-    mark = uuid4().hex[:8]
-    staging, old = (final.with_name(f".{final.name}.{mark}.{use}") for use in ("new", "old"))
-    staging.mkdir(mode=0o700)
+    staging = at or final.with_name(f".{final.name}.{uuid4().hex[:8]}.new")
+    old = staging.with_suffix(".old")
+    staging.mkdir(mode=0o700, exist_ok=at is not None)
     try:
         yield staging
         if final.exists():
             final.rename(old)
         staging.rename(final)
         shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    except BaseException:
+        if not worth_keeping(staging):
+            shutil.rmtree(staging, ignore_errors=True)
+        raise

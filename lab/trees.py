@@ -12,8 +12,10 @@ from federation.ciphers.paillier import PaillierPublic
 from federation.ciphers.suite import secret_cipher
 from federation.disclosure import Transcript
 from federation.script import Wire, run
+from federation.vertical.boosting.checkpoint import GuestCheckpoint
 from federation.vertical.boosting.guest import JointBoosting, Progress
 from federation.vertical.guest import Trained, TrainingJob, train
+from lab.checkpoints import Checkpoints, PacedKeeping
 from lab.continuation import earlier_model, earlier_parts
 from lab.data.sources import data_digest, read_division, read_labelled
 from lab.evaluation import arrange
@@ -41,12 +43,18 @@ def lead_trees(job: GuestJob, wire: Wire, record: SessionRecord) -> dict[str, An
     parameters = BoostingParameters(**job.boosting)
     table, label, when, weight = read_labelled(job.party, job.split.time_column, parameters.objective)
     start, earlier = earlier_model(job), earlier_parts(job)
-    n_earlier = len(start.trees) if start else 0
+    checkpoints = Checkpoints.of(job)
     transcript = Transcript(job.party.party)
     tree_ends: list[float] = []
     outcome: dict[str, Any] = {}
+    n_earlier = 0
 
     def opened(boosting: JointBoosting) -> None:
+        nonlocal n_earlier
+        n_earlier = len(boosting.start.trees) if boosting.start else 0
+        if boosting.resumed:
+            outcome["resumed_after"] = n_earlier
+            report(Event(stage="training", done=n_earlier, total=parameters.n_estimators, note=_resumed(n_earlier)))
         expected = forecast(boosting)
         outcome["forecast"] = {
             "seconds_per_tree": expected.seconds_per_tree,
@@ -115,6 +123,8 @@ def lead_trees(job: GuestJob, wire: Wire, record: SessionRecord) -> dict[str, An
             opened=opened,
             weight=weight,
             start=start,
+            kept=checkpoints.read(GuestCheckpoint.load),
+            keeping=PacedKeeping(checkpoints, job.checkpoint_share) if job.checkpoint_share else None,
             keeper=(lambda m: record.keeper(lambda: sealed(with_details(m)))) if record.countersigned else None,
         )
     )
@@ -143,6 +153,10 @@ def lead_trees(job: GuestJob, wire: Wire, record: SessionRecord) -> dict[str, An
     save(job.directory / "model.json", model.to_json())
     save(job.directory / "outcome.json", outcome)
     return {"trees": len(model.trees), "seconds": outcome["seconds"]}
+
+
+def _resumed(n_trees: int) -> tuple[str, str]:
+    return f"resumed after tree {n_trees}", f"自第 {n_trees} 棵树后恢复"
 
 
 def _tested(

@@ -34,6 +34,13 @@ def table(*columns: tuple[str, bool]) -> Table:
     return grid
 
 
+def result(console: Console, found: dict[str, Any]) -> None:
+    """A finished run, of trees or of a scorecard."""
+    from lab.scorecard_views import scorecard_result
+
+    (scorecard_result if found.get("kind") == "scorecard" else run_result)(console, found)
+
+
 def run_result(console: Console, result: dict[str, Any]) -> None:
     """Metrics, cost per party, and what each party learnt of a run of trees."""
     rows = result["rows"]

@@ -48,6 +48,10 @@ class PublicCipher(ABC):
         """A ciphertext of the sum."""
 
     @abstractmethod
+    def constant(self, number: int) -> Integer:
+        """A ciphertext of a number, 0 or more, that anybody can read until it is re-randomised."""
+
+    @abstractmethod
     def shift(self, a: Integer, bits: int) -> Integer:
         """A ciphertext of ``2**bits`` times the plaintext."""
 

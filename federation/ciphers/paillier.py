@@ -94,6 +94,9 @@ class PaillierPublic(PublicCipher):
     def add(self, a: Integer, b: Integer) -> Integer:
         return a * b % self.n_squared
 
+    def constant(self, number: int) -> Integer:
+        return (1 + number * self.n) % self.n_squared
+
     def shift(self, a: Integer, bits: int) -> Integer:
         return power(a, integer(1) << bits, self.n_squared)
 

@@ -41,6 +41,9 @@ class PlainPublic(PublicCipher):
     def add(self, a: Integer, b: Integer) -> Integer:
         return (a + b) % _MODULUS
 
+    def constant(self, number: int) -> Integer:
+        return number
+
     def shift(self, a: Integer, bits: int) -> Integer:
         return (a << bits) % _MODULUS
 

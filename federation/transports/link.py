@@ -32,7 +32,7 @@ from federation.transports.frames import (
     unpack,
 )
 from federation.transports.mailbox import ClosedError, Mailbox
-from federation.transports.refusals import code_of, left_error, relay_error
+from federation.transports.refusals import code_of, left_error, relay_error, stalled_error
 from federation.transports.sealing import SealedSession
 from models.errors import LianmoError
 
@@ -71,15 +71,13 @@ class Link:
         proxy: str | None = None,
     ) -> None:
         self.party = party
-        self._address = address
-        self._session = session
+        self._address, self._session = address, session
         self._metadata = (
             (SESSION_KEY, session.encode()),
             (PARTY_KEY, party.encode()),
             (TICKET_KEY, ticket.encode()),
         )
-        self._tls = tls
-        self._proxy = proxy
+        self._tls, self._proxy = tls, proxy
         self._sealed = SealedSession(seals, session, party) if seals else None
         self._deadline_seconds = deadline_seconds
         self._max_message_bytes = max_message_bytes
@@ -108,13 +106,12 @@ class Link:
         try:
             # The relay's first word to us is that we have joined.
             self.await_party(self.party, self._deadline_seconds)
-        except TimeoutError:
+        except (TimeoutError, TransportError) as error:
             self.close()
+            if isinstance(error, TransportError):
+                raise
             self._note(unreachable := relay_error("relay_unreachable"))
             raise unreachable from None
-        except TransportError:
-            self.close()
-            raise
         return self
 
     def __exit__(
@@ -155,7 +152,7 @@ class Link:
                     body = self._sealed.seal(party, kind, body)
                 self._outbox.put(pack(kind, party, body), self._deadline_seconds)
         except TimeoutError:
-            raise relay_error("relay_stalled") from None
+            raise stalled_error(party) from None
         except ClosedError:
             with self._changed:
                 raise self._fault or relay_error("relay_lost") from None

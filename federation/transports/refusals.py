@@ -45,7 +45,6 @@ _REFUSALS: Final = {
     "session_closed": ("CANCELLED", "the session was closed", "the session was closed", "会话已被关闭"),
     "relay_lost": ("", "", "the connection has ended", "连接已断开"),
     "relay_broken": ("", "", "it sent something that is not a frame", "它发来的内容不是有效的帧"),
-    "relay_stalled": ("", "", "it takes no more of our message", "它不再接收本方消息"),
     "relay_unreachable": ("", "", "it did not answer in time", "它未在规定时间内应答"),
 }
 _CODES: Final = {status: code for code, (status, *_) in _REFUSALS.items() if status}
@@ -68,10 +67,20 @@ def relay_error(code: str) -> TransportError:
     return TransportError("relay", code, f"{english}.", f"{chinese}。")
 
 
+def stalled_error(party: PartyId) -> TransportError:
+    """The relay takes no more of a message to ``party``."""
+    return TransportError(
+        "relay",
+        "relay_stalled",
+        f"it takes no more of our message to {party}: {party} may be stuck, and does not read.",
+        f"它不再接收本方发往 {party} 的消息：{party} 可能已停滞，未在读取。",
+    )
+
+
 def left_error(party: PartyId) -> TransportError:
     return TransportError(
         party,
         "party_left",
-        "it left in the middle of the session. Its own log says why; start the run again.",
-        "在会话进行中退出。原因见其本地日志；请重新启动运行。",
+        "it left in the middle of the session. Its own log says why; resume the run (`lianmo runs`) or start it again.",
+        "在会话进行中退出。原因见其本地日志；请恢复运行（lianmo runs）或重新启动。",
     )

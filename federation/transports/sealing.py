@@ -26,9 +26,9 @@ from federation.transports.agreement import (
 )
 from federation.transports.frames import LAST
 
-#: Most frames under one key. Of 1 MiB they are 2⁴⁰ blocks of GCM: an advantage under 2⁻⁴⁸ (RFC 8446 §5.5 stops at 2⁻⁵⁷
-#: for ciphertexts of TLS; NIST SP 800-38D §8.3 allows 2³² messages).
-MOST_FRAMES: Final = 2**24
+#: Most frames under one key. Of 1 MiB they are 2³⁶ blocks: an advantage of 2⁻⁵⁷ against GCM, the margin at which
+#: RFC 8446 §5.5 stops, too; NIST SP 800-38D §8.3 allows 2³² messages.
+MOST_FRAMES: Final = 2**20
 
 
 class _Direction:

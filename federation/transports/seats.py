@@ -45,7 +45,7 @@ class Seat:
 
     Attributes:
         fault: code of ``refusals`` for a party that is cut off.
-        gone: set when the party has left or is cut off.
+        gone: set when the party has left, also by being cut off.
         unfinished: bytes of the unfinished message on the way to each receiver.
     """
 
@@ -127,7 +127,6 @@ class Seating:
         """Cut everybody off."""
         for seat in self.seats.values():
             seat.fault = seat.fault or code
-            seat.gone.set()
             seat.inbox.close(discard=True)
 
     def accept(self, party: PartyId, frame: bytes) -> tuple[int, PartyId, bytes]:

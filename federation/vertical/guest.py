@@ -15,7 +15,9 @@ from federation.ciphers.interface import SecretCipher
 from federation.errors import PartyId
 from federation.messages import Goodbye
 from federation.script import Script
+from federation.vertical.boosting.checkpoint import GuestCheckpoint, Keeping
 from federation.vertical.boosting.guest import Fitted, JointBoosting, Progress, TrainingRows, first_joint_tree
+from federation.vertical.boosting.recall import recall
 from federation.vertical.stability.guest import ask_shifts
 from models.boosting.parameters import BoostingParameters
 from models.bundle import JointModel
@@ -54,6 +56,8 @@ class TrainingJob:
         opened: told once all hosts have agreed to the terms, before the first tree.
         weight: of every row of ``table``, above 0; none: all weigh 1.
         start: model to add trees to, of the same parties, up to ``n_estimators`` in all; its bins are kept.
+        kept: checkpoints of this very run, newest first, if it is resumed: it goes on from the newest that all hold.
+        keeping: where checkpoints go and when, if they are to be taken.
         keeper: the finished model → this party's audit log, if all parties keep one and countersign at the end.
     """
 
@@ -69,6 +73,8 @@ class TrainingJob:
     opened: Callable[[JointBoosting], None] = lambda _: None
     weight: Floats | None = None
     start: JointModel | None = None
+    kept: Sequence[GuestCheckpoint] = ()
+    keeping: Keeping | None = None
     keeper: Callable[[JointModel], Keeper] | None = None
 
 
@@ -77,31 +83,36 @@ def train(job: TrainingJob) -> Script[Trained]:
     positions = yield from find_common(job.table.ids, job.hosts)
     everywhere = np.logical_and.reduce([np.ones(len(job.table), dtype=bool), *(p >= 0 for p in positions.values())])
     arrangement = job.arrange(np.flatnonzero(everywhere))
-    rows = arrangement.rows
-    yield from choose_rows(positions, rows)
+    chosen = arrangement.rows
+    yield from choose_rows(positions, chosen)
+    rows = TrainingRows(
+        job.table.take(chosen),
+        job.label[chosen],
+        arrangement.n_fit,
+        arrangement.n_valid,
+        None if job.weight is None else job.weight[chosen],
+    )
+    resumed = yield from recall(job.hosts, job.kept, rows.digest(job.parameters) if job.kept else "")
+    start = resumed.joint if resumed else job.start
     boosting = JointBoosting(
         job.model_id,
         job.party,
-        TrainingRows(
-            job.table.take(rows),
-            job.label[rows],
-            arrangement.n_fit,
-            arrangement.n_valid,
-            None if job.weight is None else job.weight[rows],
-        ),
+        rows,
         job.hosts,
-        job.new_cipher(arrangement.n_fit * (job.parameters.n_estimators - first_joint_tree(job.parameters, job.start))),
+        job.new_cipher(arrangement.n_fit * (job.parameters.n_estimators - first_joint_tree(job.parameters, start))),
         job.parameters,
         job.watch,
         job.opened,
-        job.start,
+        start,
+        resumed,
+        job.keeping,
     )
     fitted = yield from boosting.fit()
     names = {
         host: [f"{host} feature {number + 1}" for number in sorted(set(numbers))]
         for host, numbers in fitted.model.host_features.items()
     }
-    shifts = yield from ask_shifts(names, len(rows), arrangement.n_fit, arrangement.n_valid)
+    shifts = yield from ask_shifts(names, len(chosen), arrangement.n_fit, arrangement.n_valid)
     if job.keeper:
         yield from countersign(job.party, job.model_id, job.hosts, job.keeper(fitted.model))
     yield {host: Goodbye(code="") for host in job.hosts}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,6 +16,7 @@ from federation.errors import LocalProtocolError, PartyId
 from federation.messages import Message
 from federation.policy import HostPolicy
 from federation.vertical.binning.prebinning import Prebinning
+from federation.vertical.boosting.checkpoint import HostCheckpoint
 from federation.vertical.boosting.host import TRANSITIONS as BOOSTING
 from federation.vertical.boosting.host import BoostingHost
 from federation.vertical.boosting.state import BoostingState
@@ -43,6 +45,7 @@ class TrainingHost:
     Attributes:
         earlier: this party's half of a model that the session may add trees to.
         audit: countersigns at the end, if this party keeps an audit log and so do all others.
+        kept: checkpoints of this very run, if it is resumed.
     """
 
     party: PartyId
@@ -51,6 +54,7 @@ class TrainingHost:
     prebinning: Prebinning = field(default_factory=Prebinning)
     earlier: Half | None = None
     audit: AuditHost | None = None
+    kept: Sequence[HostCheckpoint] = ()
     alignment: AlignmentHost = field(init=False)
     boosting: BoostingHost | None = field(init=False, default=None)
     scorecard: ScorecardHost | None = field(init=False, default=None)
@@ -82,6 +86,11 @@ class TrainingHost:
         if kind in AUDIT_KINDS and self.audit and self.half:
             return self.audit.answer(request)
         raise _out_of_turn(request)
+
+    @property
+    def checkpoint(self) -> HostCheckpoint | None:
+        """The newest, for this party's own disk; trees only."""
+        return self.boosting.checkpoint if self.boosting else None
 
     @property
     def half(self) -> Half | ScorecardHalf | None:
@@ -126,7 +135,8 @@ class TrainingHost:
         return self.boosting or self.scorecard
 
     def _new_boosting(self) -> BoostingHost:
-        return BoostingHost(self.party, self._rows("boosting"), self.policy, earlier=self.earlier)
+        rows = self._rows("boosting")
+        return BoostingHost(self.party, rows, self.policy, earlier=self.earlier, kept=self.kept)
 
     def _new_scorecard(self) -> ScorecardHost:
         return ScorecardHost(self.party, self._rows("scorecard"), self.policy, self.prebinning)

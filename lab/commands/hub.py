@@ -54,7 +54,7 @@ def start(hub: HubFolder = HUB) -> None:
     from lab.hub.service import serve_hub
     from lab.hub.settings import HubSettings
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True)
     logging.getLogger("aiohttp").setLevel(logging.WARNING)
     console = console_for(False)
 
@@ -96,6 +96,17 @@ def invite(
         highlight=False,
         soft_wrap=True,
     )
+
+
+@hub.command()
+def remove(party: PartyName, hub: HubFolder = HUB) -> None:
+    """Put a member out: its papers are worth nothing, its runs end. 移除成员：其证书失效，其运行终止。"""
+    from lab.hub.members import Members
+    from lab.hub.settings import load_hub
+
+    load_hub(hub)
+    Members(hub).remove(party)
+    console_for(False).print(f"{party} is no member any more. {party} 已被移除。", highlight=False)
 
 
 @hub.command()

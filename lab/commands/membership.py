@@ -58,7 +58,7 @@ def start(node: NodeFolder = NODE) -> None:
     """Run this party's node until stopped: it dials the hub and nobody dials it. 运行本方节点：只向外连接枢纽。"""
     from lab.membership.supernode import run_supernode
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True)
 
     def announce(membership: Membership) -> None:
         console_for(False).print(

@@ -71,12 +71,16 @@ def stop(project: Project, by: By, node: NodeFolder = NODE) -> None:
 @policy.command()
 def show(project: Project, node: NodeFolder = NODE, as_json: AsJson = False) -> None:
     """Where a project stands and its terms. 查看项目状态与条款。"""
+    from lab.governance.privacy import PrivacyBook
+
     book = _book(node)
     told: dict[str, Any] = {
         "project": project,
         "status": book.status(project),
-        **json.loads(book.terms(project).model_dump_json()),
+        **json.loads((terms := book.terms(project)).model_dump_json()),
     }
+    if terms.epsilon:
+        told["epsilon_left"] = PrivacyBook(book.engine).left(project, terms, datetime.now(UTC))
     if as_json:
         print(json.dumps(told, ensure_ascii=False))
         return
@@ -93,6 +97,7 @@ def dry_run(
     party: Annotated[str, typer.Option(help="Who would ask. 请求方。")],
     algorithm: Annotated[str, typer.Option(help="boosting, scorecard or scoring. 算法。")],
     rows: Annotated[int, typer.Option(min=0, help="How many rows. 行数。")],
+    features: Annotated[int, typer.Option(min=0, help="How many features of this node. 本节点特征数。")] = 1,
     node: NodeFolder = NODE,
     as_json: AsJson = False,
 ) -> None:
@@ -100,17 +105,24 @@ def dry_run(
     from lab.governance.admission import PURPOSES
     from lab.governance.learnt import would_learn
     from lab.governance.policy import Use, algorithm_of
+    from lab.governance.privacy import PrivacyBook
 
     kind = algorithm_of(algorithm)
     use = Use(project=project, party=party, purpose=PURPOSES[kind], algorithm=kind, n_rows=rows, at=datetime.now(UTC))
-    refusal, left = _book(node).dry_run(use)
-    learnt = would_learn(kind)
+    book = _book(node)
+    refusal, left = book.dry_run(use)
+    terms, privacy = book.terms(project), PrivacyBook(book.engine)
+    epsilon_left = privacy.left(project, terms, use.at) if terms.epsilon else None
+    if terms.epsilon and kind == "scorecard":
+        refusal = refusal or privacy.dry_run(project, terms, features, use.at)
+    learnt = would_learn(kind, terms.epsilon)
     if as_json:
         told = {
             "allowed": refusal is None,
             "code": refusal.code if refusal else "",
             "uses_left": left.uses,
             "rows_left": left.rows,
+            "epsilon_left": epsilon_left,
             "learns": [{"message": m, "en": en, "zh": zh} for m, en, zh in learnt],
         }
         print(json.dumps(told, ensure_ascii=False))
@@ -118,6 +130,8 @@ def dry_run(
     console = console_for(as_json)
     verdict = "allowed 放行" if refusal is None else f"refused 拒绝: {refusal.english} {refusal.chinese}"
     console.print(f"{verdict}\nleft in this period 本期剩余: {left.uses:,} uses 次, {left.rows:,} rows 行")
+    if epsilon_left is not None:
+        console.print(f"noise 噪声: epsilon {terms.epsilon:g} per feature 每特征, {epsilon_left:g} left 剩余")
     views.title(console, "What the bank would learn 银行将获知", algorithm)
     grid = views.table(("message 消息", False), ("what 内容", False))
     for message, english, chinese in learnt:

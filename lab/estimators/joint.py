@@ -106,8 +106,11 @@ class JointEstimator(BaseEstimator):  # type: ignore[misc]
         return weight
 
     def _parties(self) -> dict[str, TrainingHost]:
-        policy = HostPolicy(self.min_rows_per_bin, min_rows=1, cipher=self._cipher_rules())
+        policy = self._policy()
         return {party: TrainingHost(party, self._host_table(party), policy) for party in self.hosts or {}}
+
+    def _policy(self) -> HostPolicy:
+        return HostPolicy(self.min_rows_per_bin, min_rows=1, cipher=self._cipher_rules())
 
     def _host_table(self, party: str) -> Table:
         frame = (self.hosts or {})[party]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
 
+from federation.policy import CountNoise, HostPolicy
 from federation.script import run
 from federation.vertical.scorecard.guest import Developed, ScorecardJob, develop
 from lab.estimators.joint import GUEST, JointClassifier, everything
@@ -32,6 +33,8 @@ class JointScorecard(JointClassifier):
             used (``models.scorecard.selection.SelectionRules``).
         l1, l2: penalties; nonpositive: forbid coefficients against the direction of WOE.
         rounding: points are whole numbers.
+        epsilon: of the noise of hosts on goods and bads per bin, per feature (``models.noise``); None: no noise. Nobody
+            keeps account here: that is a data node's part.
 
     Attributes:
         developed_: bins, verdicts and coefficients (``federation.vertical.scorecard.guest.Developed``).
@@ -52,6 +55,7 @@ class JointScorecard(JointClassifier):
     l2: float = 1e-6
     nonpositive: bool = False
     rounding: bool = True
+    epsilon: float | None = None
 
     def _run(self, table: Table, label: Floats, weight: Floats | None) -> Developed:
         parties = self._parties()
@@ -79,6 +83,10 @@ class JointScorecard(JointClassifier):
         self.developed_ = run(develop(job), self._wire(parties))
         self.halves_ = {party: _sealed(host.half) for party, host in parties.items()}
         return self.developed_
+
+    def _policy(self) -> HostPolicy:
+        policy = super()._policy()
+        return replace(policy, noise=CountNoise(epsilon=self.epsilon, spend=lambda _: None)) if self.epsilon else policy
 
     def points(self, X: Any) -> Floats:  # noqa: N803
         """Score of each applicant: points of all parties added up, higher is safer."""

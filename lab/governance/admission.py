@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from federation.errors import LocalProtocolError
-from federation.policy import HostPolicy
+from federation.policy import CountNoise, HostPolicy
 from federation.vertical.scoring.host import as_it_is
 from lab.config import Party
 from lab.errors import GovernanceError
 from lab.governance.catalogue import Cited
 from lab.governance.gate import Admitted, Asked, Clock, Gate, now
 from lab.governance.policy import Algorithm, PolicyBook, Terms, terms_text
+from lab.governance.privacy import Spent
 from models.table import Table
 
 #: As consents and projects name it.
@@ -73,12 +74,20 @@ class Admission(NamedTuple):
     still: Callable[[], None] = lambda: None
 
 
-def admitted(party: Party, table: Table, asker: str, algorithm: Algorithm, clock: Clock = now) -> Admission:
+def admitted(
+    party: Party,
+    table: Table,
+    asker: str,
+    algorithm: Algorithm,
+    clock: Clock = now,
+    noted: Callable[[Spent], None] = lambda _: None,
+) -> Admission:
     """The rows and columns that may be used, and the policy that holds for them.
 
     Args:
         table: all that the party's file holds.
         asker: the bank.
+        noted: told what counts with noise spent, before they are shown.
 
     Raises:
         GovernanceError: as ``gate.Gate.admit``.
@@ -98,7 +107,12 @@ def admitted(party: Party, table: Table, asker: str, algorithm: Algorithm, clock
         with _told_to_the_bank():
             gate.check(asked)
 
-    policy = replace(_stricter(party.policy, found), algorithms=(algorithm,), permit=permit)
+    def spend(n_features: int) -> None:
+        with _told_to_the_bank("epsilon_spent"):
+            noted(gate.spend(asked, found.terms, n_features))
+
+    noise = CountNoise(epsilon=found.terms.epsilon, spend=spend) if found.terms.epsilon else None
+    policy = replace(_stricter(party.policy, found), algorithms=(algorithm,), permit=permit, noise=noise)
     basis = Basis.of(gate, asked, found.cited, found.terms)
     return Admission(found.table, policy, basis, found.n_without_consent, still=still)
 
@@ -121,12 +135,12 @@ def _for_scoring(gate: Gate, table: Table, policy: HostPolicy, asked: Asked) -> 
 
 
 @contextmanager
-def _told_to_the_bank() -> Iterator[None]:
-    """A refusal of the gate leaves the node as the code ``policy``."""
+def _told_to_the_bank(code: str = "policy") -> Iterator[None]:
+    """A refusal of the gate leaves the node as a code and nothing else."""
     try:
         yield
     except GovernanceError as error:
-        raise LocalProtocolError("policy", error.english, error.chinese) from None
+        raise LocalProtocolError(code, error.english, error.chinese) from None
 
 
 def _stricter(policy: HostPolicy, found: Admitted) -> HostPolicy:

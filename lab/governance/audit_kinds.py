@@ -74,7 +74,8 @@ REFERENCES: Final[Mapping[str, Callable[[Any], bool]]] = {
     # digests of things: a file, a half, a policy, a list of consents, one consent, torn bytes
     **dict.fromkeys(("data", "half", "model_digest", "policy", "consent_set", "consent", "torn"), _is_digest),
     **dict.fromkeys(("applicant", "record"), _is_digest),  # keyed digests
-    **dict.fromkeys(("n_rows", "n_refused", "n_bytes", "offset"), _is_count),
+    **dict.fromkeys(("n_rows", "n_refused", "n_bytes", "offset", "n_features"), _is_count),
+    **dict.fromkeys(("epsilon_millionths", "spent_millionths"), _is_count),  # of one release; of the period with it
     "code": _matches(_CODE),
     "public": _is_hex,
     "parties": _list_of(is_name),
@@ -110,6 +111,11 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "rows_admitted": _kind(
         "rows admitted", "数据行准入", "session n_rows", "data source sources policy consent_set n_refused catalogue"
+    ),
+    "noise_spent": _kind(
+        "counts released with noise",
+        "披露加噪计数",
+        "session n_features epsilon_millionths spent_millionths",
     ),
     "session_ended": _kind("session ended", "会话结束", "session", "model code"),
     "refused": _kind(

@@ -21,6 +21,7 @@ from lab.governance.catalogue import Catalogue, Cited, cite, load_catalogue
 from lab.governance.consents import ConsentLedger
 from lab.governance.lines import read_file
 from lab.governance.policy import CHINA, Algorithm, PolicyBook, Terms, Use
+from lab.governance.privacy import PrivacyBook, Spent
 from lab.governance.quality import QualityRules, SourceQuality, SourceReport, judge
 from lab.governance.records import RecordBook, feature_names
 from lab.governance.settings import NodeSettings, RecordFeatures, load_settings
@@ -167,6 +168,10 @@ class Gate:
     def use(self, asked: Asked, n_rows: int) -> Terms:
         """The terms on which so many rows may be used now; noted. Raises as ``policy.PolicyBook.admit``."""
         return PolicyBook(self.engine).admit(self._use(asked, n_rows))
+
+    def spend(self, asked: Asked, terms: Terms, n_features: int) -> Spent:
+        """Book the release of counts of so many features, with noise. Raises as ``privacy.PrivacyBook.spend``."""
+        return PrivacyBook(self.engine).spend(asked.project, terms, n_features, self.clock())
 
     def _use(self, asked: Asked, n_rows: int) -> Use:
         return Use(

@@ -146,13 +146,7 @@ def own_log(node: Path | None, party: PartyId) -> OwnLog | None:
     """
     if node is None or not keeps_log(node):
         return None
-    passphrase = os.environ.get(PASSPHRASE)
-    if passphrase is None:
-        raise ConfigError(
-            "no_passphrase",
-            f"The node of {party} has keys and keeps an audit log: set {PASSPHRASE} so that it can sign.",
-            f"{party} 的节点持有密钥并记录审计日志：请设置环境变量 {PASSPHRASE} 以便签名。",
-        )
+    passphrase = passphrase_of(party)
     log = open_log(node, passphrase)
     if log.party != party:
         raise KeysError(
@@ -162,3 +156,15 @@ def own_log(node: Path | None, party: PartyId) -> OwnLog | None:
         )
     log.last()
     return OwnLog(log, Pseudonyms.open(log.folder, log.signer.suite, passphrase))
+
+
+def passphrase_of(party: PartyId) -> str:
+    """What opens the keys of a party's node, from the environment. Raises ``ConfigError`` (``no_passphrase``)."""
+    passphrase = os.environ.get(PASSPHRASE)
+    if passphrase is None:
+        raise ConfigError(
+            "no_passphrase",
+            f"The node of {party} has keys: set {PASSPHRASE} so that it can sign its audit log and keep checkpoints.",
+            f"{party} 的节点持有密钥：请设置环境变量 {PASSPHRASE}，以便签名审计日志并保存检查点。",
+        )
+    return passphrase

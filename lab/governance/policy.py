@@ -17,6 +17,7 @@ from federation.audit.heads import canonical
 from lab.errors import GovernanceError
 from lab.governance.consents import Name
 from lab.governance.tables import PROJECTS, USES
+from models.noise import LEAST_EPSILON, MOST_EPSILON
 
 Algorithm = Literal["boosting", "scorecard", "scoring"]
 Status = Literal["proposed", "approved", "suspended", "stopped"]
@@ -38,7 +39,11 @@ class Terms(BaseModel):
         parties: who may ask.
         purposes: as consents name them.
         algorithms: which protocols.
-        min_rows_per_bin, min_rows: floors, never below the node's own.
+        min_rows_per_bin, min_rows: floors, never below the node's own. No side of a cut of a tree that this node makes
+            has fewer rows than the first.
+        epsilon: of the noise on goods and bads per bin, per feature of a scorecard (``models.noise``), 0.1 to 20; None:
+            no noise. With it nothing is told of how features moved. Trees have no noise.
+        epsilon_total: most that all releases may spend together per period; goes with ``epsilon``.
         share_levels: whether a bank may learn which unnamed cuts are levels of one category.
         period_days: of the budgets.
         max_uses, max_rows: most sessions or scoring calls, and most rows of all of them together, per period.
@@ -54,6 +59,8 @@ class Terms(BaseModel):
     min_rows_per_bin: int = Field(default=10, ge=1)
     min_rows: int = Field(default=100, ge=1)
     share_levels: bool = True
+    epsilon: float | None = Field(default=None, ge=LEAST_EPSILON, le=MOST_EPSILON)
+    epsilon_total: float | None = Field(default=None, gt=0, le=1e6)
     period_days: int = Field(default=30, ge=1, le=3660)
     max_uses: int = Field(default=100, ge=0)
     max_rows: int = Field(default=10_000_000, ge=0)
@@ -64,6 +71,8 @@ class Terms(BaseModel):
     def _sound(self) -> Self:
         if self.hours[0] >= self.hours[1]:
             raise ValueError("hours must begin before they end / 时段起点须早于终点")
+        if (self.epsilon is None) != (self.epsilon_total is None):
+            raise ValueError("epsilon and epsilon_total go together / epsilon 与 epsilon_total 须同时给出")
         if self.ends and self.ends.tzinfo is None:
             raise ValueError("ends needs a time zone / ends 须带时区")
         return self
@@ -71,7 +80,10 @@ class Terms(BaseModel):
 
 def terms_text(project: str, terms: Terms) -> bytes:
     """What a project may do, in the one form that audit logs hold a digest of."""
-    return canonical({"project": project, "terms": terms.model_dump(mode="json")})
+    told = terms.model_dump(mode="json")
+    if terms.epsilon is None:  # terms of before have the digest they had
+        told = {name: value for name, value in told.items() if name not in ("epsilon", "epsilon_total")}
+    return canonical({"project": project, "terms": told})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

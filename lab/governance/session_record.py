@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +17,7 @@ from lab.governance.audit_keeper import LogKeeper
 from lab.governance.audit_verify import Registered
 from lab.governance.held import SIGNING
 from lab.governance.node_log import KEYS, OwnLog, event, own_log, registered
+from lab.governance.privacy import Spent
 from lab.governance.ring import KeyRing
 from models.errors import LianmoError
 
@@ -97,6 +99,12 @@ class SessionRecord:
     def _on(self, basis: Basis | None, *names: str) -> dict[str, Any]:
         """References to what a use rests on; none without a node, or a log."""
         return self.own.on(basis, *names) if self.own and basis else {}
+
+    def noise_spent(self, spent: Spent) -> None:
+        """Counts of so many features are about to be shown, with noise."""
+        numbers = {name: ceil(1e6 * value) for name, value in (("epsilon", spent.epsilon), ("spent", spent.in_period))}
+        told = {f"{name}_millionths": value for name, value in numbers.items()}
+        self._say(("noise_spent", {"n_features": spent.n_features, **told}))
 
     def refused(self, error: LianmoError, **references: Any) -> None:
         """A request of the guest was refused; the code is all that is said of why."""

@@ -85,3 +85,15 @@ USES: Final = Table(
     Column("n_rows", Integer, nullable=False),
     Index(None, "project", "at"),
 )
+
+#: Counts that were released with noise: epsilon per feature, and how many features; only added to.
+NOISE_SPENT: Final = Table(
+    "noise_spent",
+    METADATA,
+    Column("release", Integer, primary_key=True, autoincrement=True),
+    Column("project", String(64), ForeignKey("projects.project"), nullable=False),
+    Column("at", DateTime, nullable=False),
+    Column("epsilon", Float, nullable=False),
+    Column("n_features", Integer, nullable=False),
+    Index(None, "project", "at"),
+)

@@ -161,15 +161,16 @@ class Front:
             raise _denied("The key of this Flower node is no member's.", "该 Flower 节点的密钥不属于任何成员。")
         assert self.client
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _OF_ONE_HOP}
-        async with self.client.post(
-            f"https://{self.superlink}/v1/fleet/{call}",
-            data=await request.read(),
-            headers=headers,
-            ssl=self.trusted,
-            allow_redirects=False,
-        ) as answer:
-            kept = {name: value for name, value in answer.headers.items() if name.lower() not in _OF_ONE_HOP}
-            return web.Response(status=answer.status, headers=kept, body=await answer.read())
+        body = await request.read()
+        target = f"https://{self.superlink}/v1/fleet/{call}"
+        try:
+            async with self.client.post(
+                target, data=body, headers=headers, ssl=self.trusted, allow_redirects=False
+            ) as answer:
+                kept = {name: value for name, value in answer.headers.items() if name.lower() not in _OF_ONE_HOP}
+                return web.Response(status=answer.status, headers=kept, body=await answer.read())
+        except (aiohttp.ClientError, TimeoutError) as error:  # it is being started again; nodes try later
+            raise DeniedError(503, "superlink_down", "Flower's SuperLink is away.", "SuperLink 暂不可用。") from error
 
     def _run(self, request: web.Request) -> HubRun:
         guest = self._guest(request)

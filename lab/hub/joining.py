@@ -74,7 +74,8 @@ class Joining:
                 hexadecimal; ``versions``.
 
         Raises:
-            ServiceError: ``bad_keys`` or ``other_version``, and the invitation stays good; ``invitation_unknown``.
+            ServiceError: ``bad_keys``, ``other_version`` or of the registry, and the invitation stays good;
+                ``invitation_unknown``.
         """
         text = {name: str(asked.get(name, "")) for name in ("token", "request", "node_key", "seal_suite", "seal_key")}
         if asked.get("versions") != VERSIONS:
@@ -88,12 +89,16 @@ class Joining:
             invited = self.members.spend(text["token"])
             certificate = sign_request(self.authority, invited.party, text["request"].encode())
             before = self.members.find(invited.party)
+            try:
+                with tempfile.NamedTemporaryFile(suffix=".pub") as file:
+                    file.write(node_key)
+                    file.flush()
+                    flower_node = await self.registry.register(Path(file.name))
+            except ServiceError:
+                self.members.give_back(invited)
+                raise
             if before:
                 await self.registry.unregister(before.flower_node)
-            with tempfile.NamedTemporaryFile(suffix=".pub") as file:
-                file.write(node_key)
-                file.flush()
-                flower_node = await self.registry.register(Path(file.name))
             self.members.put(
                 Member(
                     party=invited.party,

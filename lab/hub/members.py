@@ -115,6 +115,12 @@ class Members:
             )
         return Pending(**found[0])
 
+    def give_back(self, pending: Pending) -> None:
+        """An invitation that was spent for nothing is good again."""
+        with private.locked(self._folder):
+            data = self._read()
+            private.write(self._file, {**data, "invited": [*data["invited"], pending._asdict()]})
+
     def put(self, member: Member) -> Member | None:
         """Add a member or replace it; returns what it was before."""
         with private.locked(self._folder):

@@ -65,8 +65,8 @@ async def _until_told(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told.set)
-    async with open_hub(folder, settings, superlink):
-        watching = asyncio.create_task(_look_after(superlink))
+    async with open_hub(folder, settings, superlink) as sessions:
+        watching = asyncio.create_task(_look_after(superlink, sessions, Members(folder)))
         try:
             announce(settings)
             await told.wait()
@@ -121,13 +121,14 @@ def _metrics(relay: Relay) -> web.Application:
     return app
 
 
-async def _look_after(superlink: SuperLink) -> None:
-    """Start the SuperLink again when it dies; its database knows its nodes."""
+async def _look_after(superlink: SuperLink, sessions: Sessions, members: Members) -> None:
+    """Start the SuperLink again when it dies (its database knows its nodes); end the runs of members put out."""
     while True:
         await asyncio.sleep(_LOOK_SECONDS)
         if superlink.died():
             log.error("Flower's SuperLink ended by itself; starting it again")
             superlink.start()
+        await sessions.keep_to([member.party for member in members.all()])
 
 
 def _context(folder: Path) -> ssl.SSLContext:

@@ -11,7 +11,7 @@ import logging
 import re
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
@@ -91,12 +91,14 @@ class Sessions:
     _turns: dict[PartyId, asyncio.Lock] = field(default_factory=dict)
 
     def begin(self, session: str, guest: PartyId, flower_nodes: Mapping[PartyId, str], terms: str) -> HubRun:
-        """Queue a run; call inside the event loop.
+        """Queue a run, or once more one of the same guest that failed or was stopped; call inside the event loop.
 
         Raises:
             ServiceError: ``bad_session``, ``too_many_runs``.
         """
-        if not re.fullmatch(SESSION, session) or session in self.runs:
+        before = self.runs.get(session)
+        again = before and before.guest == guest and before.state in ("failed", "stopped")
+        if not re.fullmatch(SESSION, session) or (before and not again):
             raise ServiceError("bad_session", "The hub has had a run of this number.", "枢纽已有相同编号的运行。")
         if sum(run.state in ("queued", "running") for run in self.runs.values()) >= _MOST:
             raise ServiceError(
@@ -126,6 +128,12 @@ class Sessions:
             if not party or party in run.parties:
                 await self.stop(run)
 
+    async def keep_to(self, members: Collection[PartyId]) -> None:
+        """End every run of a party that is no member any more."""
+        for run in list(self.runs.values()):
+            if not set(run.parties) <= set(members):
+                await self.stop(run)
+
     async def _hold(self, run: HubRun) -> None:
         turns = [self._turns.setdefault(party, asyncio.Lock()) for party in sorted(run.parties)]
         held: list[asyncio.Lock] = []
@@ -140,6 +148,10 @@ class Sessions:
             run.outcomes = {party: {"code": error.code} for party in run.parties}
             run.state = "failed"
             log.error("run %s: %s", run.session, error)
+        except Exception as error:  # whoever waits for the run must hear of its end
+            run.outcomes = {party: {"code": "internal"} for party in run.parties}
+            run.state = "failed"
+            log.error("run %s: unexpected %s", run.session, type(error).__name__)
         finally:
             for turn in held:
                 turn.release()

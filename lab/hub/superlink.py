@@ -20,8 +20,8 @@ import httpx
 
 from lab.errors import ServiceError
 from lab.flower_programs import (
-    MARK,
     beside_loopback,
+    end_left,
     environment,
     free_port,
     program,
@@ -32,6 +32,7 @@ from lab.flower_programs import (
 from lab.hub.settings import paths_of
 
 _START_SECONDS: Final = 60.0
+_ATTEMPTS: Final = 3
 _CALL_SECONDS: Final = 60.0
 
 
@@ -60,13 +61,22 @@ class SuperLink:
         Raises:
             ServiceError: ``flower_missing``; ``superlink_start`` if it does not come up.
         """
-        self.port = free_port()
         self.variables = beside_loopback(environment(self.home))
         authority = self.folder.resolve() / "authority.pem"
-        write_home(self.home, {"address": self.address, "root-certificates": str(authority)})
-        with stopping(self.variables[MARK]):
-            self.start()
-            self._await()
+        end_left(self.home)  # of a hub that was killed
+        with stopping(self.home):
+            for _ in range(_ATTEMPTS):  # somebody may take the free port before we do
+                self.port = free_port()
+                write_home(self.home, {"address": self.address, "root-certificates": str(authority)})
+                self.start()
+                if self._answers():
+                    break
+            else:
+                raise ServiceError(
+                    "superlink_start",
+                    f"Flower's SuperLink did not start: see {self.folder / 'superlink.log'}.",
+                    f"Flower SuperLink 未能启动，详见 {self.folder / 'superlink.log'}。",
+                )
             yield
 
     def start(self) -> None:
@@ -140,7 +150,8 @@ class SuperLink:
             raise _failed(arguments[0])
         return answer
 
-    def _await(self) -> None:
+    def _answers(self) -> bool:
+        """Wait until it does, or until it has ended, or for too long."""
         with httpx.Client(verify=False, trust_env=False) as client:  # noqa: S501 - our own child on loopback
             until = time.monotonic() + _START_SECONDS
             while not self.died() and time.monotonic() < until:
@@ -149,12 +160,8 @@ class SuperLink:
                 except httpx.HTTPError:
                     time.sleep(0.1)
                 else:
-                    return
-        raise ServiceError(
-            "superlink_start",
-            f"Flower's SuperLink did not start: see {self.folder / 'superlink.log'}.",
-            f"Flower SuperLink 未能启动，详见 {self.folder / 'superlink.log'}。",
-        )
+                    return True
+        return False
 
 
 def _failed(what: str) -> ServiceError:

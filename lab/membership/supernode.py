@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import logging
-import os
 import signal
 import subprocess
 import threading
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from lab.errors import ConfigError
-from lab.flower_programs import MARK, environment, free_port, marked, program, stopping
+from lab.flower_programs import end_left, environment, free_port, program, stopping
 from lab.governance import folder as private
 from lab.membership.bundle_approval import approved_digest, write_program
 from lab.membership.papers import AUTHORITY, FLOWER_KEY, FOLDER, Membership, membership_of
@@ -44,7 +43,7 @@ def run_supernode(node: Path, announce: Callable[[Membership], None] = lambda _:
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     variables = environment(home, write_program((node / FOLDER / "programs").resolve()))
     variables[NODE_VARIABLE] = str(node.resolve())
-    with _only_one(node / FOLDER), stopping(variables[MARK]):
+    with _only_one(node / FOLDER), stopping(home):
         announce(membership)
         pause = _FIRST_PAUSE
         while not told.is_set():
@@ -72,9 +71,7 @@ def _start(node: Path, membership: Membership, home: Path, variables: dict[str, 
         *("--node-config", f'party="{membership.party}"'),
         *("--port", str(free_port())),
     ]
-    for left in marked(variables[MARK]):  # of a node that died: its executor watches it, and ends soon or now
-        with contextlib.suppress(OSError):
-            os.kill(left.pid, signal.SIGKILL)
+    end_left(home)  # of a node that died or was killed
     with (node / "node.log").open("ab") as file:
         return subprocess.Popen(  # noqa: S603
             command,

@@ -83,7 +83,8 @@ def label_needles(t: Transcript) -> list[bytes]:
     rows = t.trained.arrangement.rows
     label = t.session.problem.label
     vectors = [label, label[rows], label[rows][: t.trained.arrangement.n_fit], 1 - label[rows]]
-    return [n[:48] for v in vectors for n in numbers_as_bytes(v)]
+    # 48 rows, however wide a number: a few equal labels would be a run of zeros, which occurs by itself.
+    return [n for v in vectors for n in numbers_as_bytes(v[:48])]
 
 
 def gradient_needles(t: Transcript) -> list[bytes]:

@@ -23,8 +23,10 @@ from federation.vertical.binning.packing import CountPacking
 from federation.vertical.binning.prebinning import Prebinning
 from models.errors import DataError, ModelError
 from models.losses import Floats
+from models.noise import LEAST_EPSILON, MOST_EPSILON, likely
 from models.samples import checked_label
 from models.table import Table
+from models.woe.consistency import consistent
 from models.woe.fitting import METHODS, FittedWoe, Method, PrebinCounts, WoeRules, count_prebins, fit_woe
 from models.woe.prebins import Prebins
 
@@ -123,6 +125,7 @@ class JointBinning:
             key=public.key,
             slot=self.packing.slot,
             per_ciphertext=self.packing.per_ciphertext,
+            offset=self.packing.offset,
             n_rows=len(self.table),
             n_fit=self.n_fit,
         )
@@ -144,11 +147,13 @@ class JointBinning:
 
     def _fit_host(self, host: PartyId, reply: PrebinSums) -> tuple[FittedWoe, ...]:
         counts = self._read(host, reply)
+        # The host knows its noise, and sees through it to the labels: bins must be as large without it.
+        min_cell = self.min_cell + (likely(reply.epsilon) if reply.epsilon else 0)
         least = replace(
             self.rules,
             small_bins="merge",  # a bin left out could be had as the rest
-            min_goods=max(self.rules.min_goods, self.min_cell),
-            min_bads=max(self.rules.min_bads, self.min_cell),
+            min_goods=max(self.rules.min_goods, min_cell),
+            min_bads=max(self.rules.min_bads, min_cell),
         )
         return tuple(
             fit_told(of_feature, wished(least, trend)) for of_feature, trend in zip(counts, reply.trends, strict=True)
@@ -158,6 +163,8 @@ class JointBinning:
         """Counts of each feature. Raises ``RemoteProtocolError`` for counts that these rows cannot have."""
         n_features, n_prebins = len(reply.counts), sum(map(len, reply.counts))
         terms, lengths = self.terms[host], {len(reply.n_regular), len(reply.ordered), len(reply.trends), n_features}
+        if reply.epsilon and not LEAST_EPSILON <= reply.epsilon <= MOST_EPSILON:
+            raise _misfit(host)
         if lengths != {terms.n_features} or n_prebins != terms.n_prebins or not {*reply.trends} <= {"", *METHODS}:
             raise _misfit(host)
         try:
@@ -168,7 +175,11 @@ class JointBinning:
         for k, count in enumerate(reply.counts):
             bad, bads = tuple(bads[: len(count)]), bads[len(count) :]
             good = tuple(n - b for n, b in zip(count, bad, strict=True))
-            if min(good, default=0) < 0 or (sum(count), sum(bad)) != (self.n_fit, self.n_bads):
+            if reply.epsilon:
+                if not good or max(map(abs, (*good, *bad))) > self.n_fit + self.packing.offset:
+                    raise _misfit(host)
+                good, bad = consistent(good, self.n_fit - self.n_bads), consistent(bad, self.n_bads)
+            if min((*good, *bad), default=0) < 0 or (sum(good), sum(bad)) != (self.n_fit - self.n_bads, self.n_bads):
                 raise _misfit(host)
             if not 0 <= reply.n_regular[k] <= len(count):
                 raise _misfit(host)

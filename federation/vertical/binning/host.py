@@ -1,7 +1,7 @@
 """Joint binning, host side: sums encrypted labels over its prebins, and keeps the bins and WOE it is told.
 
 It sees ciphertexts and the WOE of its own bins; its answers show no name, no cut point, no level, and no number of rows
-under its floor.
+under its floor. Where the policy asks for noise, counts are shown with it, and it is added before anything is shown.
 """
 
 from __future__ import annotations
@@ -23,15 +23,18 @@ from federation.errors import LocalProtocolError
 from federation.messages import Message
 from federation.policy import HostPolicy
 from federation.responder import Transitions, bad_value, next_phase
-from federation.vertical.binning.cells import Cells, merge_cells
+from federation.vertical.binning.cells import Cells
 from federation.vertical.binning.kept import KeptBins, KeptFeature
 from federation.vertical.binning.messages import FinalBins, Kept, Labels, Open, PrebinSums, Ready, Stored, SumsWanted
+from federation.vertical.binning.noise import noisy_cells, per_cell
 from federation.vertical.binning.packing import CountPacking
 from federation.vertical.binning.prebinning import Prebinning
 from federation.vertical.binning.state import BinningState
 from federation.vertical.sums import bin_sums
 from models.binning import Codes
 from models.boosting.grouping import Grouping, group_features
+from models.losses import Integers
+from models.noise import bounded
 from models.table import Table
 from models.woe.prebins import Prebins
 from models.woe.tables import WoeBins
@@ -55,7 +58,8 @@ _BLOCK: Final = 12
 class _Work:
     """What follows from the state and the table, rebuilt whenever it is absent.
 
-    ``codes``: cell of each fitted row, shape ``(n_features, n_fit)``.
+    ``codes``: cell of each fitted row, shape ``(n_features, n_fit)``; ``noise``: per feature, of the goods and of the
+    bads of each cell, shape ``(2, n_cells)``.
     """
 
     cipher: PublicCipher
@@ -63,6 +67,7 @@ class _Work:
     prebins: tuple[Prebins, ...]
     cells: tuple[Cells, ...]
     codes: Codes
+    noise: tuple[Integers, ...]
 
 
 @dataclass(slots=True)
@@ -117,37 +122,59 @@ class BinningHost:
             )
         cipher = public_cipher(m.cipher, m.key, self.policy.cipher)
         proven = CountPacking.for_rows(m.n_fit, cipher.plaintext_bits)
-        if (m.slot, m.per_ciphertext) != (proven.slot, proven.per_ciphertext):
+        if CountPacking(m.slot, m.per_ciphertext, m.offset) != proven:
             raise bad_value("layout of packed sums", "打包布局")
         state = BinningState(
             cipher=m.cipher,
             key=m.key,
             slot=m.slot,
             per_ciphertext=m.per_ciphertext,
+            offset=m.offset,
             n_fit=m.n_fit,
             ciphertexts=np.empty((m.n_fit, cipher.ciphertext_bytes), dtype=np.uint8),
             order=_drawn_order(len(self.table.columns)),
         )
-        work = self._build(state, cipher)
+        prebins = self._prebins(m.n_fit)
+        self._add_noise(state, prebins)
+        work = self._build(state, cipher, prebins)
         self.state, self._work = state, work
         return Ready(n_features=len(work.cells), n_prebins=sum(len(cells.counts) for cells in work.cells))
 
-    def _build(self, state: BinningState, cipher: PublicCipher) -> _Work:
+    def _prebins(self, n_fit: int) -> tuple[Prebins, ...]:
+        return self.prebinning.fit(self.table.take(np.arange(n_fit)), self.policy.min_rows_per_bin)
+
+    def _add_noise(self, state: BinningState, prebins: tuple[Prebins, ...]) -> None:
+        """Once per run, paid for before it is drawn: how many cells there are tells of noisy counts already."""
+        n_prebins = sum(p.n_codes for p in prebins)
+        state.noise = np.zeros((2, n_prebins), dtype=np.int64)
+        if asked := self.policy.noise:
+            asked.spend(len(prebins))
+            state.epsilon = asked.epsilon
+            state.noise = bounded(asked.draw, asked.epsilon, 2 * n_prebins).reshape(2, n_prebins)
+
+    def _build(self, state: BinningState, cipher: PublicCipher, prebins: tuple[Prebins, ...]) -> _Work:
         floor = self.policy.min_rows_per_bin
         fit_rows = self.table.take(np.arange(state.n_fit))
-        prebins = self.prebinning.fit(fit_rows, floor)
         codes = np.empty((len(prebins), state.n_fit), dtype=np.uint8)
         shown: list[Cells] = []
+        noise: list[Integers] = []
+        starts = np.cumsum([0, *(p.n_codes for p in prebins)])
         for f, p in enumerate(prebins):
             own = p.encode(fit_rows.columns[p.name])
-            cells = merge_cells(np.bincount(own, minlength=p.n_codes).tolist(), p.n_regular, floor)
+            of_prebins = state.noise[:, starts[f] : starts[f + 1]]
+            counts = np.bincount(own, minlength=p.n_codes).tolist()
+            cells = noisy_cells(counts, p.n_regular, floor, state.epsilon, of_prebins)
             codes[f] = np.array(cells.cell_of, dtype=np.uint8)[own]
             shown.append(cells)
-        return _Work(cipher, CountPacking(state.slot, state.per_ciphertext), prebins, tuple(shown), codes)
+            noise.append(np.stack([per_cell(cells, of_class) for of_class in of_prebins]))
+        packing = CountPacking(state.slot, state.per_ciphertext, state.offset)
+        return _Work(cipher, packing, prebins, tuple(shown), codes, tuple(noise))
 
     def _ready(self) -> _Work:
+        state = self.state
         if self._work is None:
-            self._work = self._build(self.state, public_cipher(self.state.cipher, self.state.key, self.policy.cipher))
+            cipher = public_cipher(state.cipher, state.key, self.policy.cipher)
+            self._work = self._build(state, cipher, self._prebins(state.n_fit))
         return self._work
 
     # -- labels and their sums -----------------------------------------------------------------------------------
@@ -171,18 +198,23 @@ class BinningHost:
         grouping = group_in_blocks(work.codes, tuple(len(cells.counts) for cells in work.cells))
         [sums] = bin_sums(work.cipher, state.ciphertexts, [np.arange(state.n_fit)], work.codes, grouping)
         zero = work.cipher.zero
-        shown = [work.cells[f] for f in state.order.tolist()]
-        names = [work.prebins[f] for f in state.order.tolist()]
+        order = state.order.tolist()
+        shown, names, noise = ([of[f] for f in order] for of in (work.cells, work.prebins, work.noise))
         return PrebinSums(
             n_regular=tuple(cells.n_regular for cells in shown),
             ordered=tuple(not p.bins.category for p in names),
             trends=tuple(self.prebinning.trend(p.name) for p in names),
-            counts=tuple(cells.counts for cells in shown),
+            counts=tuple(
+                tuple((cells.counts + of_cells.sum(axis=0)).tolist())
+                for cells, of_cells in zip(shown, noise, strict=True)
+            ),
             ciphertexts=sealed(
                 work.cipher,
                 work.packing,
-                [zero if c is None else c for f in state.order.tolist() for c in sums[f]],
+                [zero if c is None else c for f in order for c in sums[f]],
+                [n for _, of_bads in noise for n in of_bads.tolist()],
             ),
+            epsilon=state.epsilon,
         )
 
     # -- sealing -------------------------------------------------------------------------------------------------
@@ -214,7 +246,8 @@ class BinningHost:
         counts = [0] * len(woe)
         for cell, final in enumerate(bin_of):
             counts[final] += cells.counts[cell]
-        floor = self.policy.min_rows_per_bin
+        # With noise a refusal would tell the exact count.
+        floor = 0 if self.state.epsilon else self.policy.min_rows_per_bin
         if any(count < floor and (count or value) for count, value in zip(counts, woe, strict=True)):
             raise bad_value("a WOE of a bin under the floor", "低于行数下限的分箱不应有证据权重")
         return tuple(counts)
@@ -245,11 +278,12 @@ def group_in_blocks(codes: Codes, n_bins: tuple[int, ...]) -> Grouping:
     return Grouping(n_bins, tuple(merges))
 
 
-def sealed(cipher: PublicCipher, packing: CountPacking, sums: list[Integer]) -> bytes:
-    """Sums as they travel: many to a ciphertext, re-randomised."""
-    pieces = cut(sums, packing.per_ciphertext, least=4 * packing.per_ciphertext)
+def sealed(cipher: PublicCipher, packing: CountPacking, sums: list[Integer], noise: list[int]) -> bytes:
+    """Sums as they travel: noise added under encryption, many to a ciphertext, re-randomised."""
+    pieces = cut(list(zip(sums, noise, strict=True)), packing.per_ciphertext, least=4 * packing.per_ciphertext)
     return b"".join(spread(_sealed_piece, [(cipher, packing, piece) for piece in pieces]))
 
 
-def _sealed_piece(cipher: PublicCipher, packing: CountPacking, sums: list[Integer]) -> bytes:
-    return cipher.dump(cipher.rerandomise(packing.pack(cipher, sums)))
+def _sealed_piece(cipher: PublicCipher, packing: CountPacking, noisy: list[tuple[Integer, int]]) -> bytes:
+    packed = packing.pack(cipher, [c for c, _ in noisy], [n for _, n in noisy])
+    return cipher.dump(cipher.rerandomise(packed))

@@ -17,7 +17,7 @@ class Open(Message, kind="binning.open"):
     """Guest → host. The run's terms: key, layout of packed sums, row counts.
 
     The first ``n_fit`` of ``n_rows`` rows carry labels. ``slot``: bits of one sum; ``per_ciphertext``: sums in one
-    ciphertext.
+    ciphertext; ``offset``: added to each sum, so that noise of that magnitude fits.
 
     Reveals to host: the public key, and how many rows are used for fitting.
     向数据方透露：公钥，以及用于拟合的行数。
@@ -27,6 +27,7 @@ class Open(Message, kind="binning.open"):
     key: bytes
     slot: int
     per_ciphertext: int
+    offset: int
     n_rows: int
     n_fit: int
 
@@ -82,11 +83,12 @@ class PrebinSums(Message, kind="binning.prebin_sums"):
     ``n_regular``: how many prebins are regular; ``ordered``: whether neighbouring ones are neighbouring intervals;
     ``trends``: how the host wants the feature to be merged, a method of ``models.woe``, or "" for no wish; ``counts``:
     rows per prebin; ``ciphertexts``: defaults of all prebins, feature after feature, several to a ciphertext,
-    re-randomised.
+    re-randomised. ``epsilon``: of the noise in goods and in defaults of each feature (discrete Laplace); 0: no noise.
 
     Reveals to guest: per unnamed feature how many applicants and how many defaults lie in each prebin, never over
-    fewer rows than the host's floor; whether it is numeric; the direction the host wishes for it.
-    向银行透露：每个未命名特征各预分箱的申请人数与违约数（所含行数不低于数据方下限）、是否为数值特征，以及数据方期望的单调方向。
+    fewer rows than the host's floor, or both with noise; whether it is numeric; the direction the host wishes for it.
+    向银行透露：每个未命名特征各预分箱的申请人数与违约数（所含行数不低于数据方下限，或均加噪声）、是否为数值特征，
+    以及数据方期望的单调方向。
     """
 
     n_regular: tuple[int, ...]
@@ -94,6 +96,7 @@ class PrebinSums(Message, kind="binning.prebin_sums"):
     trends: tuple[str, ...]
     counts: tuple[tuple[int, ...], ...]
     ciphertexts: bytes
+    epsilon: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

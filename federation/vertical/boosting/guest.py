@@ -8,7 +8,7 @@ guest finds splits by alg. 2). What each party learns: docs/protocols/boosting.m
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -20,9 +20,11 @@ from federation.expect import expect
 from federation.script import Script
 from federation.vertical.batches import BATCH
 from federation.vertical.bits import pack_bits, unpack_bits
+from federation.vertical.boosting.checkpoint import Course, GuestCheckpoint, Keeping, rows_digest
 from federation.vertical.boosting.growth import TreeGrowth, weigh
-from federation.vertical.boosting.messages import Gradients, Open, Ready, Seal, Sealed, Stored
+from federation.vertical.boosting.messages import Gradients, Keep, Kept, Open, Ready, Seal, Sealed, Stored
 from federation.vertical.boosting.offers import OwnFeatures
+from federation.vertical.boosting.recall import check_start
 from models.binning import encode, fit_bins
 from models.boosting.derivatives import Derivatives, Rows
 from models.boosting.parameters import BoostingParameters
@@ -30,7 +32,6 @@ from models.boosting.sampling import bag, goss
 from models.boosting.splits import Mask
 from models.boosting.trees import Tree, leaves_of
 from models.bundle import Half, JointModel
-from models.errors import ModelError
 from models.losses import Floats, check_weight
 from models.table import Table
 
@@ -61,6 +62,10 @@ class TrainingRows:
         """Label and weight of some rows."""
         return self.label[rows], None if self.weight is None else self.weight[rows]
 
+    def digest(self, p: BoostingParameters) -> str:
+        """Of all that the guest's part of a run follows from (``rows_digest``)."""
+        return rows_digest(self.table, {**asdict(p), "rows": [self.n_fit, self.n_valid]}, self.label, self.weight)
+
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
@@ -86,6 +91,10 @@ class JointBoosting:
 
     With a model to ``start`` from, its trees are walked instead of grown, and everything else goes as if they had been
     grown now: 5 trees and then 10 from there are the 10 trees of one run, bit for bit.
+
+    Attributes:
+        resumed: checkpoint of this very run, whose model is ``start``: its trees are not even walked.
+        keeping: where checkpoints go and when, if they are to be taken.
     """
 
     model_id: str
@@ -97,10 +106,13 @@ class JointBoosting:
     watch: Callable[[Progress], None] = lambda _: None
     opened: Callable[[JointBoosting], None] = lambda _: None
     start: JointModel | None = None
+    resumed: GuestCheckpoint | None = None
+    keeping: Keeping | None = None
     packing: PairPacking = field(init=False)
     own: OwnFeatures = field(init=False)
     terms: dict[PartyId, Ready] = field(init=False, default_factory=dict)
     n_handles: dict[PartyId, int] = field(init=False, default_factory=dict)
+    digest: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
         label, weight = self.rows.seen(slice(self.rows.n_fit + self.rows.n_valid))
@@ -109,7 +121,7 @@ class JointBoosting:
             check_weight(weight)
         p = self.parameters
         if self.start:
-            _check_start(self.start, self.party, self.hosts, p)
+            check_start(self.start, self.party, self.hosts, p)
             self.n_handles = {host: self.start.n_splits(host) for host in self.hosts}
         room = self.cipher.public.plaintext_bits
         self.packing = PairPacking.for_rows(self.rows.n_fit, self.parameters.derivative_bits, room)
@@ -129,29 +141,26 @@ class JointBoosting:
         routes = yield from self._open()
         self.opened(self)
         base = self.start.base_margin if self.start else p.loss.base_margin(*rows.seen(slice(rows.n_fit)))
-        margin = np.full(len(rows.table), base)
         earlier = self.start.trees if self.start else ()
-        trees: list[Tree] = []
-        losses: list[float] = []
-        best, best_margin = 0, margin
-        for t in range(p.n_estimators):
+        course = self.resumed.course() if self.resumed else Course.fresh(base, len(rows.table))
+        for t in range(len(course.trees), p.n_estimators):
             if t < len(earlier):
                 tree, leaf = earlier[t], leaves_of(earlier[t], routes, len(rows.table))
             else:
-                tree, leaf = yield from self._grow(t, margin[: rows.n_fit])
-            trees.append(tree)
-            margin = margin + np.array([node.value for node in tree])[leaf]
-            losses += self._valid_loss(margin)
-            if not losses or losses[-1] < min(losses[:-1], default=np.inf):
-                best, best_margin = t, margin
-            self.watch(Progress(t + 1, p.n_estimators, losses[-1] if losses else None))
-            if losses and p.early_stopping_rounds and t - best >= p.early_stopping_rounds:
+                tree, leaf = yield from self._grow(t, course.margin[: rows.n_fit])
+            margin = course.margin + np.array([node.value for node in tree])[leaf]
+            course.add(tree, margin, self._valid_loss(margin))
+            self.watch(Progress(t + 1, p.n_estimators, course.losses[-1] if course.losses else None))
+            if course.stops(p.early_stopping_rounds):
                 break
+            if self.keeping and len(earlier) <= t < p.n_estimators - 1 and self.keeping.due():
+                yield from self._keep(self.keeping, course, base)
         self.cipher.prepare(0)
-        if losses and p.early_stopping_rounds:
-            trees, margin = trees[: best + 1], best_margin
+        trees, margin = course.trees, course.margin
+        if course.losses and p.early_stopping_rounds:
+            trees, margin = trees[: course.best + 1], course.best_margin
         model = yield from self._seal(trees, base)
-        return Fitted(model, margin, tuple(losses))
+        return Fitted(model, margin, tuple(course.losses))
 
     def _grow(self, t: int, margin: Floats) -> Script[tuple[Tree, Rows]]:
         """Tree ``t`` and the leaf of every row of the run. ``margin``: of the rows to fit."""
@@ -197,12 +206,13 @@ class JointBoosting:
         digests = self.start.host_digests if self.start else {}
         replies = yield {host: replace(request, continues=digests.get(host, "")) for host in self.hosts}
         self.terms = {host: expect(replies, host, Ready) for host in self.hosts}
-        routes = {self.party: self.start.own.routes(self.rows.table)} if self.start else {}
+        walked = self.start if not self.resumed else None
+        routes = {self.party: walked.own.routes(self.rows.table)} if walked else {}
         for host, terms in self.terms.items():
             if not 0 <= terms.n_candidates <= MAX_CANDIDATES:
                 raise RemoteProtocolError(host, "bad_value", "offers too many cuts.", "提供的切分过多。")
             try:
-                routes[host] = unpack_bits(terms.left, self.n_handles.get(host, 0), len(self.rows.table))
+                routes[host] = unpack_bits(terms.left, walked.n_splits(host) if walked else 0, len(self.rows.table))
             except ValueError:
                 raise RemoteProtocolError(
                     host, "bad_value", "answered for other rows or cuts.", "返回的行或切分不符。"
@@ -223,6 +233,15 @@ class JointBoosting:
                 if expect(replies, host, Stored).n_rows != start + len(numbers):
                     raise RemoteProtocolError(host, "bad_value", "lost gradients.", "遗失了梯度。")
 
+    def _keep(self, keeping: Keeping, course: Course, base: float) -> Script[None]:
+        """Every host keeps its half so far, then the guest its own: it never knows of a moment that a host lacks."""
+        replies = yield {host: Keep(n_handles=self.n_handles.get(host, 0)) for host in self.hosts}
+        digests = {host: expect(replies, host, Kept).digest for host in self.hosts}
+        own = self._own_half(len(self.own.splits))
+        model = JointModel(own, tuple(course.trees), base, digests, objective=self.parameters.objective)
+        self.digest = self.digest or self.rows.digest(self.parameters)
+        keeping.keep(GuestCheckpoint.of(model, self.digest, course))
+
     def _seal(self, trees: list[Tree], base: float) -> Script[JointModel]:
         used = {
             party: sum(node.owner == party for tree in trees for node in tree) for party in (self.party, *self.hosts)
@@ -232,9 +251,8 @@ class JointBoosting:
         for host, reply in sealed.items():
             if len(reply.features) != used[host] or min(reply.features, default=0) < 0:
                 raise RemoteProtocolError(host, "bad_value", "numbered other cuts.", "编号的切分不符。")
-        own = Half(self.model_id, self.party, self.own.bins, tuple(self.own.splits[: used[self.party]]))
         return JointModel(
-            own,
+            self._own_half(used[self.party]),
             tuple(trees),
             base,
             {host: reply.digest for host, reply in sealed.items()},
@@ -242,22 +260,13 @@ class JointBoosting:
             host_features={host: reply.features for host, reply in sealed.items() if reply.features},
         )
 
+    def _own_half(self, n_handles: int) -> Half:
+        return Half(self.model_id, self.party, self.own.bins, tuple(self.own.splits[:n_handles]))
+
 
 def first_joint_tree(p: BoostingParameters, start: JointModel | None) -> int:
     """Number of the first tree that hosts take part in."""
     return max(p.first_trees_guest_only, len(start.trees) if start else 0)
-
-
-def _check_start(start: JointModel, party: PartyId, hosts: Sequence[PartyId], p: BoostingParameters) -> None:
-    same = (start.own.party, set(start.host_digests), start.objective) == (party, set(hosts), p.objective)
-    if not same or len(start.trees) >= p.n_estimators:
-        raise ModelError(
-            "warm_start",
-            f"Trees cannot be added to this model: it must be of the same parties and objective, and n_estimators "
-            f"({p.n_estimators}) above the {len(start.trees)} trees it has.",
-            f"无法在该模型上续训：参与方与目标须相同，且 n_estimators（{p.n_estimators}）须大于其已有的"
-            f" {len(start.trees)} 棵树。",
-        )
 
 
 def derive(

@@ -20,13 +20,18 @@ from federation.messages import Message
 from federation.policy import HostPolicy
 from federation.responder import Transitions, bad_value, next_phase
 from federation.vertical.bits import pack_bits, unpack_bits
+from federation.vertical.boosting.checkpoint import HostCheckpoint, finished, host_rows, named
 from federation.vertical.boosting.messages import (
     Choose,
     Chosen,
     Gradients,
     Grow,
+    Keep,
+    Kept,
     Open,
     Ready,
+    Recall,
+    Recalled,
     Seal,
     Sealed,
     Stored,
@@ -42,7 +47,6 @@ from models.boosting.sampling import draw_columns
 from models.boosting.sets import settled
 from models.boosting.splits import Mask, Split, default_side, goes_left
 from models.bundle import Half
-from models.errors import ModelError
 from models.table import Table
 
 Rows = NDArray[np.intp]
@@ -50,7 +54,10 @@ Rows = NDArray[np.intp]
 
 #: (phase, request) → next phase; what is absent is refused.
 TRANSITIONS: Final[Transitions] = {
+    ("closed", Recall): "closed",
     ("closed", Open): "open",
+    ("open", Keep): "open",
+    ("growing", Keep): "growing",
     ("open", Gradients): "growing",
     ("growing", Gradients): "growing",
     ("growing", Grow): "growing",
@@ -65,7 +72,8 @@ class BoostingHost:
     """Answers joint boosting over ``table``, whose rows stand in run order.
 
     Attributes:
-        earlier: this party's half of a model that the run may add trees to.
+        earlier: this party's half of a finished model that the run may add trees to.
+        kept: checkpoints of this very run, if it is resumed.
     """
 
     party: str
@@ -73,11 +81,16 @@ class BoostingHost:
     policy: HostPolicy
     state: BoostingState = field(default_factory=BoostingState)
     earlier: Half | None = None
+    kept: Sequence[HostCheckpoint] = ()
     _work: Work | None = None
+    _digest: str = ""
 
     def answer(self, request: Message) -> Message:
         phase = next_phase(TRANSITIONS, self.state.phase, request)
+        reply: Message
         match request:
+            case Recall():
+                reply = Recalled(held=tuple(self._kept(digest) is not None for digest in request.digests))
             case Open():
                 reply = self._open(request)
             case Gradients():
@@ -86,6 +99,8 @@ class BoostingHost:
                 reply = self._grow(request)
             case Choose():
                 reply = self._choose(request)
+            case Keep():
+                reply = self._keep(request)
             case Seal():
                 reply = self._seal(request)
         self.state.phase = phase
@@ -97,6 +112,11 @@ class BoostingHost:
         return self.state.n_fit
 
     @property
+    def checkpoint(self) -> HostCheckpoint | None:
+        """The newest, for this party's own disk."""
+        return HostCheckpoint.load(self.state.kept) if self.state.kept else None
+
+    @property
     def half(self) -> Half | None:
         """The host's half of the model, once sealed."""
         return Half.from_json(json.loads(self.state.half)) if self.state.half else None
@@ -105,7 +125,8 @@ class BoostingHost:
 
     def _open(self, m: Open) -> Message:
         cipher = check_terms(m, len(self.table), self.policy)
-        earlier = self._earlier(m)
+        kept = self._kept(m.continues)
+        earlier = kept or finished(self.earlier, m.continues)
         state = BoostingState(
             model_id=m.model_id,
             cipher=m.cipher,
@@ -121,7 +142,7 @@ class BoostingHost:
             feature_fraction=m.feature_fraction,
             random_state=m.random_state,
             num_leaves=m.num_leaves,
-            continues=earlier is not None,
+            continues=m.continues,
             tree=m.first_tree - 1,
             splits=tuple(map(astuple, earlier.splits)) if earlier else (),
         )
@@ -133,26 +154,26 @@ class BoostingHost:
             n_bins=work.candidates.n_bins,
             n_candidates=len(work.candidates),
             n_additions=sum(part.n_additions for part in parts),
-            left=pack_bits(earlier.routes(self.table)) if earlier else b"",
+            left=pack_bits(earlier.routes(self.table)) if earlier and not kept else b"",
         )
 
-    def _earlier(self, m: Open) -> Half | None:
-        """The half that the run adds trees to, if it does."""
-        if not m.continues:
+    def _kept(self, digest: str) -> Half | None:
+        """The half of a checkpoint, if it is held; refused if it was made on other rows or under other rules."""
+        if not self.kept:
             return None
-        if self.earlier is None or self.earlier.digest() != m.continues:
-            raise ModelError(
-                "unknown_model",
-                "The run adds trees to a model whose half is not the one held here. Give the half of that model.",
-                "本次运行要在某模型上续训，但本方持有的不是该模型的相应部分，请提供该部分。",
-            )
-        return self.earlier
+        return named(self.kept, digest, self._rows())
+
+    def _rows(self) -> str:
+        """Digest of all that this party's bins and cuts follow from, besides what the guest says."""
+        self._digest = self._digest or host_rows(self.table, self.policy)
+        return self._digest
 
     def _ready(self) -> Work:
         if self._work is None:
             state = self.state
             cipher = public_cipher(state.cipher, state.key, self.policy.cipher)
-            self._work = build(state, cipher, self.table, self.policy, self.earlier if state.continues else None)
+            earlier = self._kept(state.continues) or finished(self.earlier, state.continues)
+            self._work = build(state, cipher, self.table, self.policy, earlier)
         return self._work
 
     # -- one tree ------------------------------------------------------------------------------------------------
@@ -341,12 +362,22 @@ class BoostingHost:
 
     # -- sealing -------------------------------------------------------------------------------------------------
 
+    def _half_of(self, n_handles: int) -> Half:
+        splits = tuple(Split(*s) for s in self.state.splits[:n_handles])
+        return Half(self.state.model_id, self.party, self._ready().bins, splits)
+
+    def _keep(self, m: Keep) -> Message:
+        if m.n_handles != len(self.state.splits):
+            raise bad_value("number of cuts", "切分数量")
+        half = self._half_of(m.n_handles)
+        self.state.kept = HostCheckpoint.of(half, self._rows()).dump()
+        return Kept(digest=half.digest())
+
     def _seal(self, m: Seal) -> Message:
-        state, work = self.state, self._ready()
+        state = self.state
         if not 0 <= m.n_handles <= len(state.splits):
             raise bad_value("number of cuts", "切分数量")
-        splits = tuple(Split(*s) for s in state.splits[: m.n_handles])
-        half = Half(state.model_id, self.party, work.bins, splits)
+        half = self._half_of(m.n_handles)
         state.half = json.dumps(half.to_json()).encode()
         state.ciphertexts = np.empty((0, 0), dtype=np.uint8)
         return Sealed(digest=half.digest(), features=half.numbers())

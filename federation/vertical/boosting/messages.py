@@ -21,7 +21,7 @@ class Open(Message, kind="boosting.open"):
     offers to a tree, drawn from ``random_state``; ``max_cat_to_onehot``: a category of so many levels or more may be
     cut into sets of levels; ``num_leaves``: most leaves of a tree that grows best leaf first, or 0: it grows level by
     level; ``first_tree``: number of the first tree that hosts take part in; ``continues``: digest of the half that this
-    run adds trees to, or nothing.
+    run adds trees to, of a finished model or of a checkpoint of this run, or nothing.
 
     Reveals to host: the public key, how many rows are used for fitting, and these parameters.
     向数据方透露：公钥、用于拟合的行数，以及这些参数。
@@ -50,8 +50,8 @@ class Open(Message, kind="boosting.open"):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready(Message, kind="boosting.ready"):
     """Host → guest. How much work a tree is: features, bins, candidate cuts, and additions of ciphertexts at the root.
-    ``left``: where trees are added to a model, bits of shape ``(n_cuts, n_rows)``: the side of every row at each cut
-    of the host's half.
+    ``left``: where trees are added to a finished model, bits of shape ``(n_cuts, n_rows)``: the side of every row at
+    each cut of the host's half. A run that is resumed needs none: the guest kept what it had been told.
 
     Reveals to guest: how many features the host uses, how finely, and how far their bins go together; where trees are
     added, on which side of every unnamed cut of the earlier model each row lies; no name, no threshold.
@@ -162,6 +162,53 @@ class Chosen(Message, kind="boosting.chosen"):
 
     handles: tuple[int, ...]
     left: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep(Message, kind="boosting.keep"):
+    """Guest → host, between two trees. Keep your half as of now, on your own disk, so that the run can go on from here
+    if it dies. ``n_handles``: cuts the host has made so far.
+
+    Reveals to host: nothing; it knows its cuts.
+    向数据方透露：无；其切分数量自知。
+    """
+
+    n_handles: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept(Message, kind="boosting.kept"):
+    """Host → guest, once it is on the disk. ``digest``: salted SHA-256 of the host's half as of now.
+
+    Reveals to guest: nothing about the half's content; that the host can go on from here.
+    向银行透露：不透露该部分模型的内容；仅表明数据方可由此恢复。
+    """
+
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recall(Message, kind="boosting.recall"):
+    """Guest → host, before a run that died is opened again. ``digests``: of halves the host said it had kept, newest
+    first.
+
+    Reveals to host: that the run goes on, and which of its checkpoints the guest still has.
+    向数据方透露：运行将恢复，以及银行仍持有哪些检查点。
+    """
+
+    digests: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recalled(Message, kind="boosting.recalled"):
+    """Host → guest. ``held``: of each digest whether the host still has that half whole, made on these very rows.
+
+    Reveals to guest: which checkpoints the host still has; that its rows and their values are those of then (if not it
+    declines, which tells that they changed).
+    向银行透露：数据方仍持有哪些检查点，以及其数据行与取值未变（若有变则拒绝，由此可知有变）。
+    """
+
+    held: tuple[bool, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

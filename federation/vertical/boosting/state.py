@@ -14,7 +14,7 @@ from federation.state import SecretState
 class BoostingState(SecretState):
     """Attributes:
     n_fit: rows that carry gradients; the first of the run.
-    continues: whether trees are added to the model of the earlier half.
+    continues: digest of the half that trees are added to; empty: none.
     tree, level: where training stands; ``level`` counts the answers with sums in this tree.
     n_shown: nodes of this tree that were offered for cutting.
     order: candidate at each place of the order shown to the guest in this tree.
@@ -25,6 +25,7 @@ class BoostingState(SecretState):
     masks: what was shown for each living node, as (node, packed mask).
     offered: nodes that may be cut now, each once.
     splits: cuts of the model so far, as (feature, code, missing_left, also).
+    kept: the newest checkpoint, as ``HostCheckpoint.dump`` wrote it.
     """
 
     phase: str = "closed"
@@ -40,7 +41,7 @@ class BoostingState(SecretState):
     n_estimators: int = 0
     max_depth: int = 0
     num_leaves: int = 0
-    continues: bool = False
+    continues: str = ""
     feature_fraction: float = 1.0
     random_state: int = 0
     tree: int = -1
@@ -56,3 +57,4 @@ class BoostingState(SecretState):
     offered: tuple[int, ...] = ()
     splits: tuple[tuple[int, int, bool, tuple[int, ...]], ...] = ()
     half: bytes = b""
+    kept: bytes = b""

@@ -61,7 +61,7 @@ class StabilityHost:
         if not 1 <= m.minimum <= _MOST_ROWS:
             raise bad_value("fewest rows", "最少行数")
         self.state.n_valid = m.n_valid
-        if not self.policy.share_stability:
+        if not self.policy.share_stability or self.policy.noise:  # its shares have no noise
             return Withheld()
         shift_of = {s.name: s.stability for s in self.shifts(max(m.minimum, self.policy.min_rows_per_bin))}
         told = [shift_of[name] for name in self._told()]

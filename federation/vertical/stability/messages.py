@@ -40,7 +40,7 @@ class Shifts(Message, kind="stability.shifts"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Withheld(Message, kind="stability.withheld"):
-    """Host → guest. Its operator does not share that.
+    """Host → guest. Its operator does not share that, or wants noise on all it tells of counts.
 
     Reveals to guest: this decision.
     向银行透露：该决定本身。

@@ -9,11 +9,15 @@ from collections.abc import Iterator
 from federation.transports.frames import JOIN, PARTY_KEY, SERVICE, SESSION_KEY, TICKET_KEY
 
 DATA, HEADERS, RST_STREAM, SETTINGS, GOAWAY = 0, 1, 3, 4, 7
-END_HEADERS = 4
+ACK, END_HEADERS = 1, 4
 
 
 def frame(kind: int, flags: int, stream: int, body: bytes) -> bytes:
     return len(body).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + body
+
+
+#: What makes a connection one of HTTP/2 (§3.4): the preface, our settings, and thanks for the other side's.
+OPENING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0, b"") + frame(SETTINGS, ACK, 0, b"")
 
 
 def _field(name: str, value: str) -> bytes:
@@ -34,7 +38,7 @@ def joining(session: str, party: str, ticket: str) -> bytes:
         **{key: base64.b64encode(value.encode()).decode() for key, value in keys.items()},
     }
     headers = b"".join(_field(name, value) for name, value in fields.items())
-    return b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0, b"") + frame(HEADERS, END_HEADERS, 1, headers)
+    return OPENING + frame(HEADERS, END_HEADERS, 1, headers)
 
 
 def frames(connection: socket.socket) -> Iterator[tuple[int, int, bytes]]:

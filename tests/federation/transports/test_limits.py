@@ -15,6 +15,7 @@ from federation.transports.limits import Allowance, Limits
 from federation.transports.relay import Relay
 from federation.transports.seats import Seating
 from tests.federation.transports.authority import Authority
+from tests.federation.transports.http2 import OPENING
 from tests.federation.transports.hub import SECONDS, TICKETS, Hub
 
 
@@ -109,7 +110,11 @@ def test_frames_and_those_who_join_keep_a_session_open() -> None:
     assert seating.idle_seconds() == 0
 
 
-@pytest.mark.parametrize("words", [b"", b"PRI * HTTP/2.0\r\n\r\n", b"\x16\x03\x01\x02"], ids=["nothing", "half", "TLS"])
+@pytest.mark.parametrize(
+    "words",
+    [b"", OPENING[:20], OPENING, b"\x16\x03\x01\x02"],
+    ids=["nothing", "half", "HTTP/2 without a call", "half of TLS"],
+)
 @pytest.mark.parametrize("secure", [False, True])
 def test_a_connection_that_does_not_come_to_the_point_is_closed(words: bytes, secure: bool) -> None:
     tls = {"tls": Authority().issue("relay")} if secure else {}

@@ -191,6 +191,21 @@ def test_a_slow_reader_slows_the_sender_and_loses_nothing(hub: Hub) -> None:
         sending.result(SECONDS)
 
 
+def test_a_party_that_reads_nothing_does_not_hold_the_sender_for_ever(hub: Hub) -> None:
+    payload = bytes(2 * CHUNK_BYTES)
+    bank = Link(hub.address, "loans", "bank", TICKETS["bank"], deadline_seconds=0.5)
+    with hub.link("host:tax", max_message_bytes=len(payload)), bank:
+
+        def send_more_than_all_queues_on_the_way_hold() -> None:
+            for _ in range(60):
+                bank.send("host:tax", payload)
+
+        with pytest.raises(TransportError, match="host:tax may be stuck") as caught:
+            send_more_than_all_queues_on_the_way_hold()
+        assert (caught.value.party, caught.value.code) == ("relay", "relay_stalled")
+        hub.relay.close_session("loans")
+
+
 def test_the_tap_sees_what_was_sent_and_nothing_else(hub: Hub) -> None:
     with hub.link("bank") as bank, hub.link("host:tax") as tax:
         bank.send("host:tax", b"sealed")

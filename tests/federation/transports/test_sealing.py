@@ -12,7 +12,7 @@ from federation.ciphers.suites.choice import SUITE_NAMES, suite
 from federation.codec import decode, encode
 from federation.errors import LocalProtocolError, RemoteProtocolError
 from federation.messages import Goodbye, Message
-from federation.transports import sealing
+from federation.transports import agreement, sealing
 from federation.transports.agreement import Agreement, Keys, joined
 from federation.transports.frames import LAST, PART
 from federation.transports.messages import SealAnswer, SealConfirm, SealOffer
@@ -356,6 +356,40 @@ def test_keys_are_the_same_at_both_ends_and_new_each_time(name: str) -> None:
     made = {first.sending, first.receiving, again.sending, again.receiving}
     assert len({key.secret for key in made}) == len({key.nonce for key in made}) == 4
     assert all(len(key.secret) == suite(name).secret_bytes and len(key.nonce) == 12 for key in made)
+
+
+def test_macs_are_of_the_role_the_speaker_the_secret_and_the_transcript() -> None:
+    made = Agreement(seals(BANK), "s", BANK, TAX)
+    usual: tuple[str, bytes, bytes, str] = ("answer", b"s" * 32, b"T", BANK)
+    others = [
+        ("confirm", *usual[1:]),
+        (usual[0], b"t" * 32, *usual[2:]),
+        (*usual[:2], b"U", BANK),
+        (*usual[:3], TAX),
+    ]
+    assert len({made._mac(*usual), *(made._mac(*other) for other in others)}) == 5
+
+
+def test_the_secret_is_drawn_anew_for_every_offer() -> None:
+    secrets = set()
+    for _ in range(3):
+        bank, tax = (Agreement(seals(p), "s", p, q) for p, q in ((BANK, TAX), (TAX, BANK)))
+        tax.take(bank.opening() or b"")
+        assert tax._unconfirmed
+        secrets.add(tax._unconfirmed[0])
+    assert len(secrets) == 3
+    assert {len(secret) for secret in secrets} == {32}
+
+
+def test_what_is_signed_holds_the_protocol_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The relay could change the version that a message shows."""
+    bank, tax = sides()
+    offer = offered(bank)
+    with monkeypatch.context() as patch:
+        patch.setattr(agreement, "PROTOCOL_VERSION", 2)
+        answer, _ = tax.take(BANK, LAST, offer)
+    assert answer is not None
+    assert refusal(bank, TAX, answer) == "seal_unknown_key"
 
 
 @names

@@ -160,6 +160,18 @@ def test_a_project_is_proposed_tried_approved_and_stopped(folder: Path, tmp_path
     assert {m["message"].partition(".")[0] for m in told["learns"]} >= {"alignment", "binning", "logistic"}
     assert not any(m["en"].lower().startswith("nothing") for m in told["learns"])
     assert "binning.prebin_sums" in ran(*(a for a in trial if a != "--json"))
+    terms.write_text(f"{terms.read_text('utf-8')}epsilon = 0.5\nepsilon_total = 4\n", "utf-8")
+    ran("policy", "propose", "noisy", str(terms), "--by", "Li", *node)
+    ran("policy", "approve", "noisy", "--by", "Wang", *node)
+    trial = tuple("noisy" if a == "loans" else a for a in trial)
+    told = json.loads(ran(*trial, "--features", "8"))
+    assert (told["allowed"], told["epsilon_left"]) == (True, 4.0)
+    assert [m["message"] for m in told["learns"] if "Noise of epsilon 0.5" in m["en"]] == ["binning.prebin_sums"]
+    told = json.loads(ran(*trial, "--features", "9"))
+    assert (told["allowed"], told["code"]) == (False, "epsilon_spent")
+    assert "epsilon 0.5 per feature" in ran(*(a for a in trial if a != "--json"))
+    shown = json.loads(ran("policy", "show", "noisy", "--json", *node))
+    assert (shown["epsilon"], shown["epsilon_total"], shown["epsilon_left"]) == (0.5, 4.0, 4.0)
     ran("policy", "stop", "loans", "--by", "Wang", *node)
     assert json.loads(ran("policy", "show", "loans", "--json", *node))["status"] == "stopped"
     assert refused("policy", "approve", "loans", "--by", "Wang", *node).code == "project_decision"

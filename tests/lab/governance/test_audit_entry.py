@@ -55,7 +55,7 @@ def values_of(reference: str) -> st.SearchStrategy[Any]:
         return SPECIAL[reference]
     if reference in DIGESTS:
         return digests
-    return counts if reference.startswith("n_") or reference == "offset" else ids
+    return counts if reference.startswith("n_") or reference.endswith("_millionths") or reference == "offset" else ids
 
 
 @st.composite

@@ -14,6 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
+from lab.errors import ServiceError
 from lab.flower_programs import free_port
 from lab.hub.invitations import Invitation, invite
 from lab.hub.members import Members
@@ -34,8 +35,12 @@ class FakeFlower:
     stopped: list[str] = field(default_factory=list)
     outcomes: dict[str, dict[str, Any]] = field(default_factory=dict)
     over: bool = False
+    fails: bool = False
+    runner: web.AppRunner | None = None
 
     async def register(self, node_key: Path) -> str:
+        if self.fails:
+            raise ServiceError("superlink_call", "It did not.", "未完成。")
         number = str(1000 + len(self.keys))
         self.keys[number] = node_key.read_bytes()
         return number
@@ -55,6 +60,10 @@ class FakeFlower:
 
     async def stop_run(self, run: str) -> None:
         self.stopped.append(run)
+
+    async def stop(self) -> None:
+        assert self.runner
+        await self.runner.cleanup()
 
     async def answer(self, request: web.Request) -> web.Response:
         self.calls.append(request.path)
@@ -86,7 +95,23 @@ class HubAtWork:
 
 @contextlib.contextmanager
 def hub_at_work(folder: Path) -> Iterator[HubAtWork]:
-    settings = HubSettings(address=f"127.0.0.1:{free_port()}")
+    """Somebody else may take the free port before we do: then another one."""
+    for attempt in range(5):
+        try:
+            with _at_work(folder / str(attempt), HubSettings(address=f"127.0.0.1:{free_port()}")) as at_work:
+                yield at_work
+                return
+        except PortTakenError:
+            continue
+    raise PortTakenError
+
+
+class PortTakenError(Exception):
+    pass
+
+
+@contextlib.contextmanager
+def _at_work(folder: Path, settings: HubSettings) -> Iterator[HubAtWork]:
     create_hub(folder, settings)
     flower = FakeFlower()
     at_work: list[HubAtWork] = []
@@ -96,7 +121,7 @@ def hub_at_work(folder: Path) -> Iterator[HubAtWork]:
     async def work() -> None:
         app = web.Application()
         app.router.add_post("/{path:.*}", flower.answer)
-        runner = web.AppRunner(app)
+        runner = flower.runner = web.AppRunner(app)
         await runner.setup()
         certificate, key, _ = paths_of(folder)
         own = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -115,10 +140,12 @@ def hub_at_work(folder: Path) -> Iterator[HubAtWork]:
 
     thread = threading.Thread(target=lambda: asyncio.run(work()), daemon=True)
     thread.start()
-    assert begun.wait(20)
+    assert begun.wait(60)
+    if not at_work:
+        raise PortTakenError
     try:
         yield at_work[0]
     finally:
         at_work[0].loop.call_soon_threadsafe(over[0].set)
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()

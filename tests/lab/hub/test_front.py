@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import socket
@@ -135,6 +136,23 @@ def test_a_wrong_request_to_join_is_refused_and_the_invitation_stays_good(
     assert reply.headers["content-type"].startswith("application/problem+json")
     assert not hub.flower.keys
     join(tmp_path / "tax", invitation)
+
+
+def test_an_invitation_is_not_lost_when_flower_fails(hub: HubAtWork, tmp_path: Path) -> None:
+    invitation = hub.invite("host:tax")
+    hub.flower.fails = True
+    assert code_of(lambda: join(tmp_path / "tax", invitation)) == "superlink_call"
+    assert not Members(hub.folder).all()
+    hub.flower.fails = False
+    join(tmp_path / "tax", invitation)
+
+
+def test_flower_being_away_is_told_as_such(hub: HubAtWork, tmp_path: Path) -> None:
+    """503: a Flower node then tries again later, and dies of other errors."""
+    hub.joined(tmp_path / "tax", "host:tax")
+    asyncio.run_coroutine_threadsafe(hub.flower.stop(), hub.loop).result(10)
+    with client(hub) as http:
+        assert fleet(http, Members(hub.folder).all()[0].node_key).status_code == 503
 
 
 def test_another_members_node_key_is_refused(hub: HubAtWork, tmp_path: Path) -> None:

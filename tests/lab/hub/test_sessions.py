@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Callable
@@ -103,6 +104,19 @@ def test_a_session_is_held_once(hub: HubAtWork, bank: Hub) -> None:
         assert refused.value.code == "bad_session"
 
 
+def test_a_run_that_failed_may_be_begun_again_by_its_guest(hub: HubAtWork, bank: Hub, tmp_path: Path) -> None:
+    hub.flower.outcomes[FIRST] = {**DONE, "host:tax": {"code": "party_left"}}
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: bank.run(FIRST)["state"] == "failed")
+    with pytest.raises(ReportedError):
+        hub.joined(tmp_path / "other", "other").begin(FIRST, ["host:tax"], {})
+    hub.flower.outcomes[FIRST] = DONE
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: bank.run(FIRST)["state"] == "done")
+    first, second = (json.loads(settings["tickets"]) for settings in hub.flower.started)
+    assert not set(first.values()) & set(second.values())
+
+
 @pytest.mark.parametrize("hosts", [["host:bids"], ["bank"]])
 def test_who_is_no_host_here_is_not_asked(hub: HubAtWork, bank: Hub, hosts: list[str]) -> None:
     with pytest.raises(ReportedError) as refused:
@@ -118,6 +132,17 @@ def test_how_a_run_ends(hub: HubAtWork, bank: Hub, outcome: dict[str, Any], stat
     hub.flower.outcomes[FIRST] = outcome
     bank.begin(FIRST, ["host:tax"], {})
     until(lambda: bank.run(FIRST)["state"] == state)
+
+
+def test_a_member_that_is_put_out_ends_its_runs(hub: HubAtWork, bank: Hub) -> None:
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: bank.run(FIRST)["state"] == "running")
+    Members(hub.folder).remove("host:tax")
+    remaining = [member.party for member in Members(hub.folder).all()]
+    asyncio.run_coroutine_threadsafe(hub.sessions.keep_to(["bank", "host:tax"]), hub.loop).result(10)
+    assert bank.run(FIRST)["state"] == "running"
+    asyncio.run_coroutine_threadsafe(hub.sessions.keep_to(remaining), hub.loop).result(10)
+    assert bank.run(FIRST)["state"] == "stopped"
 
 
 def test_a_member_that_leaves_ends_its_runs(hub: HubAtWork, bank: Hub, tmp_path: Path) -> None:

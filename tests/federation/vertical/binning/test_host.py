@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import federation.vertical.binning.host as host_module
+import federation.vertical.binning.noise as noise_module
 from federation.ciphers.interface import SecretCipher
 from federation.ciphers.plain import PlainSecret
 from federation.codec import encode
@@ -75,6 +76,7 @@ class Driven:
             "key": self.secret.public.key,
             "slot": self.packing.slot,
             "per_ciphertext": self.packing.per_ciphertext,
+            "offset": self.packing.offset,
             "n_rows": N,
             "n_fit": self.n_fit,
         }
@@ -101,7 +103,7 @@ def messages(d: Driven) -> list[Message]:
         d.final(),
         Ready(n_features=1, n_prebins=1),
         Stored(n_rows=1),
-        PrebinSums(n_regular=(), ordered=(), trends=(), counts=(), ciphertexts=b""),
+        PrebinSums(n_regular=(), ordered=(), trends=(), counts=(), ciphertexts=b"", epsilon=0.0),
         Kept(n_features=1),
         Failure(code="policy"),
     ]
@@ -227,7 +229,7 @@ def test_no_shown_count_is_below_the_floor(floor: int, n_fit: int) -> None:
 
 def test_without_the_merging_of_cells_the_floor_would_be_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        host_module,
+        noise_module,
         "merge_cells",
         lambda counts, n_regular, floor: Cells(tuple(range(len(counts))), n_regular, tuple(counts)),
     )
