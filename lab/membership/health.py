@@ -53,8 +53,8 @@ def hub_lives(folder: Path) -> bool:
     try:
         trusted = ssl.create_default_context(cafile=str(paths_of(folder)[2]))
         address = f"https://127.0.0.1:{load_hub(folder).port}"
-        with httpx.Client(verify=trusted, trust_env=False, timeout=_SECONDS) as client:
-            return client.get(f"{address}/v1/hello").is_success
+        with httpx.Client(verify=trusted, trust_env=False, timeout=_SECONDS) as calls:
+            return calls.get(f"{address}/v1/hello").is_success
     except (httpx.HTTPError, LianmoError, OSError):
         return False
 
