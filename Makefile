@@ -7,7 +7,7 @@ DATA   ?= ../shared/data
 BENCH  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types architecture unit notebooks bench lock clean
+.PHONY: help install demo test lint types architecture unit notebooks bench lock wheelhouse airgap clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,12 @@ lock: ## Write requirements.lock anew from a fresh environment
 	.venv-lock/bin/python -m pip install --quiet hatchling editables '.[dev]'
 	.venv-lock/bin/python -m pip freeze --exclude lianmo > requirements.lock
 	rm -rf .venv-lock
+
+wheelhouse: ## dist/wheelhouse: installs without any network, sums and install.sh with it
+	PYTHON=$(PYTHON) deploy/wheelhouse.sh
+
+airgap: ## Make a wheelhouse and install it with the network away (minutes)
+	PYTHON=$(PYTHON) deploy/airgap.sh
 
 clean: ## Remove what can be made again
 	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -7,12 +7,16 @@ import platform
 import shutil
 import socket
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from federation.ciphers.integers import HAS_GMP
+from models.errors import LianmoError
+
+T = TypeVar("T")
 
 _PACKAGES: Final = ("phe", "rbcl", "numpy", "lightgbm", "scikit-learn", "mlflow", "fastapi", "grpcio")
 _FLOWER: Final = "1.41.0"
@@ -31,6 +35,14 @@ class Finding:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def tried(name: str, look: Callable[[], T]) -> T | Finding:
+    """What was looked for, or the finding that it cannot be had."""
+    try:
+        return look()
+    except LianmoError as error:
+        return Finding(name, error.code, False, error.english, error.chinese)
 
 
 def examine() -> list[Finding]:

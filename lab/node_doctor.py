@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections import deque
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from sqlalchemy import Engine, func, or_, select
 
-from lab.doctor import Finding
+from lab.doctor import Finding, tried
 from lab.governance.audit_entry import Entry, is_digested, parse
 from lab.governance.audit_file import LOG, lines_of, torn_bytes
 from lab.governance.catalogue import load_catalogue
@@ -20,12 +19,10 @@ from lab.governance.keys import KeyStore
 from lab.governance.lines import read_file
 from lab.governance.node_log import AUDIT, KEYS, SUITES
 from lab.governance.quality import SourceReport, judge
-from lab.governance.settings import NodeSettings, load_settings
+from lab.governance.settings import FILE, NodeSettings, load_settings
 from lab.governance.store import open_store
 from lab.governance.tables import GRANTS, PROJECTS, RECORDS
-from models.errors import LianmoError
-
-T = TypeVar("T")
+from lab.membership.doctor import examine_membership, has_joined
 
 #: A signing key older than this should be rotated.
 KEY_DAYS: Final = 365
@@ -34,13 +31,21 @@ _NEEDED_GIB: Final = 1.0
 
 def examine_node(node: Path, at: datetime | None = None) -> list[Finding]:
     """All checks, in the order in which to mend things; without settings there are no others. Nothing is changed, but
-    for a store of an earlier release, which is brought up to date as at every opening.
+    for a store of an earlier release, which is brought up to date as at every opening. A folder that joined a hub is
+    examined as a member of it, and as a data node only if it is one.
 
     Args:
         at: the present moment, with a time zone; the machine's by default.
     """
     moment = at or datetime.now(UTC)
-    settings = _tried("settings 节点设置", lambda: load_settings(node))
+    of_hub = examine_membership(node) if has_joined(node) else []
+    if of_hub and not (node / FILE).exists():
+        return of_hub
+    return [*_governed(node, moment), *of_hub]
+
+
+def _governed(node: Path, moment: datetime) -> list[Finding]:
+    settings = tried("settings 节点设置", lambda: load_settings(node))
     if isinstance(settings, Finding):
         return [settings]
     return [
@@ -52,14 +57,6 @@ def examine_node(node: Path, at: datetime | None = None) -> list[Finding]:
         *_keys(node, moment),
         _disk(node),
     ]
-
-
-def _tried(name: str, look: Callable[[], T]) -> T | Finding:
-    """What was looked for, or the finding that it cannot be had."""
-    try:
-        return look()
-    except LianmoError as error:
-        return Finding(name, error.code, False, error.english, error.chinese)
 
 
 def _folder(node: Path) -> Finding:
@@ -75,7 +72,7 @@ def _folder(node: Path) -> Finding:
 
 def _catalogue(settings: NodeSettings) -> Finding:
     name = "catalogue 目录"
-    found = _tried(name, lambda: load_catalogue(settings.catalogue))
+    found = tried(name, lambda: load_catalogue(settings.catalogue))
     if isinstance(found, Finding):
         return found
     wrong = sorted({item for item in settings.citations.values() if found[item] is None})
@@ -92,7 +89,7 @@ def _catalogue(settings: NodeSettings) -> Finding:
 
 def _store(settings: NodeSettings, at: datetime) -> list[Finding]:
     name = "store 数据库"
-    engine = _tried(name, lambda: open_store(settings.store))
+    engine = tried(name, lambda: open_store(settings.store))
     if isinstance(engine, Finding):
         return [engine]
     try:
@@ -141,7 +138,7 @@ def _sources(settings: NodeSettings, today: date) -> list[Finding]:
     path, name = settings.reports, "sources 数据源质量"
     if not path.exists():
         return [Finding(name, "missing 缺失", False, f"{path.name} is not there.", f"缺少文件 {path.name}。")]
-    reports = _tried(name, lambda: read_file(SourceReport, path))
+    reports = tried(name, lambda: read_file(SourceReport, path))
     if isinstance(reports, Finding):
         return [reports]
     blocked = [q.source for q in judge(reports, settings.quality, today) if q.verdict == "blocked"]
@@ -159,7 +156,7 @@ def _sources(settings: NodeSettings, today: date) -> list[Finding]:
 def _keys(node: Path, at: datetime) -> list[Finding]:
     """Of a node that has keys: the one that signs, and the log it signs. Without keys a node keeps no log."""
     name = "signing key 签名密钥"
-    records = _tried(name, lambda: [r for r in KeyStore(node / KEYS).records() if r.purpose == SIGNING])
+    records = tried(name, lambda: [r for r in KeyStore(node / KEYS).records() if r.purpose == SIGNING])
     if isinstance(records, Finding):
         return [records]
     if not records:
@@ -191,7 +188,7 @@ def _log(path: Path, at: datetime) -> Finding:
     name = "audit log 审计日志"
     if not path.exists():
         return Finding(name, "not begun 未开立", False, "`lianmo audit begin`.", "请运行 lianmo audit begin。")
-    lines = _tried(name, lambda: deque(lines_of(path), maxlen=1))
+    lines = tried(name, lambda: deque(lines_of(path), maxlen=1))
     if isinstance(lines, Finding):
         return lines
     last = _entry(lines[0]) if lines else None
