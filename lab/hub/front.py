@@ -31,9 +31,20 @@ from lab.errors import ServiceError
 from lab.hub.joining import VERSIONS, Joining
 from lab.hub.members import Member, Members
 from lab.hub.sessions import HubRun, Sessions
+from models.declared import Declared
 from models.errors import LianmoError
 
 log = logging.getLogger("lianmo.hub")
+
+CRYPTO: Final = (
+    Declared(
+        algorithm="TLS 1.2, TLS 1.3",
+        purpose="calls of the hub's front to Flower's SuperLink",
+        purpose_zh="枢纽前端调用 Flower SuperLink",
+        standard="RFC 5246; RFC 8446",
+        library="ssl",
+    ),
+)
 
 #: Flower's chunks of objects have 20 MB; ours are settings and counts.
 _MOST_BYTES: Final = 32 * 1024 * 1024
@@ -54,7 +65,7 @@ _FLEET: Final = frozenset(
         "confirm-message-received",
     )
 )
-#: Headers between two ends only (RFC 9110 §7.6.1), and what the client sets itself.
+#: Headers between two ends only (RFC 9110 §7.6.1), and what the outgoing sets itself.
 _OF_ONE_HOP: Final = frozenset(
     ("connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "host", "content-length")
 )
@@ -77,7 +88,7 @@ class Front:
     sessions: Sessions
     superlink: str
     trusted: ssl.SSLContext = field(repr=False)
-    client: aiohttp.ClientSession | None = None
+    outgoing: aiohttp.ClientSession | None = None
 
     def app(self) -> web.Application:
         """All paths."""
@@ -96,7 +107,7 @@ class Front:
 
     async def _connected(self, _: web.Application) -> Any:
         timeout = aiohttp.ClientTimeout(total=60)
-        async with aiohttp.ClientSession(auto_decompress=False, timeout=timeout, trust_env=False) as self.client:
+        async with aiohttp.ClientSession(auto_decompress=False, timeout=timeout, trust_env=False) as self.outgoing:
             yield
 
     async def hello(self, _: web.Request) -> web.Response:
@@ -159,12 +170,12 @@ class Front:
             public = ""
         if call not in _FLEET or not any(member.node_key == public for member in self.members.all()):
             raise _denied("The key of this Flower node is no member's.", "该 Flower 节点的密钥不属于任何成员。")
-        assert self.client
+        assert self.outgoing
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _OF_ONE_HOP}
         body = await request.read()
         target = f"https://{self.superlink}/v1/fleet/{call}"
         try:
-            async with self.client.post(
+            async with self.outgoing.post(
                 target, data=body, headers=headers, ssl=self.trusted, allow_redirects=False
             ) as answer:
                 kept = {name: value for name, value in answer.headers.items() if name.lower() not in _OF_ONE_HOP}

@@ -18,6 +18,17 @@ from typing import Any, Final, Literal, get_args
 from lab.config import PARTY_NAME
 from lab.errors import ConfigError
 from lab.hub.authority import Papers, fingerprint, is_signed, sign
+from models.declared import Declared
+
+CRYPTO: Final = (
+    Declared(
+        algorithm="random generator of the operating system",
+        purpose="secrets in invitations",
+        purpose_zh="邀请文件中的秘密",
+        standard="Linux getrandom(2)",
+        library="secrets",
+    ),
+)
 
 KIND: Final = "lianmo invitation"
 FORMAT: Final = 1

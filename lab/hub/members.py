@@ -26,6 +26,13 @@ CRYPTO: Final = (
         standard="FIPS 180-4",
         library="hashlib",
     ),
+    Declared(
+        algorithm="comparison in constant time",
+        purpose="digests of invitations",
+        purpose_zh="邀请摘要的比对",
+        standard="none",
+        library="hmac",
+    ),
 )
 
 FILE: Final = "members.json"

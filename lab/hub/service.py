@@ -25,8 +25,19 @@ from lab.hub.mlflow_server import start_mlflow
 from lab.hub.sessions import Control, Sessions
 from lab.hub.settings import HubSettings, authority_of, load_hub, papers_of, paths_of
 from lab.hub.superlink import SuperLink
+from models.declared import Declared
 
 log = logging.getLogger("lianmo.hub")
+
+CRYPTO: Final = (
+    Declared(
+        algorithm="TLS 1.2, TLS 1.3",
+        purpose="the hub's front, with certificates of members",
+        purpose_zh="枢纽前端（成员证书）",
+        standard="RFC 5246; RFC 8446",
+        library="ssl",
+    ),
+)
 
 #: How often the hub looks after the SuperLink.
 _LOOK_SECONDS: Final = 1.0

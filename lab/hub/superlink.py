@@ -152,11 +152,11 @@ class SuperLink:
 
     def _answers(self) -> bool:
         """Wait until it does, or until it has ended, or for too long."""
-        with httpx.Client(verify=False, trust_env=False) as client:  # noqa: S501 - our own child on loopback
+        with httpx.Client(verify=False, trust_env=False) as http:  # noqa: S501 - our own child on loopback
             until = time.monotonic() + _START_SECONDS
             while not self.died() and time.monotonic() < until:
                 try:
-                    client.get(f"https://{self.address}/health", timeout=1.0)
+                    http.get(f"https://{self.address}/health", timeout=1.0)
                 except httpx.HTTPError:
                     time.sleep(0.1)
                 else:

@@ -9,7 +9,7 @@ from pathlib import Path
 from lab.data.sources import read_table
 from lab.doctor import Finding, tried
 from lab.hub.authority import days_left
-from lab.membership.health import is_running
+from lab.membership.alone import is_running
 from lab.membership.papers import FOLDER, RENEW_DAYS, Membership, certificate_files, membership_of
 from lab.membership.reach import examine_way
 from lab.membership.terms import FILE, load_own_side

@@ -5,7 +5,6 @@ LIANMO_HUB or LIANMO_NODE names the folder, as for the commands. Faults are for 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import ssl
 import sys
@@ -16,7 +15,6 @@ import httpx
 
 from lab.hub.settings import load_hub, paths_of
 from lab.membership.hub_client import Hub
-from lab.membership.papers import FOLDER
 from lab.membership.session import NODE_VARIABLE
 from models.declared import Declared
 from models.errors import LianmoError
@@ -34,18 +32,6 @@ CRYPTO: Final = (
 #: The folder of a hub, as the command line reads it.
 HUB_VARIABLE: Final = "LIANMO_HUB"
 _SECONDS: Final = 10.0
-
-
-def is_running(node: Path) -> bool:
-    """Whether a process runs the Flower node of that folder (``lianmo node start``)."""
-    try:
-        with (node / FOLDER / "running").open("r+") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
 
 
 def hub_lives(folder: Path) -> bool:

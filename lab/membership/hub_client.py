@@ -14,6 +14,7 @@ from lab.errors import ReportedError, ServiceError
 from lab.hub.authority import party_named, request_for
 from lab.hub.invitations import Invitation
 from lab.hub.joining import VERSIONS
+from lab.membership.alone import alone
 from lab.membership.papers import (
     Membership,
     certificate_files,
@@ -43,9 +44,15 @@ def join(node: Path, invitation: Invitation, seal_suite: str = "international") 
     """Make keys in ``node``, have the hub certify them, and keep the papers.
 
     Raises:
+        ConfigError: ``node_running``.
         TransportError: the hub cannot be reached, or is not the one that invited.
         ReportedError: what the hub said against it.
     """
+    with alone(node):
+        return _joined(node, invitation, seal_suite)
+
+
+def _joined(node: Path, invitation: Invitation, seal_suite: str) -> Membership:
     keys = new_keys(seal_suite)
     asked = {
         "token": invitation.token,
@@ -56,8 +63,8 @@ def join(node: Path, invitation: Invitation, seal_suite: str = "international") 
         "versions": dict(VERSIONS),
     }
     trusted = ssl.create_default_context(cadata=invitation.authority)
-    with _client(invitation.address, trusted, _JOIN_SECONDS) as client:
-        told = _answer(client, "POST", "/v1/join", asked)
+    with _client(invitation.address, trusted, _JOIN_SECONDS) as http:
+        told = _answer(http, "POST", "/v1/join", asked)
     certificate = str(told["certificate"]).encode()
     if party_named(certificate) != invitation.party:
         raise _not_the_hub("it certified another name")
@@ -111,8 +118,8 @@ class Hub:
         return dict(self._call("POST", f"/v1/runs/{session}/stop", {}))
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        with _client(self.membership.address, self._context, _SECONDS) as client:
-            return _answer(client, method, path, body)
+        with _client(self.membership.address, self._context, _SECONDS) as http:
+            return _answer(http, method, path, body)
 
 
 def _client(address: str, trusted: ssl.SSLContext, seconds: float) -> httpx.Client:
@@ -120,19 +127,19 @@ def _client(address: str, trusted: ssl.SSLContext, seconds: float) -> httpx.Clie
     return httpx.Client(base_url=f"https://{address}", verify=trusted, timeout=seconds)
 
 
-def _answer(client: httpx.Client, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+def _answer(http: httpx.Client, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
     try:
-        reply = client.request(method, path, json=body)
+        reply = http.request(method, path, json=body)
     except httpx.ConnectError as error:
         if "CERTIFICATE" in str(error).upper():
             raise _not_the_hub("its certificate is not of the authority in the invitation") from error
-        raise _unreachable(client.base_url.netloc.decode(), type(error).__name__) from error
+        raise _unreachable(http.base_url.netloc.decode(), type(error).__name__) from error
     except httpx.HTTPError as error:
-        raise _unreachable(client.base_url.netloc.decode(), type(error).__name__) from error
+        raise _unreachable(http.base_url.netloc.decode(), type(error).__name__) from error
     try:
         told = reply.json()
     except ValueError as error:
-        raise _unreachable(client.base_url.netloc.decode(), f"HTTP {reply.status_code}") from error
+        raise _unreachable(http.base_url.netloc.decode(), f"HTTP {reply.status_code}") from error
     if reply.is_error:
         english, chinese = str(told.get("detail", "")), str(told.get("detail_zh", ""))
         raise ReportedError(str(told.get("code", "hub")), english, chinese, ServiceError.exit_code)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from lab.errors import ConfigError
 from lab.flower_programs import end_left, environment, free_port, program, stopping
-from lab.governance import folder as private
+from lab.membership.alone import alone
 from lab.membership.bundle_approval import approved_digest, write_program
 from lab.membership.papers import AUTHORITY, FLOWER_KEY, FOLDER, Membership, membership_of
 from lab.membership.session import NODE_VARIABLE
@@ -43,7 +41,7 @@ def run_supernode(node: Path, announce: Callable[[Membership], None] = lambda _:
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     variables = environment(home, write_program((node / FOLDER / "programs").resolve()))
     variables[NODE_VARIABLE] = str(node.resolve())
-    with _only_one(node / FOLDER), stopping(home):
+    with alone(node), stopping(home):
         announce(membership)
         pause = _FIRST_PAUSE
         while not told.is_set():
@@ -82,18 +80,3 @@ def _start(node: Path, membership: Membership, home: Path, variables: dict[str, 
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-
-
-@contextlib.contextmanager
-def _only_one(place: Path) -> Iterator[None]:
-    private.private_folder(place)
-    with (place / "running").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConfigError(
-                "node_running",
-                "The Flower node of this folder is running already.",
-                "该目录的 Flower 节点已在运行。",
-            ) from error
-        yield

@@ -22,8 +22,9 @@ from lab.hub.authority import CERTIFICATE_DAYS, Papers, hub_papers, new_authorit
 from lab.hub.members import Members
 from lab.hub.settings import authority_of
 from lab.membership import reach
+from lab.membership.alone import LOCK, is_running
 from lab.membership.doctor import examine_membership
-from lab.membership.health import hub_lives, is_running, node_lives
+from lab.membership.health import hub_lives, node_lives
 from lab.membership.papers import FOLDER
 from lab.membership.reach import FLOWER_AHEAD_SECONDS, FLOWER_BEHIND_SECONDS
 from tests.lab.hub.harness import HubAtWork, hub_at_work
@@ -47,7 +48,7 @@ def node(hub: HubAtWork, tmp_path: Path) -> Iterator[Path]:
     hub.joined(folder, "host:tax")
     (folder / "data.csv").write_text(DATA)
     (folder / "party.toml").write_text('party = "host:tax"\ndata = "data.csv"\n')
-    with (folder / FOLDER / "running").open("w") as file:
+    with (folder / LOCK).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield folder
 
