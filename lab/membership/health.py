@@ -14,6 +14,7 @@ from typing import Final
 import httpx
 
 from lab.hub.settings import load_hub, paths_of
+from lab.membership.alone import is_running
 from lab.membership.hub_client import Hub
 from lab.membership.session import NODE_VARIABLE
 from models.declared import Declared
