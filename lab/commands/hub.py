@@ -99,6 +99,15 @@ def invite(
 
 
 @hub.command()
+def renew(hub: HubFolder = HUB) -> None:
+    """Give the hub itself a new certificate; start it again afterwards. 更新枢纽自身证书，随后重启。"""
+    from lab.hub.settings import renew_hub
+
+    renew_hub(hub)
+    console_for(False).print(f"{hub}: renewed, restart the hub. 已更新，请重启枢纽。", highlight=False, soft_wrap=True)
+
+
+@hub.command()
 def remove(party: PartyName, hub: HubFolder = HUB) -> None:
     """Put a member out: its papers are worth nothing, its runs end. 移除成员：其证书失效，其运行终止。"""
     from lab.hub.members import Members

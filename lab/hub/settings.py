@@ -76,7 +76,7 @@ def create_hub(folder: Path, settings: HubSettings) -> None:
     try:
         authority = new_authority(f"{settings.name} authority")
         _write(folder, _AUTHORITY, authority)
-        _write(folder, _OWN, hub_papers(authority, ("127.0.0.1", "localhost", settings.host, *settings.also)))
+        _write(folder, _OWN, _own_papers(authority, settings))
         lines = [f"{key} = {json.dumps(value)}" for key, value in settings.model_dump(mode="json").items()]
         (folder / FILE).write_text("\n".join(lines) + "\n", "utf-8")
     except BaseException:
@@ -98,6 +98,16 @@ def load_hub(folder: Path) -> HubSettings:
 def settings_of(told: Mapping[str, Any]) -> HubSettings:
     """Checked. Raises ``ConfigError`` (``hub_unreadable``) naming the field."""
     return checked_section(told, HubSettings, _unreadable)
+
+
+def renew_hub(folder: Path) -> None:
+    """A new certificate of the hub itself, for the names in ``hub.toml``; in force at its next start. Nodes notice
+    nothing: they trust the authority. Raises ``ConfigError`` as ``load_hub`` and ``authority_of``."""
+    _write(folder, _OWN, _own_papers(authority_of(folder), load_hub(folder)))
+
+
+def _own_papers(authority: Papers, settings: HubSettings) -> Papers:
+    return hub_papers(authority, ("127.0.0.1", "localhost", settings.host, *settings.also))
 
 
 def authority_of(folder: Path) -> Papers:
