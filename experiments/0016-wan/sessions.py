@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,7 +126,7 @@ class Federation:
         invitation = self.folder / f"{space}.invitation"
         invitation.write_text(to_text(made, authority_of(hub)), "utf-8")
         if space in HOSTS:
-            node.mkdir()
+            node.mkdir(mode=0o700)
             lines = [f"{key} = {json.dumps(value)}\n" for key, value in self.city.host(space).items()]
             (node / "party.toml").write_text("".join(lines), "utf-8")
         self.start(space, "node", "join", str(invitation), "--node", str(node), ready="waits")
@@ -170,8 +171,10 @@ def federation(city: City, net: Any, name: str) -> Iterator[Federation]:
     with ExitStack() as stack:
         stack.callback(_stop, made.processes)
         made.start_hub()
-        for space, (party, _) in {"bank": GUEST, **HOSTS}.items():
-            made.join(space, party)
+        with ThreadPoolExecutor(4) as pool:
+            joining = [pool.submit(made.join, space, party) for space, (party, _) in {"bank": GUEST, **HOSTS}.items()]
+        for joined in joining:
+            joined.result()
         yield made
 
 
