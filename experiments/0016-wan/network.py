@@ -73,7 +73,7 @@ class Network:
         return ["ip", "netns", "exec", self.namespace(party), *command]
 
     def listening(self, party: str) -> set[str]:
-        """"address:port" of TCP sockets that listen at a party, those on loopback left out."""
+        """ "address:port" of TCP sockets that listen at a party, those on loopback left out."""
         lines = _ip(*self.inside(party, "ss", "-Hltn")[1:]).splitlines()
         found = {line.split()[3] for line in lines}
         return {at for at in found if not at.startswith(("127.", "[::1]", "[::ffff:127."))}

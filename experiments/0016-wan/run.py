@@ -67,7 +67,9 @@ def strikes(made: Federation, n: int) -> list[str]:
         struck = strike(made, victim, f"struck{number}", chance)
         made.train(f"next{number}")
         right = same(made.city, f"next{number}")
-        lines.append(f"| {victim} | {struck.after:.1f} | {struck.said or f'finished, equal: {struck.right}'} | {right} |")
+        lines.append(
+            f"| {victim} | {struck.after:.1f} | {struck.said or f'finished, equal: {struck.right}'} | {right} |"
+        )
         print(lines[-1], flush=True)
     return lines
 
@@ -81,7 +83,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="LAN, one tree, no RESULT.md: to see that it runs")
     a = parser.parse_args()
     if why := missing():
-        print(f"Not run: {why[0]}. Root, Linux and iproute2 are needed.\n未运行：{why[1]}，需要 root、Linux 与 iproute2。")
+        print(
+            f"Not run: {why[0]}. Root, Linux and iproute2 are needed.\n未运行：{why[1]}，需要 root、Linux 与 iproute2。"
+        )
         sys.exit(0 if a.quick else 1)
     links = LINKS[:1] if a.quick else LINKS
     lines = [

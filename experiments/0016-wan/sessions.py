@@ -1,6 +1,6 @@
 """The reference topology (credit centre, tax, guarantor, bank) as processes in namespaces, and one session of it.
 
-    python sessions.py RUN.toml      trains; prints the error in both languages and exits with 1 if it fails
+python sessions.py RUN.toml      trains; prints the error in both languages and exits with 1 if it fails
 """
 
 from __future__ import annotations
