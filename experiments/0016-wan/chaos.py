@@ -1,4 +1,4 @@
-"""kill -9 of one process of a federation at a seeded random moment of a run: what the bank is told, and what is left."""
+"""kill -9 of one process of a federation at a seeded random moment of a run: what is the bank told?"""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ _LONGEST_SECONDS = 150.0
 
 @dataclass(frozen=True)
 class Struck:
-    """``after``: seconds into the run. ``said``: what the run printed; "" if it finished. ``right``: whether a model
+    """``after``: seconds into the session. ``killed``: processes that were there to be killed. ``said``: what the run printed; "" if it finished. ``right``: whether a model
     that is reported as finished is the in-memory one; None: none was reported."""
 
     victim: str
     after: float
+    killed: int
     said: str
     right: bool | None
 
@@ -41,7 +42,8 @@ def strike(made: Federation, victim: str, name: str, chance: random.Random) -> S
         time.sleep(0.2)
     after = chance.uniform(0, 8)
     time.sleep(after)
-    for found in _found(made, space, words):
+    there = _found(made, space, words)
+    for found in there:
         found.kill()
     if victim == "hub":
         made.processes[space].wait()
@@ -52,8 +54,8 @@ def strike(made: Federation, victim: str, name: str, chance: random.Random) -> S
         process.kill()
         said = f"no answer in {_LONGEST_SECONDS:.0f} s {process.communicate()[0]}"
     if process.returncode:
-        return Struck(victim, after, said.strip().splitlines()[0], None)
-    return Struck(victim, after, "", same(made.city, name))
+        return Struck(victim, after, len(there), said.strip().splitlines()[0], None)
+    return Struck(victim, after, len(there), "", same(made.city, name))
 
 
 def same(city: City, name: str) -> bool:

@@ -3,8 +3,8 @@
     python forwarder.py LINK.json      (as root, inside the router's namespace; ends with SIGTERM)
 
 It cannot: bring packets out of order, shape a rate (tbf does, before the packet gets here), vary the delay, or lose
-packets in bursts. Its delay is the asked one plus the time until this process runs: some 0.1 ms on an idle machine, more
-on a busy one.
+packets in bursts. Its delay is the asked one plus the time until this process runs: more on a busy
+machine.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def strikes(made: Federation, n: int) -> list[str]:
         made.train(f"next{number}")
         right = same(made.city, f"next{number}")
         lines.append(
-            f"| {victim} | {struck.after:.1f} | {struck.said or f'finished, equal: {struck.right}'} | {right} |"
+            f"| {victim} | {struck.killed} | {struck.after:.1f} | {struck.said or f'finished, equal: {struck.right}'} | {right} |"
         )
         print(lines[-1], flush=True)
     return lines
@@ -116,8 +116,8 @@ def main() -> None:
         "|---|---|---|",
         *(f"| {way} | {seconds:.2f} | {lan / seconds:.2f} |" for way, seconds in alone.items()),
         "",
-        "| killed | s after session began | what the bank was told | next run equal |",
-        "|---|---|---|---|",
+        "| killed | processes | s after session began | what the bank was told | next run equal |",
+        "|---|---|---|---|---|",
         *struck,
         "",
         f"Delay and loss by the {net.by}; {os.cpu_count()} cores for all processes.",

@@ -94,7 +94,7 @@ class City:
 
 @dataclass
 class Federation:
-    """Hub and nodes at work. ``net``: as ``network.Network``; ``processes``: namespace → the command that runs there."""
+    """Hub and nodes at work. ``net``: as ``network.Network``; ``processes``: namespace → the command there."""
 
     city: City
     net: Any
