@@ -22,8 +22,9 @@ _LONGEST_SECONDS = 150.0
 
 @dataclass(frozen=True)
 class Struck:
-    """``after``: seconds into the session. ``killed``: processes that were there to be killed. ``said``: what the run printed; "" if it finished. ``right``: whether a model
-    that is reported as finished is the in-memory one; None: none was reported."""
+    """``after``: seconds into the session. ``killed``: processes that were there to be killed. ``said``: what the run
+    printed; "" if it finished. ``right``: whether a model that is reported as finished is the in-memory one; None: none
+    was reported."""
 
     victim: str
     after: float

@@ -67,9 +67,8 @@ def strikes(made: Federation, n: int) -> list[str]:
         struck = strike(made, victim, f"struck{number}", chance)
         made.train(f"next{number}")
         right = same(made.city, f"next{number}")
-        lines.append(
-            f"| {victim} | {struck.killed} | {struck.after:.1f} | {struck.said or f'finished, equal: {struck.right}'} | {right} |"
-        )
+        told = struck.said or f"finished, equal: {struck.right}"
+        lines.append(f"| {victim} | {struck.killed} | {struck.after:.1f} | {told} | {right} |")
         print(lines[-1], flush=True)
     return lines
 
