@@ -80,8 +80,9 @@ def test_a_party_reaches_the_hub_and_nobody_else(link: object) -> None:
         assert all(net.reaches(party, net.address("hub"), 9) for party in network.PARTIES)
         assert not net.reaches("bank", net.address("tax"), 9)
         # Not only for want of a route at the party: the router itself passes nothing on.
-        bank = net.namespace("bank")
-        subprocess.run(["ip", "-n", bank, "route", "add", "default", "via", "10.77.1.1"], check=True)
+        for party, router in (("bank", "10.77.1.1"), ("tax", "10.77.2.1")):
+            route = ["ip", "-n", net.namespace(party), "route", "add", "default", "via", router]
+            subprocess.run(route, check=True)
         assert not net.reaches("bank", net.address("tax"), 9)
         spaces = net.prefix
     assert spaces not in subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
