@@ -73,8 +73,8 @@ class Door:
         self.inside[address] = self.inside.get(address, 0) + 1
         try:
             await self._carry(reader, writer, address)
-        except OSError:
-            pass  # either end is gone
+        except (OSError, asyncio.CancelledError):
+            pass  # either end is gone, or the hub is being stopped
         finally:
             self.inside[address] -= 1
             if not self.inside[address]:

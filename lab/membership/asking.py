@@ -21,6 +21,10 @@ from models.errors import LianmoError
 _LOOK_SECONDS: Final = 0.5
 #: The hub may be started again meanwhile; longer than that and the run is given up.
 _AWAY_SECONDS: Final = 60.0
+#: What a party says when another's fault ended the session.
+_FOLLOW_UPS: Final = frozenset(
+    ("party_left", "party_absent", "party_timeout", "relay_lost", "session_closed", "no_reply", "node_lost")
+)
 _MEANINGS: Final = {
     **WIRE_CODES,
     "party_absent": ("its node is not connected to the hub", "其节点未连接枢纽"),
@@ -90,11 +94,14 @@ def _ended(hub: Hub, session: str) -> dict[str, Any]:
 
 def _raise_failure(job: GuestJob, told: dict[str, Any]) -> None:
     path = job.directory / "error.json"
-    if path.exists():
-        raise ReportedError(**json.loads(path.read_text(encoding="utf-8")))
+    own = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    codes = {party: outcome["code"] for party, outcome in told["outcomes"].items() if outcome["code"]}
+    causes = {party: code for party, code in codes.items() if party != job.party.party and code not in _FOLLOW_UPS}
+    if own and not (own["code"] in _FOLLOW_UPS and causes):
+        raise ReportedError(**own)
     if told["state"] == "done":
         return
-    codes = {party: outcome["code"] for party, outcome in told["outcomes"].items() if outcome["code"]}
+    codes = causes or codes
     english = ", ".join(
         f"{party} [{code}] {_MEANINGS.get(code, ('', ''))[0]}".rstrip() for party, code in codes.items()
     )
