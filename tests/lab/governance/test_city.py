@@ -77,9 +77,9 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Table]:
     """The tables that hosts of the next runs align and train on: all that can reach a ciphertext."""
     tables: dict[str, Table] = {}
 
-    def host(party: str, table: Table, *more: Any) -> TrainingHost:
+    def host(party: str, table: Table, *more: Any, **named: Any) -> TrainingHost:
         tables[party] = table
-        return TrainingHost(party, table, *more)
+        return TrainingHost(party, table, *more, **named)
 
     monkeypatch.setattr(lab.node, "TrainingHost", host)
     return tables
