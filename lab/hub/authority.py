@@ -101,6 +101,11 @@ def sign_request(authority: Papers, party: str, request: bytes, now: datetime | 
     Raises:
         BadRequestError: no request, not signed by its own key, or a key of another kind than P-256.
     """
+    return _issue(authority, party, requested_key(request), ExtendedKeyUsageOID.CLIENT_AUTH, now)
+
+
+def requested_key(request: bytes) -> ec.EllipticCurvePublicKey:
+    """The key a request is for. Raises as ``sign_request``."""
     try:
         asked = x509.load_pem_x509_csr(request)
         public = asked.public_key()
@@ -109,7 +114,7 @@ def sign_request(authority: Papers, party: str, request: bytes, now: datetime | 
         raise BadRequestError from error
     if not holds or not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
         raise BadRequestError
-    return _issue(authority, party, public, ExtendedKeyUsageOID.CLIENT_AUTH, now)
+    return public
 
 
 def fingerprint(certificate: bytes) -> str:

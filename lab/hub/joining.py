@@ -24,7 +24,7 @@ from federation.ciphers.suites.choice import SUITE_NAMES, suite
 from federation.errors import BadKey, BadSignature
 from federation.messages import PROTOCOL_VERSION
 from lab.errors import ServiceError
-from lab.hub.authority import BadRequestError, Papers, serial_number, sign_request
+from lab.hub.authority import BadRequestError, Papers, requested_key, serial_number, sign_request
 from lab.hub.members import Member, Members
 from models.declared import Declared
 
@@ -82,7 +82,7 @@ class Joining:
             raise _other_version(asked.get("versions"))
         node_key = _node_key(text["node_key"])
         _check_seal(text["seal_suite"], text["seal_key"])
-        _check_request(self.authority, text["request"])
+        _check_request(text["request"])
         async with self._one_at_a_time:
             if any(member.node_key == text["node_key"] for member in self.members.all()):
                 raise _bad_keys()
@@ -148,9 +148,9 @@ def _check_seal(name: str, key: str) -> None:
         raise _bad_keys() from error
 
 
-def _check_request(authority: Papers, request: str) -> None:
+def _check_request(request: str) -> None:
     try:
-        sign_request(authority, "nobody", request.encode())
+        requested_key(request.encode())
     except BadRequestError as error:
         raise _bad_keys() from error
 

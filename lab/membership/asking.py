@@ -102,12 +102,9 @@ def _raise_failure(job: GuestJob, told: dict[str, Any]) -> None:
     if told["state"] == "done":
         return
     codes = causes or codes
-    english = ", ".join(
-        f"{party} [{code}] {_MEANINGS.get(code, ('', ''))[0]}".rstrip() for party, code in codes.items()
-    )
-    chinese = "，".join(
-        f"{party} [{code}] {_MEANINGS.get(code, ('', ''))[1]}".rstrip() for party, code in codes.items()
-    )
+    told_of = [(f"{party} [{code}]", *_MEANINGS.get(code, ("", ""))) for party, code in codes.items()]
+    english = ", ".join(f"{who} {meaning}".rstrip() for who, meaning, _ in told_of)
+    chinese = "，".join(f"{who} {meaning}".rstrip() for who, _, meaning in told_of)
     raise ServiceError(
         "run_stopped" if told["state"] == "stopped" else "hub_run_failed",
         f"The hub's run ended ({told['state']}): {english or 'no party reported'}. Each node's own log says why.",

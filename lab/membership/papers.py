@@ -24,7 +24,7 @@ from federation.ciphers.suites.choice import suite
 from federation.ciphers.suites.interface import fingerprint
 from federation.transports.frames import Tls
 from lab.errors import ConfigError, KeysError
-from lab.hub.authority import days_left, new_key
+from lab.hub.authority import new_key
 from lab.hub.invitations import Role
 from models.bundle import load
 from models.declared import Declared
@@ -138,14 +138,13 @@ def membership_of(node: Path) -> Membership:
 def tls_of(node: Path) -> Tls:
     """To speak TLS with the hub as this party. Raises as ``membership_of``."""
     membership_of(node)
-    place = node / FOLDER
-    certificate, key, authority = (place / name for name in (_CERTIFICATE, _KEY, AUTHORITY))
-    return Tls(certificate.read_bytes(), key.read_bytes(), authority.read_bytes())
+    return Tls(*(path.read_bytes() for path in certificate_files(node)))
 
 
 def certificate_files(node: Path) -> tuple[Path, Path, Path]:
     """The party's certificate, its key, and the hub's authority."""
-    return tuple(node / FOLDER / name for name in (_CERTIFICATE, _KEY, AUTHORITY))  # type: ignore[return-value]
+    place = node / FOLDER
+    return place / _CERTIFICATE, place / _KEY, place / AUTHORITY
 
 
 def seal_key(node: Path) -> bytes:
@@ -158,11 +157,6 @@ def seal_fingerprint(node: Path) -> str:
     """Of the public half, to read out to others. Raises as ``membership_of``."""
     own = suite(membership_of(node).seal_suite)
     return fingerprint(own, own.verifying_key(seal_key(node)))
-
-
-def certificate_days_left(node: Path) -> float:
-    """Until the party's certificate expires. Raises as ``membership_of``."""
-    return days_left(tls_of(node).certificate)
 
 
 def forget(node: Path) -> None:

@@ -58,10 +58,7 @@ _WRONG_TIME: Final = (9, 10)
 def examine_way(node: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> list[Finding]:
     """Proxy, name, port, the hub's certificate, clocks, versions, membership, relay; up to the first that fails on
     which the next depend. Raises as ``membership_of``."""
-    found = []
-    for finding in _steps(Hub(node), node, clock):
-        found.append(finding)
-    return found
+    return list(_steps(Hub(node), node, clock))
 
 
 def _steps(hub: Hub, node: Path, clock: Callable[[], datetime]) -> Iterator[Finding]:
