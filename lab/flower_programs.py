@@ -17,6 +17,7 @@ from typing import Final
 import psutil
 
 from lab.errors import ServiceError
+from lab.governance.folder import write_secret
 
 #: The app ``flwr run`` ships: imports only.
 SHIM: Final = Path(__file__).parent / "flower_app"
@@ -84,8 +85,8 @@ def write_home(flower_home: Path, connection: Mapping[str, str]) -> Path:
 
 def write_run_config(path: Path, run_config: Mapping[str, str | int]) -> None:
     """A file, for the owner's eyes: settings on the command line are shown to every user of the machine."""
-    path.touch(mode=0o600)
-    path.write_text("".join(f"{key} = {toml_value(value)}\n" for key, value in run_config.items()), encoding="utf-8")
+    lines = [f"{key} = {toml_value(value)}\n" for key, value in run_config.items()]
+    write_secret(path, "".join(lines).encode())
 
 
 def toml_value(value: str | int) -> str:

@@ -77,6 +77,7 @@ def invite(
     hub: HubFolder = HUB,
 ) -> None:
     """Write an invitation for one party, once; it is a secret. 生成邀请文件：一方一次，须保密传递。"""
+    from lab.governance.folder import write_secret
     from lab.hub.invitations import Role, to_text
     from lab.hub.invitations import invite as made
     from lab.hub.members import Members
@@ -86,8 +87,7 @@ def invite(
     role: Role = "host" if party.startswith("host:") else "guest"
     invitation = made(authority, settings.name, settings.address, party, role, days)
     path = out or Path(f"{party.replace(':', '-')}.invitation")
-    path.touch(mode=0o600)
-    path.write_text(to_text(invitation, authority), "utf-8")
+    write_secret(path, to_text(invitation, authority).encode())
     Members(hub).invited(invitation)
     console_for(False).print(
         f"{path}: {party}, {role}, until 有效至 {invitation.expires}\n"

@@ -58,6 +58,13 @@ def write(path: Path, data: Mapping[str, Any]) -> None:
         raise _unwritable(path, error) from error
 
 
+def write_secret(path: Path, content: bytes) -> None:
+    """Bytes, mode 0600, in place of whatever was there under whatever mode."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.write(content)
+
+
 def shred(path: Path) -> None:
     """Overwrite, then unlink. On flash and journaling file systems older copies of the blocks may live on."""
     try:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from lab.errors import ConfigError
+from lab.governance.folder import write_secret
 from lab.hub.authority import Papers, hub_papers, new_authority
 from lab.section_file import checked_section, read_section
 
@@ -127,9 +128,7 @@ def paths_of(folder: Path) -> tuple[Path, Path, Path]:
 
 def _write(folder: Path, name: str, papers: Papers) -> None:
     (folder / f"{name}.pem").write_bytes(papers.certificate)
-    key = folder / f"{name}.key"
-    key.touch(mode=0o600)
-    key.write_bytes(papers.key)
+    write_secret(folder / f"{name}.key", papers.key)
 
 
 def _read(folder: Path, name: str) -> Papers:

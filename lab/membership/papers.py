@@ -24,6 +24,7 @@ from federation.ciphers.suites.choice import suite
 from federation.ciphers.suites.interface import fingerprint
 from federation.transports.frames import Tls
 from lab.errors import ConfigError, KeysError
+from lab.governance.folder import write_secret
 from lab.hub.authority import new_key
 from lab.hub.invitations import Role
 from models.bundle import load
@@ -109,9 +110,10 @@ def keep(node: Path, membership: Membership, keys: NewKeys, authority: bytes, ce
         _SEAL: keys.seal.hex().encode(),
     }
     for name, content in contents.items():
-        path = new / name
-        path.touch(mode=0o600 if name in _PRIVATE else 0o644)
-        path.write_bytes(content)
+        if name in _PRIVATE:
+            write_secret(new / name, content)
+        else:
+            (new / name).write_bytes(content)
     shutil.rmtree(node / FOLDER, ignore_errors=True)
     new.rename(node / FOLDER)
 

@@ -113,3 +113,12 @@ def test_one_at_a_time(path: Path) -> None:
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
     with (path / "lock").open("r+") as other:
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_secret_is_the_owners_alone_whatever_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text("old and longer")
+    path.chmod(0o644)
+    folder.write_secret(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert path.stat().st_mode & 0o777 == 0o600
