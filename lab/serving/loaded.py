@@ -1,0 +1,53 @@
+"""What the bank's service answers with: a joint model and, beside it, one of the bank alone; replaced as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from lab.serving.nodes import Published
+from models.joint import Joint
+from models.reasons import Words
+from models.validation.calibrators import Calibrator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibrated:
+    """A model, and how its margins become default probabilities; None: by the logistic function alone."""
+
+    model: Joint
+    calibrator: Calibrator | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """Attributes:
+    published: how the model is called in the registry.
+    joint: what all parties answer together.
+    bank_only: trained and calibrated apart, on the bank's own columns; it has no hosts. None: there is none.
+    words: the bank's column → English and Chinese for it, for reasons.
+    """
+
+    published: Published
+    joint: Calibrated
+    bank_only: Calibrated | None = None
+    words: Mapping[str, Words] = field(default_factory=dict)
+
+
+class Shelf(Protocol):
+    """Where the service takes its model from at each request; the answer may differ from one to the next."""
+
+    def chosen(self, application_id: str) -> Loaded:
+        """What answers this application: the same for the same application as long as nothing is published."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OneModel:
+    """A shelf with one model, never replaced."""
+
+    loaded: Loaded
+
+    def chosen(self, application_id: str) -> Loaded:  # noqa: ARG002
+        return self.loaded
