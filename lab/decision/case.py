@@ -37,9 +37,7 @@ class Case:
     def __post_init__(self) -> None:
         scored = (self.default_probability is not None, self.points is not None, bool(self.band))
         if self.mode not in MODES or scored != (self.mode != "unscored",) * 3:
-            raise _unusable(
-                "a score goes with joint and bank_only only", "joint 与 bank_only 须有评分，unscored 不得有"
-            )
+            raise _unusable("a score goes with joint and bank_only", "joint 与 bank_only 须有评分，unscored 不得有")
         if not 1990 <= self.as_of.year < 3000:
             raise _unusable("its day is no day of our time", "日期超出合理范围")
         p = self.default_probability

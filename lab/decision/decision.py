@@ -143,15 +143,10 @@ def _quote(policy: Policy, product: Product, case: Case, probability: Decimal) -
         said = f"The limit depends on what is not known: {english}.", f"缺少计算额度所需的信息：{chinese}。"
         return [Step("limit", product.unknown, *said)], None
     amount, bound = limit(product, terms, guarantee, case.loan)
-    if amount < product.min_amount:
-        return [_too_small(product, bound)], None
     quote = _priced(policy, product, terms, guarantee, probability, amount, bound)
-    english, chinese = BOUNDS[bound]
-    steps = [
-        Step("limit", "approve", f"Limit {amount:,f} yuan: {english}.", f"额度 {amount:,f} 元：{chinese}。"),
-        _price_step(product, quote.price),
-    ]
-    return steps, quote
+    # The price is asked for even where the limit is too small: else a smaller limit could spare someone its verdict.
+    steps = [_limit_step(product, amount, bound), _price_step(product, quote.price)]
+    return steps, quote if amount >= product.min_amount else None
 
 
 def _priced(
@@ -170,8 +165,10 @@ def _priced(
     return Quote(amount, bound, under(guarantee), tuple(under(other) for other in others if other))
 
 
-def _too_small(product: Product, bound: str) -> Step:
+def _limit_step(product: Product, amount: Decimal, bound: str) -> Step:
     english, chinese = BOUNDS[bound]
+    if amount >= product.min_amount:
+        return Step("limit", "approve", f"Limit {amount:,f} yuan: {english}.", f"额度 {amount:,f} 元：{chinese}。")
     return Step(
         "limit",
         product.too_small,

@@ -66,8 +66,8 @@ class Policy(Worded):
     dormant: Dormant
     bands: Annotated[list[Band], Field(min_length=1, max_length=50)]
     products: Annotated[list[Product], Field(min_length=1, max_length=200)]
-    guarantees: Annotated[list[Guarantee], Field(max_length=50)] = []
-    in_loan: Annotated[list[Compression], Field(max_length=3)] = []
+    guarantees: Annotated[list[Guarantee], Field(max_length=50, default_factory=list)]
+    in_loan: Annotated[list[Compression], Field(max_length=3, default_factory=list)]
     routes: Annotated[list[Route], Field(min_length=1, max_length=100)]
     objection: Objection
     examples: Annotated[list[Example], Field(min_length=1, max_length=1000)]

@@ -1,9 +1,9 @@
 """The price of a loan from its expected loss, and who bears that loss.
 
-Expected loss is PD times LGD, and its amount that times EAD (Basel Framework, CRE35.2 and CRE35.3); the exposure is the
-whole limit, drawn. The rate is a simple yearly one: funding, operating cost, profit, margin of the band, and the part of
-the expected loss per year that the bank bears. Interest lost with a loan that defaults is not in it: who wants that
-earned back, too, divides the part above by 1 - PD, or asks for a higher margin of the riskier bands.
+Expected loss is PD times LGD, and its amount that times EAD (Basel Framework, CRE35.2 and CRE35.3); the exposure is
+the whole limit, drawn. The rate is a simple yearly one: funding, operating cost, profit, margin of the band, and the
+part of the expected loss per year that the bank bears. Interest lost with a loan that defaults is not in it: who wants
+that earned back, too, divides the part above by 1 - PD, or asks for a higher margin of the riskier bands.
 """
 
 from __future__ import annotations

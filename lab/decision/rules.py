@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Final
 
 from lab.decision.case import Case
 from lab.decision.loan import Listing
@@ -14,7 +15,7 @@ from lab.decision.policy import Policy
 from lab.decision.sections import Band, Product, Stop
 from lab.decision.verdicts import RULES, VERDICTS_ZH, Step, Verdict, severity
 
-_FINE = "approve"
+_FINE: Final = "approve"
 
 
 def asked(policy: Policy, product: Product, case: Case) -> Iterator[Step]:
@@ -163,8 +164,8 @@ def _score(policy: Policy, product: Product, case: Case) -> Iterator[Step]:
         yield Step("scored", _FINE, "Scored with the data of all parties.", "已使用各方数据评分。")
     else:
         said = (
-            "Scored with the bank's own data only: stricter rules hold.",
-            "仅使用银行自身数据评分，适用更严格的规则。",
+            "Scored with the bank's own data only, under stricter rules.",
+            "仅使用银行自身数据评分，适用更严规则。",
         )
         yield Step("scored", _FINE, *said)
     if product.min_points is not None:

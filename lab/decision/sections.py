@@ -94,8 +94,8 @@ class Terms(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        given = bool(self.share and self.cap)
-        if given == (self.verdict == "decline"):
+        told = (self.share, self.cap, self.margin)
+        if any(told) if self.verdict == "decline" else not all(told[:2]):
             raise ValueError("share and cap go with approve and refer only / 仅通过或转人工须给出 share 与 cap")
         return self
 
@@ -170,7 +170,7 @@ class Product(Worded):
     guarantees: Annotated[list[Code], Field(min_length=1, max_length=20)]
     min_points: Points | None = None
     min_months_trading: Months = 0
-    excluded_sectors: Annotated[list[Name], Field(max_length=1000)] = []
+    excluded_sectors: Annotated[list[Name], Field(max_length=1000, default_factory=list)]
     turnover_share: Share | None = None
     tax_multiple: Multiple | None = None
     portfolio: bool = False
@@ -239,7 +239,7 @@ class Route(Worded):
 
     role: Code
     days: Annotated[int, Field(ge=0, le=90)]
-    rules: Annotated[list[Code], Field(max_length=100)] = []
+    rules: Annotated[list[Code], Field(max_length=100, default_factory=list)]
     min_amount: Yuan = 0
 
     def hides(self, later: Route) -> bool:

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from lab.decision.case import Case
 from lab.decision.decision import Decision, decide
 from lab.decision.limit import BOUNDS
+from lab.decision.policy import Policy
 from lab.decision.verdicts import RULES, severity
 from lab.errors import ConfigError
-from tests.lab.decision.cases import DAY, case, edited, loans, probabilities, sample
+from tests.lab.decision.cases import DAY, case, edited, loans, policies, probabilities, sample
 
 INFINITE = Decimal("Infinity")
 
@@ -33,24 +34,26 @@ def is_no_better(one: Decision, than: Decision) -> bool:
     return all(a >= b for a, b in zip(worth(one), worth(than), strict=True))
 
 
-@settings(max_examples=400, deadline=None)
-@given(loans, probabilities, probabilities, st.sampled_from(["joint", "bank_only"]))
+@settings(max_examples=100, deadline=None)
+@given(st.just(sample()) | policies(), loans, probabilities, probabilities, st.sampled_from(["joint", "bank_only"]))
 def test_a_riskier_applicant_never_gets_a_better_decision_a_higher_limit_or_a_lower_rate(
-    loan: dict[str, Any], one: str, other: str, mode: str
+    policy: Policy, loan: dict[str, Any], one: str, other: str, mode: str
 ) -> None:
     safer, riskier = sorted((one, other), key=Decimal)
-    assert is_no_better(decide(sample(), case(riskier, mode, **loan)), decide(sample(), case(safer, mode, **loan)))
+    assert is_no_better(decide(policy, case(riskier, mode, **loan)), decide(policy, case(safer, mode, **loan)))
 
 
-@settings(max_examples=400, deadline=None)
-@given(loans, probabilities)
-def test_bank_only_is_never_milder_than_joint_and_no_score_never_approves(loan: dict[str, Any], p: str) -> None:
-    joint, alone = (decide(sample(), case(p, mode, **loan)) for mode in ("joint", "bank_only"))
+@settings(max_examples=100, deadline=None)
+@given(st.just(sample()) | policies(), loans, probabilities)
+def test_bank_only_is_never_milder_than_joint_and_no_score_never_approves(
+    policy: Policy, loan: dict[str, Any], p: str
+) -> None:
+    joint, alone = (decide(policy, case(p, mode, **loan)) for mode in ("joint", "bank_only"))
     assert is_no_better(alone, joint)
-    assert decide(sample(), case(None, **loan)).verdict != "approve"
+    assert decide(policy, case(None, **loan)).verdict != "approve"
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(loans, probabilities, st.sampled_from(["joint", "bank_only"]))
 def test_every_decision_has_a_rule_that_made_it_in_the_order_of_rules(loan: dict[str, Any], p: str, mode: str) -> None:
     policy = sample()
@@ -70,7 +73,7 @@ def test_every_decision_has_a_rule_that_made_it_in_the_order_of_rules(loan: dict
     assert decide(policy, case(p, mode, **loan)) == decision
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(loans, probabilities)
 def test_an_offer_is_within_every_bound_and_its_split_adds_up_exactly(loan: dict[str, Any], p: str) -> None:
     policy = sample()
@@ -127,9 +130,8 @@ def test_an_unknown_fact_is_no_good_news() -> None:
 
 def test_a_band_that_the_policy_would_not_give_goes_to_a_person() -> None:
     told = case("0.012")
-    other = Case(
-        as_of=DAY, mode="joint", default_probability=Decimal("0.012"), points=told.points, band="B", loan=told.loan
-    )
+    p = Decimal("0.012")
+    other = Case(as_of=DAY, mode="joint", default_probability=p, points=told.points, band="B", loan=told.loan)
     decision = decide(sample(), other)
     assert [step.rule for step in decision.made_by] == ["scale"]
     assert decision.verdict == "refer"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,10 +16,8 @@ from tests.lab.decision.cases import DAY, case, edited, sample
 ONE = timedelta(days=1)
 
 
-def listed(
-    listed: date, removed: date | None = None, code: str = "serious_dishonesty", *, disputed: bool = False
-) -> Listing:
-    return Listing(code=code, listed=listed, removed=removed, disputed=disputed)
+def listed(on: date, removed: date | None = None, code: str = "serious_dishonesty", disputed: bool = False) -> Listing:
+    return Listing(code=code, listed=on, removed=removed, disputed=disputed)
 
 
 @pytest.mark.parametrize(
@@ -95,9 +94,7 @@ def test_lists_must_have_been_looked_at_lately(age: int, verdict: str) -> None:
         ({"turnover": 200_000}, "limit"),
     ],
 )
-def test_what_does_not_fit_the_product_is_declined_by_the_rule_that_says_so(
-    changes: dict[str, object], rule: str
-) -> None:
+def test_what_does_not_fit_the_product_is_declined_by_the_rule_for_it(changes: dict[str, Any], rule: str) -> None:
     decision = decide(sample(), case(**changes))
     assert decision.verdict == "decline"
     assert [step.rule for step in decision.made_by] == [rule]
