@@ -168,12 +168,14 @@ def _priced(
 def _limit_step(product: Product, amount: Decimal, bound: str) -> Step:
     english, chinese = BOUNDS[bound]
     if amount >= product.min_amount:
-        return Step("limit", "approve", f"Limit {amount:,f} yuan: {english}.", f"额度 {amount:,f} 元：{chinese}。")
+        return Step(
+            "limit", "approve", f"Limit {amount:,f} yuan, set by {english}.", f"额度 {amount:,f} 元，取决于{chinese}。"
+        )
     return Step(
         "limit",
         product.too_small,
-        f"The limit would be under the product's {product.min_amount:,} yuan: {english}.",
-        f"可获额度低于产品最低金额 {product.min_amount:,} 元：{chinese}。",
+        f"The limit, set by {english}, would be under the product's {product.min_amount:,} yuan.",
+        f"可获额度取决于{chinese}，低于产品最低金额 {product.min_amount:,} 元。",
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Final, Self
 
@@ -12,6 +11,7 @@ from lab.decision.case import Case, Mode
 from lab.decision.loan import MOST_MONTHS, MOST_YUAN, Loan
 from lab.decision.verdicts import Adverse, Verdict, severity
 from lab.errors import ConfigError
+from lab.governance.days import Day
 from lab.governance.record_states import Severity
 
 NO_GUARANTEE: Final = "none"
@@ -264,17 +264,15 @@ class Expected(Section):
     role: Code | None = None
 
 
-class Example(Section):
-    """A case as the service meets it, with the decision that the policy's authors want."""
+class Situation(Section):
+    """A case in a file: what a service knows when it decides."""
 
-    name: Text
-    as_of: date
+    as_of: Day
     mode: Mode
     default_probability: Annotated[_Exact, Field(ge=0, le=1)] | None = None
     points: Points | None = None
     band: str = ""
     loan: Loan
-    expect: Expected
 
     def case(self) -> Case:
         return Case(
@@ -293,3 +291,10 @@ class Example(Section):
         except ConfigError as error:
             raise ValueError(f"{error.english} / {error.chinese}") from None
         return self
+
+
+class Example(Situation):
+    """A case with the decision that the policy's authors want."""
+
+    name: Text
+    expect: Expected
