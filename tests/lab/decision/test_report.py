@@ -127,9 +127,10 @@ def test_a_retired_key_still_vouches_and_a_revoked_one_does_not(tmp_path: Path) 
         sign(body(), bank.store.open(old, PASSPHRASE), render)
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"{}", b"[]", b"7", b"\xff", b"[" * 100_000, b'{"body":{},"digest":"","page":"","signature":{}}\n', b"1" * (1 << 21)]
-)  # fmt: skip
+NO_REPORTS = [b"", b"{}", b"[]", b"7", b"\xff", b"[" * 100_000, b" " * (1 << 21)]
+
+
+@pytest.mark.parametrize("data", [*NO_REPORTS, b'{"body":{},"digest":"","page":"","signature":{}}\n'])
 def test_what_is_no_report_is_refused(signer: Signer, data: bytes) -> None:
     assert refused(lambda: verify(data, signer.public())).code == "report_unreadable"
 
