@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 from rich.console import Console
@@ -16,12 +16,15 @@ from lab.commands.options import NODE, AsJson, NodeFolder, console_for
 if TYPE_CHECKING:
     from lab.decision.account import CaseFile
     from lab.decision.decision import Decision
+    from lab.decision.policy import Policy
     from lab.decision.report import Verified
+    from lab.decision.sections import Section
     from lab.governance.ring import PublicKeys
 
 decision = typer.Typer(help="Decision policies and reports. 决策策略与决策报告。", no_args_is_help=True)
 
 _MOST_BYTES: Final = 1 << 20
+S = TypeVar("S", bound="Section")
 
 PolicyFile = Annotated[Path, typer.Argument(help="The policy's TOML; 'sample' is the shipped one. 决策策略文件。")]
 CaseJson = Annotated[Path, typer.Argument(help="One case as JSON. 单笔申请（JSON）。")]
@@ -66,6 +69,57 @@ def try_case(policy: PolicyFile, case: CaseJson, as_json: AsJson = False) -> Non
         print(json.dumps(made.to_json(), ensure_ascii=False))
         return
     _show(console_for(as_json), made)
+
+
+@decision.command()
+def products(policy: PolicyFile, as_json: AsJson = False) -> None:
+    """The loan products that a policy knows. 列出策略中的贷款产品。"""
+    from lab import views
+    from lab.decision.decision import percent
+
+    read = _policy(policy)
+    if as_json:
+        inner = {"bands", "unit", "outside", "unknown", "too_small"}
+        print(json.dumps([p.model_dump(mode="json", exclude=inner) for p in read.products], ensure_ascii=False))
+        return
+    console = console_for(as_json)
+    views.title(console, f"{read.name} {read.version}", f"{len(read.products)} products 个产品")
+    grid = views.table(
+        ("product 产品", False),
+        ("amount 金额", True),
+        ("months 期限", True),
+        ("rate 利率", True),
+        ("guarantees 担保", False),
+    )
+    for product in read.products:
+        grid.add_row(
+            f"{product.code}\n{product.chinese}\n{product.english}",
+            f"{product.min_amount:,} – {product.max_amount:,}",
+            f"{product.min_months} – {product.max_months}",
+            f"{percent(product.price.floor)} – {percent(product.price.ceiling)}",
+            "\n".join(product.guarantees),
+        )
+    console.print(grid)
+
+
+@decision.command("in-loan")
+def in_loan(
+    policy: PolicyFile,
+    loan: Annotated[Path, typer.Argument(help="A loan that runs, as JSON. 存量贷款（JSON）。")],
+    as_json: AsJson = False,
+) -> None:
+    """The limit of a loan that runs, by the records as they stand. 贷中：按记录现状重新核定额度。"""
+    from lab.decision.in_loan import RunningLoan, review_limit
+
+    told = _given(loan, RunningLoan)
+    found = review_limit(_policy(policy), told.product, Decimal(told.granted), told.records, told.as_of)
+    if as_json:
+        said = {"limit": int(found.limit), "share": f"{found.share:f}", "records": found.counted}
+        print(json.dumps(said | {"english": found.english, "chinese": found.chinese}, ensure_ascii=False))
+        return
+    console_for(as_json).print(
+        f"limit 额度 {found.limit:,f}\n  {found.english}\n  {found.chinese}", highlight=False, markup=False
+    )
 
 
 @decision.command()
@@ -148,20 +202,26 @@ def verify(
         )
 
 
-def _policy(path: Path) -> Any:
+def _policy(path: Path) -> Policy:
     from lab.decision.policy import SAMPLE, load_policy
 
     return load_policy(SAMPLE if path == Path("sample") else path)
 
 
 def _case(path: Path) -> CaseFile:
+    from lab.decision.account import CaseFile
+
+    return _given(path, CaseFile)
+
+
+def _given(path: Path, kind: type[S]) -> S:
+    """What a JSON file says, checked; fields are named, values never."""
     from pydantic import ValidationError
 
-    from lab.decision.account import CaseFile
     from lab.errors import ConfigError
 
     try:
-        return CaseFile.model_validate(json.loads(_read(path), parse_float=Decimal))
+        return kind.model_validate(json.loads(_read(path), parse_float=Decimal))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(map(str, first["loc"])) or "case"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation, localcontext
@@ -145,7 +146,7 @@ def _quote(policy: Policy, product: Product, case: Case, probability: Decimal) -
     amount, bound = limit(product, terms, guarantee, case.loan)
     quote = _priced(policy, product, terms, guarantee, probability, amount, bound)
     # The price is asked for even where the limit is too small: else a smaller limit could spare someone its verdict.
-    steps = [_limit_step(product, amount, bound), _price_step(product, quote.price)]
+    steps = [_limit_step(product, amount, bound), _price_step(policy, product, quote)]
     return steps, quote if amount >= product.min_amount else None
 
 
@@ -179,7 +180,8 @@ def _limit_step(product: Product, amount: Decimal, bound: str) -> Step:
     )
 
 
-def _price_step(product: Product, found: Price) -> Step:
+def _price_step(policy: Policy, product: Product, quote: Quote) -> Step:
+    found = quote.price
     rate, ceiling, total = percent(found.rate), percent(product.price.ceiling), percent(found.total)
     if found.is_within:
         fee, fee_zh = (f", {total} with the guarantee's fee", f"，含担保费合计 {total}") if found.fee else ("", "")
@@ -189,12 +191,22 @@ def _price_step(product: Product, found: Price) -> Step:
             f"Rate {rate} a year{fee}; the ceiling is {ceiling}.",
             f"年利率 {rate}{fee_zh}；上限为 {ceiling}。",
         )
+    ways = [g for g in (policy.guarantee(price.guarantee) for price in quote.others if price.is_within) if g]
+    way, way_zh = (
+        (f" Below it with: {'; '.join(g.english for g in ways)}.", f"改用以下担保方式则不超上限：{_listed(ways)}。")
+        if ways
+        else ("", "")
+    )
     return Step(
         "price",
         product.price.over_ceiling,
-        f"The risk needs {total} a year, above the ceiling of {ceiling}; the rate is not cut to fit.",
-        f"按风险定价需年化 {total}，高于上限 {ceiling}；不会压低利率放款。",
+        f"The risk needs {total} a year, above the ceiling of {ceiling}; the rate is not cut to fit.{way}",
+        f"按风险定价需年化 {total}，高于上限 {ceiling}；不会压低利率放款。{way_zh}",
     )
+
+
+def _listed(guarantees: Sequence[Guarantee]) -> str:
+    return "、".join(guarantee.chinese for guarantee in guarantees)
 
 
 def _review(policy: Policy, case: Case, steps: list[Step]) -> Review:

@@ -10,13 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import Annotated
+
+from pydantic import Field
 
 from lab.decision.policy import Policy
+from lab.decision.sections import Code, Section, Yuan
+from lab.governance.days import Day
 from lab.governance.record_states import USABLE, Severity, State
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Section):
     """A record of the applicant on the day of review.
 
     Attributes:
@@ -26,7 +30,20 @@ class Standing:
 
     severity: Severity
     state: State
-    published: date
+    published: Day
+
+
+class RunningLoan(Section):
+    """A loan to review, as in a file.
+
+    Attributes:
+        granted: the limit as it was granted, yuan.
+    """
+
+    as_of: Day
+    product: Code
+    granted: Yuan
+    records: Annotated[list[Standing], Field(max_length=1000)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from http import HTTPStatus
+from typing import Literal
 
 from pydantic import BaseModel
 
-from lab.decision.case import Case, Mode
+from lab.decision.case import Case
 from lab.decision.decision import Decision, Review, decide
 from lab.decision.loan import Loan
 from lab.decision.policy import Policy
@@ -18,6 +19,9 @@ from lab.errors import ConfigError
 from lab.governance.policy import CHINA
 from lab.serving.answers import Answer
 from lab.serving.problems import RequestError
+
+#: As the service tells it; ``refer``: nobody scored.
+ScoredBy = Literal["joint", "bank_only", "refer"]
 
 
 class DecisionRule(BaseModel):
@@ -73,11 +77,11 @@ class Decider:
                 HTTPStatus.UNPROCESSABLE_ENTITY, error.code, error.english, error.chinese, fields=["loan.product"]
             ) from None
 
-    def __call__(self, answer: Answer | None, mode: Mode, loan: Loan, at: datetime) -> Decision:
+    def __call__(self, answer: Answer | None, mode: ScoredBy, loan: Loan, at: datetime) -> Decision:
         """The decision of the day that ``at`` (with a time zone) is in China.
 
         Args:
-            answer: calibrated; None if and only if ``mode`` is "unscored".
+            answer: calibrated; None if nobody scored, whatever ``mode`` says.
 
         Raises:
             RequestError: as ``check``.
@@ -91,11 +95,11 @@ def decider(policy: Policy) -> Decider:
     return Decider(policy)
 
 
-def case_of(answer: Answer | None, mode: Mode, loan: Loan, at: datetime) -> Case:
+def case_of(answer: Answer | None, mode: ScoredBy, loan: Loan, at: datetime) -> Case:
     """The case, with numbers as they are written in the answer."""
     day = at.astimezone(CHINA).date()
-    if answer is None:
-        return Case(as_of=day, mode=mode, loan=loan)
+    if answer is None or mode == "refer":
+        return Case(as_of=day, mode="unscored", loan=loan)
     return Case(
         as_of=day,
         mode=mode,

@@ -74,6 +74,24 @@ def test_a_case_is_tried_for_people_and_for_programs() -> None:
     assert "非要约" in shown
 
 
+def test_the_products_are_listed() -> None:
+    told = json.loads(lianmo("decision", "products", "sample", "--json").stdout)
+    assert [p["code"] for p in told] == ["tax_credit_loan", "park_limit"]
+    assert told[0]["price"]["ceiling"] == "0.0700"
+    assert "银税互动信用贷" in lianmo("decision", "products", "sample").output
+
+
+def test_a_running_loans_limit_follows_its_records_and_their_repair() -> None:
+    for state, limit in (("active", 300_000), ("repaired", 1_000_000)):
+        record = {"severity": "serious", "state": state, "published": "2025-01-31"}
+        told = {"as_of": "2026-06-01", "product": "tax_credit_loan", "granted": 1_000_000, "records": [record]}
+        Path("loan.json").write_text(json.dumps(told))
+        assert json.loads(lianmo("decision", "in-loan", "sample", "loan.json", "--json").stdout)["limit"] == limit
+        assert f"{limit:,}" in lianmo("decision", "in-loan", "sample", "loan.json").output
+    Path("loan.json").write_text(json.dumps(told | {"granted": -1}))
+    assert isinstance(lianmo("decision", "in-loan", "sample", "loan.json").exception, ConfigError)
+
+
 def test_a_report_is_written_for_its_owner_only_and_verified() -> None:
     assert lianmo("node", "keys", "generate", "--party", "bank").exit_code == 0
     assert lianmo("node", "keys", "export", "--out", "bank.json").exit_code == 0

@@ -117,6 +117,8 @@ def test_a_rate_above_the_ceiling_is_never_cut_to_fit(mode: str) -> None:
     assert decision.quote.price.total > sample().product("tax_credit_loan").price.ceiling
     told = {step.rule: step for step in decision.steps}["price"]
     assert "above the ceiling" in told.english
+    assert "Below it with: policy guarantee" in told.english
+    assert "政策性担保（4321 风险分担）" in told.chinese
     declined = decide(edited(('over_ceiling = "refer"', 'over_ceiling = "decline"')), case("0.0999", mode))
     assert declined.verdict == "decline"
     assert [step.rule for step in declined.made_by] == ["price"]

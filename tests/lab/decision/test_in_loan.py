@@ -18,6 +18,10 @@ PUBLISHED = date(2024, 2, 29)
 GRANTED = Decimal(1_000_000)
 
 
+def standing(severity: Severity, state: State) -> Standing:
+    return Standing(severity=severity, state=state, published=PUBLISHED)
+
+
 def review(*records: Standing, day: date, granted: Decimal = GRANTED) -> LimitReview:
     return review_limit(sample(), "tax_credit_loan", granted, records, day)
 
@@ -34,12 +38,12 @@ def review(*records: Standing, day: date, granted: Decimal = GRANTED) -> LimitRe
     ],
 )
 def test_a_serious_record_shrinks_the_limit_year_by_year(day: date, left: int) -> None:
-    assert review(Standing("serious", "active", PUBLISHED), day=day).limit == left
+    assert review(standing("serious", "active"), day=day).limit == left
 
 
 @given(st.sampled_from(get_args(Severity)), st.sampled_from(get_args(State)), st.integers(0, 2000))
 def test_a_record_that_no_longer_counts_gives_the_whole_limit_back(severity: Severity, state: State, days: int) -> None:
-    found = review(Standing(severity, state, PUBLISHED), day=PUBLISHED + timedelta(days=days))
+    found = review(standing(severity, state), day=PUBLISHED + timedelta(days=days))
     if state in USABLE and severity != "minor":  # the sample has no rule for minor ones
         assert found.limit < GRANTED
         assert found.counted == 1
@@ -49,11 +53,11 @@ def test_a_record_that_no_longer_counts_gives_the_whole_limit_back(severity: Sev
 
 def test_a_repair_undoes_every_years_cut_at_once() -> None:
     day = date(2025, 6, 1)
-    assert review(Standing("serious", "in_repair", PUBLISHED), day=day).limit == 300_000
-    assert review(Standing("serious", "repaired", PUBLISHED), day=day).limit == GRANTED
+    assert review(standing("serious", "in_repair"), day=day).limit == 300_000
+    assert review(standing("serious", "repaired"), day=day).limit == GRANTED
 
 
-@given(st.lists(st.builds(Standing, st.sampled_from(get_args(Severity)), st.just("active"), st.just(PUBLISHED))))
+@given(st.lists(st.builds(standing, st.sampled_from(get_args(Severity)), st.just("active"))))
 def test_the_worst_record_counts_and_more_of_them_never_help(records: list[Standing]) -> None:
     day = PUBLISHED + timedelta(days=10)
     limits = [review(*records[:n], day=day).limit for n in range(len(records) + 1)]
@@ -62,7 +66,7 @@ def test_the_worst_record_counts_and_more_of_them_never_help(records: list[Stand
 
 
 def test_limits_are_whole_units_rounded_down() -> None:
-    found = review(Standing("ordinary", "active", PUBLISHED), day=PUBLISHED, granted=Decimal(123_000))
+    found = review(standing("ordinary", "active"), day=PUBLISHED, granted=Decimal(123_000))
     assert found.limit == 98_000
     assert "80" in found.english
     assert found.chinese.startswith("当日有 1 条")

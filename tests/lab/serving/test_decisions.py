@@ -36,7 +36,7 @@ def test_every_score_of_the_service_is_a_case_whose_band_the_sample_agrees_with(
 
 
 def test_without_a_score_a_person_decides() -> None:
-    told = decision_answer(decider(sample())(None, "unscored", loan(), NOON))
+    told = decision_answer(decider(sample())(None, "refer", loan(), NOON))
     assert told.decision == "refer"
     assert told.review
     assert told.review.why == ["scored"]
@@ -44,12 +44,12 @@ def test_without_a_score_a_person_decides() -> None:
 
 def test_the_day_of_a_decision_is_that_of_china() -> None:
     late = datetime(2026, 5, 31, 16, 30, tzinfo=UTC)
-    assert str(case_of(None, "unscored", loan(), late).as_of) == "2026-06-01"
+    assert str(case_of(None, "refer", loan(), late).as_of) == "2026-06-01"
 
 
 def test_an_unknown_product_is_the_callers_mistake() -> None:
     asked = loan(product="never_heard_of")
-    for act in (lambda: decider(sample()).check(asked), lambda: decider(sample())(None, "unscored", asked, NOON)):
+    for act in (lambda: decider(sample()).check(asked), lambda: decider(sample())(None, "refer", asked, NOON)):
         with pytest.raises(RequestError) as refused:
             act()
         assert (refused.value.status, refused.value.code) == (422, "unknown_product")
