@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
-from rich.console import Console
 
 from lab.commands.options import NODE, AsJson, NodeFolder, console_for
 
 if TYPE_CHECKING:
     from lab.decision.account import CaseFile
-    from lab.decision.decision import Decision
     from lab.decision.policy import Policy
     from lab.decision.report import Verified
     from lab.decision.sections import Section
@@ -63,43 +61,26 @@ def check(policy: PolicyFile, as_json: AsJson = False) -> None:
 def try_case(policy: PolicyFile, case: CaseJson, as_json: AsJson = False) -> None:
     """What a policy says of one case, rule by rule. 试算单笔申请，逐条列出规则结论。"""
     from lab.decision.decision import decide
+    from lab.decision.view import show_decision
 
     made = decide(_policy(policy), _case(case).case())
     if as_json:
         print(json.dumps(made.to_json(), ensure_ascii=False))
         return
-    _show(console_for(as_json), made)
+    show_decision(console_for(as_json), made)
 
 
 @decision.command()
 def products(policy: PolicyFile, as_json: AsJson = False) -> None:
     """The loan products that a policy knows. 列出策略中的贷款产品。"""
-    from lab import views
-    from lab.decision.decision import percent
+    from lab.decision.view import show_products
 
     read = _policy(policy)
     if as_json:
         inner = {"bands", "unit", "outside", "unknown", "too_small"}
         print(json.dumps([p.model_dump(mode="json", exclude=inner) for p in read.products], ensure_ascii=False))
         return
-    console = console_for(as_json)
-    views.title(console, f"{read.name} {read.version}", f"{len(read.products)} products 个产品")
-    grid = views.table(
-        ("product 产品", False),
-        ("amount 金额", True),
-        ("months 期限", True),
-        ("rate 利率", True),
-        ("guarantees 担保", False),
-    )
-    for product in read.products:
-        grid.add_row(
-            f"{product.code}\n{product.chinese}\n{product.english}",
-            f"{product.min_amount:,} – {product.max_amount:,}",
-            f"{product.min_months} – {product.max_months}",
-            f"{percent(product.price.floor)} – {percent(product.price.ceiling)}",
-            "\n".join(product.guarantees),
-        )
-    console.print(grid)
+    show_products(console_for(as_json), read)
 
 
 @decision.command("in-loan")
@@ -271,44 +252,3 @@ def _read(path: Path) -> bytes:
 
 def _file_name(score_id: str) -> str:
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in score_id)
-
-
-def _show(console: Console, made: Decision) -> None:
-    from lab import views
-    from lab.decision.decision import percent
-    from lab.decision.verdicts import VERDICTS_ZH
-
-    sample = ", sample 示例" if made.is_sample else ""
-    views.title(console, f"{made.verdict} {VERDICTS_ZH[made.verdict]}", f"{made.policy} {made.policy_version}{sample}")
-    grid = views.table(("rule 规则", False), ("says 结论", False), ("in words 说明", False))
-    made_by = {step.rule for step in made.made_by}
-    for step in made.steps:
-        mark = " ◀" if step.rule in made_by else ""
-        grid.add_row(step.rule, f"{step.verdict}{mark}", f"{step.english}\n{step.chinese}")
-    console.print(grid)
-    if made.review:
-        console.print(
-            f"  review 审核  {made.review.english} {made.review.chinese}, until 截止 {made.review.until}",
-            highlight=False,
-        )
-    if made.quote:
-        grid = views.table(
-            ("guarantee 担保", False),
-            ("rate 利率", True),
-            ("with fee 合计", True),
-            ("loss 预期损失", True),
-            ("borne by 分担", True),
-        )
-        for price in (made.quote.price, *made.quote.others):
-            split = "\n".join(f"{party} {amount:,f}" for party, amount in price.split)
-            over = "" if price.is_within else " !"
-            grid.add_row(
-                price.guarantee,
-                percent(price.rate),
-                percent(price.total) + over,
-                f"{price.expected_loss:,f}",
-                split,
-            )
-        console.print(grid)
-        if made.verdict == "refer":
-            console.print("  no offer: where the review begins 仅供审核参考，非要约", style="dim", highlight=False)
