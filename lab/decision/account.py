@@ -49,7 +49,7 @@ class ReasonTold(Section):
 
 class Account(Section):
     """Attributes:
-    model, consent: None: unscored; no consent was needed, since only the bank's own data were used.
+    model, consent: None: unscored; none on record, since only the bank's own data were used.
     degraded_reason: why not all parties were used; None: they were.
     reasons: strongest first.
     """

@@ -74,7 +74,7 @@ def body_of(policy: Policy, case: Case, decision: Decision, account: Account, ma
             "verdict_zh": VERDICTS_ZH[decision.verdict],
             "as_of": decision.as_of.isoformat(),
             "made_by": [step.rule for step in decision.made_by],
-            "steps": [_step(step) for step in decision.steps],
+            "steps": [_step(step) for step in decision.steps if _is_told(step, decision)],
             "offer": _offer(policy, decision),
             "review": _review(decision),
         },
@@ -138,7 +138,7 @@ def verify(data: bytes, keys: Sequence[PublicKey], page: bytes | None = None) ->
     """
     told = _read(data)
     signed = {name: told[name] for name in ("body", "digest", "page")}
-    (suite_name, key_id), signature = read_made(told["signature"], "signature")
+    (_, key_id), signature = read_made(told["signature"], "signature")
     key = _key(keys, key_id)
     suite = suite_named(key.suite)
     try:
@@ -147,8 +147,7 @@ def verify(data: bytes, keys: Sequence[PublicKey], page: bytes | None = None) ->
         raise _changed() from None
     body = signed["body"]
     if (
-        suite_name != key.suite
-        or data != _file({**signed, "signature": made(suite, key_id, "signature", signature)})
+        data != _file({**signed, "signature": made(suite, key_id, "signature", signature)})
         or suite.digest(_BODY + canonical(body)).hex() != signed["digest"]
         or (body.get("format"), body.get("kind"), body["bank"]["party"]) != (FORMAT, KIND, key.owner)
     ):
@@ -211,6 +210,11 @@ def _changed() -> CipherError:
         "This report is not what the bank signed: something in it was changed. Do not rely on it.",
         "该报告与银行签署的内容不一致，已被改动，请勿采信。",
     )
+
+
+def _is_told(step: Step, decision: Decision) -> bool:
+    """No amount or rate that reads like an offer where there is none."""
+    return decision.offer is not None or step.verdict != "approve" or step.rule not in ("limit", "price")
 
 
 def _step(step: Step) -> Body:

@@ -128,9 +128,10 @@ def test_a_retired_key_still_vouches_and_a_revoked_one_does_not(tmp_path: Path) 
 
 
 NO_REPORTS = [b"", b"{}", b"[]", b"7", b"\xff", b"[" * 100_000, b" " * (1 << 21)]
+TOO_LONG = b'{"body":{"bank":{},"x":"' + b"x" * (1 << 20) + b'"},"digest":"","page":"","signature":{}}\n'
 
 
-@pytest.mark.parametrize("data", [*NO_REPORTS, b'{"body":{},"digest":"","page":"","signature":{}}\n'])
+@pytest.mark.parametrize("data", [*NO_REPORTS, TOO_LONG, b'{"body":{},"digest":"","page":"","signature":{}}\n'])
 def test_what_is_no_report_is_refused(signer: Signer, data: bytes) -> None:
     assert refused(lambda: verify(data, signer.public())).code == "report_unreadable"
 
@@ -167,8 +168,21 @@ def test_the_report_says_all_that_was_asked_and_nothing_of_the_banks_costs() -> 
     assert told["objection"]["days"] == 20
     assert told["decision"]["offer"]["limit"] == 800_000
     assert [step["rule"] for step in told["decision"]["steps"]][:2] == ["policy_in_force", "lists_checked"]
+    risky = body(probability="0.09", guarantee="policy_guarantee")["decision"]["offer"]
+    assert (risky["limit"], risky["price"]["total"], risky["others"]) == (
+        640_000,
+        "5.41%",
+        [],
+    )  # unsecured: over the ceiling
     for secret in ("0.012", "expected_loss", "split", "funding", "9000000", "300000", "turnover", "headroom"):
         assert secret not in text
+
+
+def test_without_an_offer_no_amount_or_rate_is_told_that_reads_like_one() -> None:
+    for changes in ({"probability": "0.15"}, {"probability": "0.0999"}, {"listings": None}):
+        told = body(**changes)["decision"]
+        assert told["offer"] is None
+        assert not [s for s in told["steps"] if s["rule"] in ("limit", "price") and s["verdict"] == "approve"]
 
 
 def test_every_verdict_makes_a_page_that_says_it_in_both_languages(signer: Signer) -> None:
