@@ -158,6 +158,7 @@ def verify(
 ) -> None:
     """Is a report what the bank signed, to the last byte? No network. 离线核验决策报告。"""
     from lab.decision.report import verify as verify_report
+    from lab.decision.verdicts import VERDICTS_ZH
 
     keys = _public_keys(key)
     found = verify_report(_read(file), keys.keys, None if page is None else _read(page))
@@ -171,7 +172,7 @@ def verify(
     checked = "report and page 报告与页面" if page else "report 报告"
     console.print(
         f"{checked}: as signed by 与签署内容一致，签署方 {found.owner}\n"
-        f"application 申请 {found.body['application']}: {made['verdict']} {made['verdict_zh']}",
+        f"application 申请 {found.body['application']}: {made['verdict']} {VERDICTS_ZH[made['verdict']]}",
         highlight=False,
         markup=False,
     )

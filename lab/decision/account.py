@@ -9,7 +9,7 @@ from pydantic import Field
 from lab.decision.sections import Section, Situation, Text
 from lab.governance.days import Moment
 
-_Id = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+_Id = Annotated[Text, Field(max_length=128)]
 _Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 

@@ -30,26 +30,13 @@ class Finding:
 def examine(policy: Policy) -> list[Finding]:
     """Faults first. That bands leave no gap, do not overlap, and never favour the riskier or the bank-only score, is
     checked when a policy is read."""
-    decided = [(example, decide(policy, example.case())) for example in policy.examples if _knows(policy, example)]
-    found = [
-        Finding(
-            "unknown_product",
-            True,
-            f"Example '{example.name}' asks for a product that there is not.",
-            f"示例“{example.name}”引用了不存在的产品。",
-        )
-        for example in policy.examples
-        if not _knows(policy, example)
-    ]
+    decided = [(example, decide(policy, example.case())) for example in policy.examples]
+    found: list[Finding] = []
     for example, decision in decided:
         found += _differences(example.name, example.expect, decision)
     found += _never_priced(policy)
     found += _uncovered(policy, [(example.loan.product, example.band, decision) for example, decision in decided])
     return found
-
-
-def _knows(policy: Policy, example: Any) -> bool:
-    return any(product.code == example.loan.product for product in policy.products)
 
 
 def _differences(name: str, expect: Expected, decision: Decision) -> Iterator[Finding]:

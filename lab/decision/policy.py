@@ -118,6 +118,8 @@ class Policy(Worded):
             yield "stops: the name of a rule cannot be that of a list / 名单不得与规则同名"
         if any(self.guarantee(code) is None for p in self.products for code in p.guarantees):
             yield "products: a guarantee that is not among guarantees / 产品引用了未定义的担保方式"
+        if {e.loan.product for e in self.examples} - {p.code for p in self.products}:
+            yield "examples: a product that there is not / 示例引用了不存在的产品"
         for where, bands in (("bands", self.bands), *((f"bands of {p.code}", p.bands) for p in self.products)):
             for fault in _band_faults(bands or self.bands):
                 yield f"{where}: {fault}"

@@ -78,3 +78,8 @@ def split(expected_loss: Decimal, guarantee: Guarantee) -> tuple[tuple[str, Deci
         if share
     ]
     return (("bank", expected_loss - sum((amount for _, amount in others), Decimal(0))), *others)
+
+
+def percent(share: Decimal) -> str:
+    """0.0435 → ``4.35%``."""
+    return f"{(share * 100).quantize(Decimal('0.01')):f}%"

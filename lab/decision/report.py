@@ -19,10 +19,10 @@ from federation.ciphers.suites.interface import Suite, fingerprint
 from federation.errors import BadSignature, CipherError
 from lab.decision.account import Account
 from lab.decision.case import Case
-from lab.decision.decision import Decision, percent
+from lab.decision.decision import Decision
 from lab.decision.policy import Policy
-from lab.decision.price import Price
-from lab.decision.verdicts import VERDICTS_ZH, Step
+from lab.decision.price import Price, percent
+from lab.decision.verdicts import VERDICTS, VERDICTS_ZH, Step
 from lab.errors import ConfigError, KeysError
 from lab.governance.held import SIGNING, HeldKey, made, read_made
 from lab.governance.ring import PublicKey
@@ -174,10 +174,12 @@ def _read(data: bytes) -> Body:
         if len(data) > _MOST_BYTES:
             raise ValueError("too long")
         told = json.loads(data)
-        whole = set(told) == {"body", "digest", "page", "signature"} and isinstance(told["body"], dict)
-        if not whole or not isinstance(told["body"].get("bank"), dict):
+        body = told["body"]
+        if set(told) != {"body", "digest", "page", "signature"} or body["decision"]["verdict"] not in VERDICTS:
             raise ValueError("no report")
-    except (ValueError, TypeError, RecursionError):
+        if not all(isinstance(text, str) for text in (body["application"], body["bank"]["party"])):
+            raise ValueError("no report")
+    except (KeyError, ValueError, TypeError, RecursionError):
         raise ConfigError(
             "report_unreadable",
             "This is no decision report, or it was damaged on its way. Ask the bank for a fresh one.",

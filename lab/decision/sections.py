@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from lab.decision.case import Case, Mode
 from lab.decision.loan import MOST_MONTHS, MOST_YUAN, Loan
@@ -23,6 +23,13 @@ def _exact(value: Any) -> Any:
     raise ValueError("a decimal number is wanted / 应为十进制数")
 
 
+def _printable(text: str) -> str:
+    """Without anything that a page or a terminal would obey instead of showing."""
+    if not text.isprintable():
+        raise ValueError("a character is not printable / 含有不可显示的字符")
+    return text
+
+
 _Exact = Annotated[Decimal, BeforeValidator(_exact)]
 #: A share, or a rate per year: 0.0435 is 4.35 %.
 Share = Annotated[_Exact, Field(ge=0, le=1, decimal_places=6)]
@@ -33,7 +40,7 @@ Yuan = Annotated[int, Field(ge=0, le=MOST_YUAN)]
 Months = Annotated[int, Field(ge=0, le=MOST_MONTHS)]
 Code = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-Text = Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Text = Annotated[str, Field(min_length=1, max_length=300), AfterValidator(_printable)]
 
 
 class Section(BaseModel):

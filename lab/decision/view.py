@@ -5,8 +5,9 @@ from __future__ import annotations
 from rich.console import Console
 
 from lab import views
-from lab.decision.decision import Decision, percent
+from lab.decision.decision import Decision
 from lab.decision.policy import Policy
+from lab.decision.price import percent
 from lab.decision.verdicts import VERDICTS_ZH
 
 

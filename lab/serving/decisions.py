@@ -55,6 +55,7 @@ class DecisionAnswer(BaseModel):
     policy: str
     policy_version: str
     policy_digest: str
+    policy_is_sample: bool
     decided_by: list[DecisionRule]
     limit: int | None
     rate: float | None
@@ -118,6 +119,7 @@ def decision_answer(decision: Decision) -> DecisionAnswer:
         policy=decision.policy,
         policy_version=decision.policy_version,
         policy_digest=decision.policy_digest,
+        policy_is_sample=decision.is_sample,
         decided_by=[DecisionRule(rule=s.rule, text=s.english, text_zh=s.chinese) for s in decision.made_by],
         limit=int(offer.limit) if offer else None,
         rate=float(offer.price.rate) if offer else None,

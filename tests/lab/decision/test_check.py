@@ -31,11 +31,6 @@ def test_an_example_that_comes_out_otherwise_is_a_fault_that_names_what_differs(
     assert all("示例" in f.chinese for f in faults)
 
 
-def test_an_example_of_no_product_is_a_fault() -> None:
-    faults = [f for f in examine(edited(('product = "park_limit"', 'product = "no_such_loan"'))) if f.is_fault]
-    assert {f.code for f in faults} == {"unknown_product"}
-
-
 def test_the_probability_from_which_the_ceiling_forbids_a_price_is_told_exactly() -> None:
     said = [f.english for f in examine(sample()) if f.code == "partly_priced"]
     assert "tax_credit_loan, none, joint, C: above a default probability of 0.0711 the rate" in "\n".join(said)

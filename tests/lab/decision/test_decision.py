@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from lab.decision.case import Case
 from lab.decision.decision import Decision, decide
 from lab.decision.limit import BOUNDS
+from lab.decision.loan import Listing
 from lab.decision.policy import Policy
 from lab.decision.verdicts import RULES, severity
 from lab.errors import ConfigError
-from tests.lab.decision.cases import DAY, case, edited, loans, policies, probabilities, sample
+from tests.lab.decision.cases import DAY, case, edited, listings, loans, policies, probabilities, sample
 
 INFINITE = Decimal("Infinity")
 
@@ -51,6 +52,14 @@ def test_bank_only_is_never_milder_than_joint_and_no_score_never_approves(
     joint, alone = (decide(policy, case(p, mode, **loan)) for mode in ("joint", "bank_only"))
     assert is_no_better(alone, joint)
     assert decide(policy, case(None, **loan)).verdict != "approve"
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.just(sample()) | policies(), loans, probabilities, listings())
+def test_one_more_listing_never_helps(policy: Policy, loan: dict[str, Any], p: str, listing: Listing) -> None:
+    before = {**loan, "listings": loan["listings"] or []}
+    after = {**before, "listings": [*before["listings"], listing]}
+    assert is_no_better(decide(policy, case(p, **after)), decide(policy, case(p, **before)))
 
 
 @settings(max_examples=100, deadline=None)

@@ -91,6 +91,8 @@ def test_a_digest_is_of_what_is_said_not_of_how_it_is_written() -> None:
         ("days = 3\n", "days = 3\nmin_amount = 1\n", "the last must"),
         ("days = 7\nmin_amount = 2_000_000\n", "days = 7\n", "never reached"),
         ("sample = true", "sample = true\nsurprise = 1", "surprise"),
+        ('product = "park_limit"', 'product = "no_such_loan"', "a product that there is not"),
+        ('chinese = "授信审批岗"', 'chinese = "授信\\u202e审批岗"', "not printable"),
         ("fee = 0.0080", "fee = nan", "fee"),
         ("fee = 0.0080", "fee = 0.00800000001", "fee"),
         ("fee = 0.0080", 'fee = "0.008"', "fee"),
