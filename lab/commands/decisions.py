@@ -200,15 +200,14 @@ def _given(path: Path, kind: type[S]) -> S:
     """What a JSON file says, checked; fields are named, values never."""
     from pydantic import ValidationError
 
+    from lab.decision.faults import first_fault
     from lab.errors import ConfigError
 
     try:
         return kind.model_validate(json.loads(_read(path), parse_float=Decimal))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(map(str, first["loc"])) or "case"
-        said = first["msg"].removeprefix("Value error, ")
-        raise ConfigError("case_unreadable", f"{path.name}, {where}: {said}", f"{path.name}，{where}：{said}") from None
+        english, chinese = first_fault(error, "case")
+        raise ConfigError("case_unreadable", f"{path.name}: {english}.", f"{path.name}：{chinese}。") from None
     except (ValueError, ArithmeticError, RecursionError):
         raise ConfigError("case_unreadable", f"{path.name} is not JSON.", f"{path.name} 不是 JSON。") from None
 

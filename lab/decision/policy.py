@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from lab.decision.faults import first_fault
 from lab.decision.sections import (
     NO_GUARANTEE,
     Band,
@@ -36,7 +36,6 @@ from models.bundle import digest
 
 SAMPLE: Final = Path(__file__).parent / "sample_policy.toml"
 _MOST_BYTES: Final = 1 << 20
-_PLAIN: Final = re.compile(r"[A-Za-z_]{1,32}")
 _UNSECURED: Final = Guarantee(
     code=NO_GUARANTEE, english="unsecured", chinese="信用（无担保）", shares=Shares(bank=Decimal(1))
 )
@@ -159,15 +158,12 @@ def read_policy(text: bytes) -> Policy:
         told = tomllib.loads(text.decode("utf-8"), parse_float=_decimal)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValueError, RecursionError) as error:
         where = str(error).partition("(")[2].partition(")")[0] if isinstance(error, tomllib.TOMLDecodeError) else ""
-        at = f" ({where})" if where else ""
-        raise _unusable(f"it is not TOML in UTF-8{at}", f"不是 UTF-8 编码的 TOML{at}") from None
+        at, at_zh = (f" ({where})", f"（{where}）") if where else ("", "")
+        raise _unusable(f"it is not TOML in UTF-8{at}", f"不是 UTF-8 编码的 TOML{at_zh}") from None
     try:
         return Policy.model_validate(told)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(_shown(part) for part in first["loc"]) or "policy"
-        english, _, chinese = first["msg"].removeprefix("Value error, ").partition(" / ")
-        raise _unusable(f"{where}: {english}", f"{where}：{chinese or english}") from None
+        raise _unusable(*first_fault(error, "policy")) from None
     except RecursionError:
         raise _unusable("it is nested too deeply", "嵌套过深") from None
 
@@ -203,11 +199,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         return f"{value.normalize():f}"
     return value.isoformat() if isinstance(value, date) else value
-
-
-def _shown(part: int | str) -> str:
-    """Where it is wrong; a name that is none of ours is not repeated."""
-    return str(part) if isinstance(part, int) or _PLAIN.fullmatch(part) else "?"
 
 
 def _names(known: Iterable[Product]) -> str:

@@ -141,6 +141,17 @@ def test_a_file_that_is_not_there_or_too_large_is_refused(tmp_path: Path) -> Non
     assert "1 MiB" in reason(SAMPLE.read_bytes() + b"#" * (1 << 20))
 
 
+@pytest.mark.parametrize(
+    ("old", "new"), [("sample = true", 'sample = "yes"'), ("ceiling = 0.0700", ""), ("days = 20", "days = 200")]
+)
+def test_reasons_are_in_both_languages(old: str, new: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        edited((old, new))
+    said = refused.value.chinese.removeprefix("决策策略无法使用：").removesuffix("。不会据此作出任何决策。")
+    assert any("\u4e00" <= c <= "\u9fff" for c in said)
+    assert refused.value.english.isascii()
+
+
 def test_an_unknown_name_is_not_repeated() -> None:
     said = reason(SAMPLE.read_bytes() + b'\n"91310000MA1FL0XX0X" = 1\n')
     assert "91310000" not in said

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lab.decision.decision import decide
 from lab.decision.limit import limit
 from lab.decision.price import price
-from tests.lab.decision.cases import case, loan, sample
+from tests.lab.decision.cases import case, edited, loan, sample
 
 N = 1000  # loans
 
@@ -83,6 +83,13 @@ def test_a_probability_over_another_horizon_is_a_yearly_loss_in_proportion(month
     found = price(pricing, Decimal(0), unsecured, Decimal("0.04"), Decimal(100))
     exact = needed(Fraction(4, 100), Fraction(45, 100), 100, Fraction("0.033"), Fraction(1), months)
     assert Fraction(found.rate) == Fraction(math.ceil(exact * 10_000), 10_000)
+
+
+def test_a_guarantee_that_covers_less_bounds_the_limit() -> None:
+    policy = edited(("max_amount = 10_000_000", "max_amount = 100_500"))
+    quote = decide(policy, case(guarantee="policy_guarantee")).quote
+    assert quote
+    assert (quote.limit, quote.bound) == (100_000, "guarantee")
 
 
 @pytest.mark.parametrize(
