@@ -73,9 +73,9 @@ class Policy(Worded):
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of what it says, hexadecimal; the file's spaces and remarks do not count, nor does how a number is
-        written."""
-        return digest(_plain(self.model_dump(exclude_none=True)))
+        """SHA-256 of what it says, hexadecimal; spaces and remarks do not count, nor how a number is written, nor
+        whether a default is spelled out."""
+        return digest(_plain(self.model_dump(exclude_defaults=True)))
 
     def product(self, code: str) -> Product:
         """Raises ``ConfigError`` (``unknown_product``)."""
@@ -119,8 +119,9 @@ class Policy(Worded):
             yield "products: a guarantee that is not among guarantees / 产品引用了未定义的担保方式"
         if {e.loan.product for e in self.examples} - {p.code for p in self.products}:
             yield "examples: a product that there is not / 示例引用了不存在的产品"
-        for where, bands in (("bands", self.bands), *((f"bands of {p.code}", p.bands) for p in self.products)):
-            for fault in _band_faults(bands or self.bands):
+        own = ((f"bands of {p.code}", p.bands) for p in self.products if p.bands)
+        for where, bands in (("bands", self.bands), *own):
+            for fault in _band_faults(bands):
                 yield f"{where}: {fault}"
         yield from self._route_faults()
 
@@ -197,7 +198,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(inner) for inner in value]
     if isinstance(value, Decimal):
-        return f"{value.normalize():f}"
+        written = f"{value:f}"
+        return written.rstrip("0").rstrip(".") if "." in written else written
     return value.isoformat() if isinstance(value, date) else value
 
 

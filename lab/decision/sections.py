@@ -59,12 +59,18 @@ class Stop(Worded):
 
     Attributes:
         code: as listings name it.
-        disputed: of a listing that is disputed.
+        disputed: of a listing that is disputed; never stricter than ``verdict``.
     """
 
     code: Code
     verdict: Adverse
     disputed: Verdict = "refer"
+
+    @model_validator(mode="after")
+    def _fair(self) -> Self:
+        if severity(self.disputed) > severity(self.verdict):
+            raise ValueError("who disputes a listing would fare worse / 提出异议者反而更严")
+        return self
 
 
 class Checks(Section):
@@ -276,7 +282,7 @@ class Situation(Section):
 
     as_of: Day
     mode: Mode
-    default_probability: Annotated[_Exact, Field(ge=0, le=1)] | None = None
+    default_probability: Annotated[_Exact, Field(ge=0, le=1, decimal_places=30)] | None = None
     points: Points | None = None
     band: str = ""
     loan: Loan

@@ -172,25 +172,43 @@ def test_the_review_names_who_why_and_until_when() -> None:
     assert review.why == ("lists_checked", "band", "price")
 
 
-def test_products_may_have_bands_and_least_points_of_their_own() -> None:
-    points = edited(("min_months_trading = 24", "min_months_trading = 24\nmin_points = 695"))
-    assert decide(points, case("0.012")).verdict == "approve"
-    assert [s.rule for s in decide(points, case("0.03")).made_by] == ["least_points"]
-    bands = "\n".join(
+def test_a_bank_only_score_meets_its_own_terms() -> None:
+    joint, alone = (decide(sample(), case("0.012", mode)) for mode in ("joint", "bank_only"))
+    assert (joint.limit, joint.rate) == (800_000, Decimal("0.0384"))
+    assert (alone.limit, alone.rate) == (400_000, Decimal("0.0434"))
+    joint, alone = (
+        decide(sample(), case("0.06", mode, guarantee="policy_guarantee")) for mode in ("joint", "bank_only")
+    )
+    assert (joint.verdict, alone.verdict) == ("approve", "refer")
+    assert [step.rule for step in alone.made_by] == ["band"]
+
+
+def own_bands(*bands: tuple[str, str, str]) -> Policy:
+    """The sample, with bands of its own for its first product."""
+    told = "".join(
         f"""[[products.bands]]
 name = "{name}"
 below = {below}
 joint = {{ {terms} }}
-bank_only = {{ verdict = "decline" }}"""
-        for name, below, terms in (
-            ("A", "0.02", 'verdict = "refer", share = 1, cap = 100_000'),
-            ("B", "1", 'verdict = "decline"'),
-        )
+bank_only = {{ verdict = "decline" }}
+"""
+        for name, below, terms in bands
     )
-    own = edited(('over_ceiling = "refer"\n', f'over_ceiling = "refer"\n{bands}\n'))
+    return edited(('over_ceiling = "refer"\n', f'over_ceiling = "refer"\n{told}'))
+
+
+def test_products_may_have_bands_and_least_points_of_their_own() -> None:
+    points = edited(("min_months_trading = 24", "min_months_trading = 24\nmin_points = 695"))
+    assert decide(points, case("0.012")).verdict == "approve"
+    assert [s.rule for s in decide(points, case("0.03")).made_by] == ["least_points"]
+    safe, rest = ("A", "0.02", 'verdict = "refer", share = 1, cap = 100_000'), ("B", "1", 'verdict = "decline"')
+    own = own_bands(safe, rest)
     assert decide(own, case("0.012")).verdict == "refer"
     assert decide(own, case("0.03")).verdict == "decline"
     assert decide(own, case("0.03", product="park_limit")).verdict == "approve"
+    for wrong in ((safe,), (rest, safe), (safe, ("B", "1", 'verdict = "approve", share = 1, cap = 100_000'))):
+        with pytest.raises(ConfigError, match="bands of tax_credit_loan"):
+            own_bands(*wrong)
 
 
 def test_a_case_without_sense_is_refused_without_repeating_it() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from decimal import Decimal
+from decimal import Context, Decimal, localcontext
 from pathlib import Path
 
 import pytest
@@ -59,6 +59,9 @@ def test_a_digest_is_of_what_is_said_not_of_how_it_is_written() -> None:
     digest = sample().digest
     assert len(digest) == 64
     assert edited(("fee = 0.0080", "fee   = 0.008  # remark"), ("cap = 5_000_000", "cap = 5000000")).digest == digest
+    assert edited(('unknown = "refer"\ntoo_small', "too_small")).digest == digest
+    with localcontext(Context(prec=2)):
+        assert load_policy(SAMPLE).digest == digest
     assert edited(("fee = 0.0080", "fee = 0.0081")).digest != digest
     assert edited(('version = "2026.1"', 'version = "2026.2"')).digest != digest
     assert edited(("points = 629", "points = 630")).digest != digest
@@ -94,6 +97,7 @@ def test_a_digest_is_of_what_is_said_not_of_how_it_is_written() -> None:
         ('product = "park_limit"', 'product = "no_such_loan"', "a product that there is not"),
         ('chinese = "授信审批岗"', 'chinese = "授信\\u202e审批岗"', "not printable"),
         ("fee = 0.0080", "fee = nan", "fee"),
+        ('verdict = "refer"\ndisputed = "refer"', 'verdict = "refer"\ndisputed = "decline"', "would fare worse"),
         ("fee = 0.0080", "fee = 0.00800000001", "fee"),
         ("fee = 0.0080", 'fee = "0.008"', "fee"),
         ("sample = true", 'sample = "yes"', "sample"),
