@@ -165,8 +165,6 @@ def read_policy(text: bytes) -> Policy:
         return Policy.model_validate(told)
     except ValidationError as error:
         raise _unusable(*first_fault(error, "policy")) from None
-    except RecursionError:
-        raise _unusable("it is nested too deeply", "嵌套过深") from None
 
 
 def _band_faults(bands: Sequence[Band]) -> Iterator[str]:

@@ -132,6 +132,12 @@ def test_ten_thousand_malformed_policies_are_refused_with_one_reason_each() -> N
     assert kept < 15_000
 
 
+@pytest.mark.parametrize("value", [b"[" * 100_000, b"[" * 300 + b"]" * 300, b"1e99999999999999999999", b"{a=" * 400])
+def test_values_that_break_readers_are_refused(value: bytes) -> None:
+    reason(b"version = " + value)
+    reason(SAMPLE.read_bytes() + b"\n[more]\nx = " + value)
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=300) | st.text(max_size=200).map(str.encode))
 def test_any_other_bytes_are_refused(text: bytes) -> None:
