@@ -12,7 +12,8 @@ from lab.decision.case import MODES
 from lab.decision.decision import Decision, decide
 from lab.decision.policy import Policy
 from lab.decision.price import percent
-from lab.decision.sections import Band, Expected, Guarantee, Product
+from lab.decision.sections import Band, Guarantee, Product
+from lab.decision.situation import Expected
 
 _PLACES: Final = Decimal("0.0001")
 

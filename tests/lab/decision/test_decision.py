@@ -134,7 +134,7 @@ def test_a_rate_above_the_ceiling_is_never_cut_to_fit(mode: str) -> None:
 
 
 def test_a_limit_that_is_too_small_does_not_spare_the_verdict_of_the_price() -> None:
-    """Referred for the one, declined for the other: the bank-only score, with the smaller limit, must not fare better."""
+    """Referred for one, declined for the other: the bank-only score has the smaller limit and must not fare better."""
     small = {"product": "park_limit", "amount": 12_500}
     joint, alone = (decide(sample(), case("0.08889", mode, **small)) for mode in ("joint", "bank_only"))
     assert (joint.verdict, alone.verdict) == ("decline", "decline")
