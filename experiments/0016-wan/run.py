@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -81,6 +82,7 @@ def main() -> None:
     parser.add_argument("--strikes", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="LAN, one tree, no RESULT.md: to see that it runs")
     a = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that networks and processes are taken down
     if why := missing():
         print(
             f"Not run: {why[0]}. Root, Linux and iproute2 are needed.\n未运行：{why[1]}，需要 root、Linux 与 iproute2。"
