@@ -1,4 +1,4 @@
-"""A wire over HTTP for an event loop, for scoring: the frames and the address of ``http``, at a fraction of the cost."""
+"""A wire over HTTP for an event loop, for scoring: frames and addresses as in ``http``, at a fraction of the cost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import aiohttp
 
 from federation.codec import MAX_MESSAGE_BYTES
 from federation.errors import LocalProtocolError, PartyId, TransportError
-from federation.transports.http import FRAME_TYPE, IDLE_SECONDS, endpoint, failed, too_slow
+from federation.transports.http import FRAME_TYPE, HEALTH_PATH, IDLE_SECONDS, PATH, endpoint, failed, too_slow
 from models.declared import Declared
 
 CRYPTO: Final = (
@@ -108,6 +108,17 @@ class AsyncHttpWire:
             ) from None
         except aiohttp.ClientError:
             raise failed(party, "the connection broke", "连接中断") from None
+
+    async def reaches(self, party: PartyId, seconds: float) -> bool:
+        """Whether the party's service says that it is up; nothing is asked about anybody."""
+        if self._session is None or party not in self._urls:
+            return False
+        url = self._urls[party].removesuffix(PATH) + HEALTH_PATH
+        try:
+            async with asyncio.timeout(seconds), self._session.get(url, allow_redirects=False) as response:
+                return response.status == _OK
+        except (TimeoutError, aiohttp.ClientError):
+            return False
 
     async def _reply(self, party: PartyId, response: aiohttp.ClientResponse) -> bytes:
         if response.status != _OK:

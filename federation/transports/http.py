@@ -28,6 +28,7 @@ CRYPTO: Final = (
 )
 
 PATH: Final = "/v1/messages"
+HEALTH_PATH: Final = "/healthz"
 FRAME_TYPE: Final = "application/octet-stream"
 #: Requests to one party at the same time. Each party has threads of its own: one that hangs holds up no other.
 _THREADS_PER_PARTY: Final = 32

@@ -11,6 +11,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import StaticPool
 
 from lab.errors import GovernanceError
 
@@ -19,15 +20,20 @@ MIGRATIONS: Final = Path(__file__).parent / "migrations"
 AT_ONCE: Final = 10_000
 
 
-def open_store(address: str) -> Engine:
-    """The store at an SQLAlchemy address such as ``sqlite:///node.db`` or ``postgresql+psycopg://user@host/name``.
+def open_store(address: str, migrations: Path = MIGRATIONS) -> Engine:
+    """The store at an SQLAlchemy address such as ``sqlite:///node.db`` or ``postgresql+psycopg://user@host/name``;
+    ``sqlite://`` lives in memory, on one connection.
+
+    Args:
+        migrations: what makes its tables.
 
     Raises:
         GovernanceError: ``store_address`` for what is no such address; ``store_unreachable``.
     """
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
-        engine = create_engine(address)
+        in_memory = {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
+        engine = create_engine(address, **(in_memory if address == "sqlite://" else {}))
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise GovernanceError(
             "store_address",
@@ -38,7 +44,7 @@ def open_store(address: str) -> Engine:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _careful)
     config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("script_location", str(migrations))
     try:
         with engine.begin() as connection:
             config.attributes["connection"] = connection
