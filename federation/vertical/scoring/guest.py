@@ -22,7 +22,6 @@ from federation.vertical.logistic.layout import MARGIN_FRACTION, MOST_PART
 from federation.vertical.scoring.messages import BlindedApplicants, EvaluatedApplicants, Parts, Routes, Wanted
 from models.boosting.reasons import contributions
 from models.boosting.splits import Mask
-from models.boosting.trees import margins
 from models.bundle import JointModel
 from models.joint import Joint
 from models.losses import Floats, Integers
@@ -75,7 +74,7 @@ def _score_trees(model: JointModel, table: Table, n_reasons: int, request: str) 
         known[host] = _bits(host, reply.known, n)
         routes[host] = _bits(host, reply.left, model.n_splits(host), n)
         words[host] = _checked(host, reply.words, sorted({*model.host_features.get(host, ())}))
-    margin = margins(model.trees, model.base_margin, routes, n)
+    margin = model.walk.margins(model.base_margin, model.walk.sides(routes, n))
     everywhere = _everywhere(known, n)
     reasons: tuple[tuple[Reason, ...], ...] = ()
     if n_reasons:
