@@ -15,13 +15,13 @@ from starlette.concurrency import run_in_threadpool
 
 from federation.script import AsyncWire
 from lab.governance.scoring_record import ScoringRecord
-from lab.serving.decisions import Decide, undecided
 from lab.serving.gate import Gate
 from lab.serving.guest_openapi import describe, described
 from lab.serving.idempotency import HEADER, REPLAYED, Once
 from lab.serving.ledger import Ledger
 from lab.serving.loaded import Shelf
 from lab.serving.metrics import ServiceMetrics
+from lab.serving.policy import Decide, undecided
 from lab.serving.problems import RequestError, answer_problems
 from lab.serving.readiness import readiness
 from lab.serving.rules import ServiceRules
@@ -47,8 +47,8 @@ def create_guest_app(
     """``POST /v1/scores`` and ``/v1/scores:batch``, ``GET /v1/scores/{id}``, ``/v1/models/current``, ``/healthz``,
     ``/readyz``, ``/metrics``.
 
-    Who calls is for a layer before it to settle; what that puts under ``consumer`` in the request's state owns the
-    scores it asks for.
+    Who calls is for a layer before it to settle; whom that names ``caller`` in the request's state owns the scores it
+    asks for.
 
     Args:
         wire: if it must be entered (``AsyncHttpWire``), the application does so where it runs.
@@ -73,7 +73,13 @@ def create_guest_app(
             stack.callback(ledger.close)
             yield
 
-    app = FastAPI(title="Lianmo joint scoring 联模联合评分", docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(
+        title="Lianmo joint scoring 联模联合评分",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
     app.add_middleware(Gate, body_type=_JSON, max_bytes=MAX_BODY_BYTES)
     answer_problems(app)
 
@@ -107,17 +113,17 @@ def create_guest_app(
         return found
 
     async def _replied(request: Request, body: bytes, started: float, kind: str, made: Any) -> Response:
-        consumer: str = getattr(request.state, "consumer", "")
+        caller: str = getattr(request.state, "caller", "")
 
         async def work(claim: str) -> bytes:
-            reply: bytes = await made(Call(request.state.request_id, consumer, claim, started))
+            reply: bytes = await made(Call(request.state.request_id, caller, claim, started))
             return reply
 
         headers = {}
         if (key := request.headers.get(HEADER)) is None:
             reply = await work("")
         else:
-            reply, again = await once.reply(key, consumer, request.url.path, body, work)
+            reply, again = await once.reply(key, caller, request.url.path, body, work)
             headers = {REPLAYED: "true"} if again else {}
         metrics.took(kind, time.perf_counter() - started)
         return Response(reply, media_type=_JSON, headers=headers)
@@ -125,7 +131,7 @@ def create_guest_app(
     @app.get("/v1/scores/{score_id}", **described("stored"))
     async def get_score(score_id: str, request: Request) -> Response:
         """An answer as it was told; nothing is scored anew. 按编号查询已给出的评分结果，不重新评分。"""
-        body = await run_in_threadpool(answers.find, score_id, getattr(request.state, "consumer", ""))
+        body = await run_in_threadpool(answers.find, score_id, getattr(request.state, "caller", ""))
         if body is None:
             raise RequestError(
                 HTTPStatus.NOT_FOUND,

@@ -33,7 +33,7 @@ class Once:
     keep_for: timedelta
 
     async def reply(
-        self, key: str, consumer: str, path: str, body: bytes, work: Callable[[str], Awaitable[bytes]]
+        self, key: str, caller: str, path: str, body: bytes, work: Callable[[str], Awaitable[bytes]]
     ) -> tuple[bytes, bool]:
         """The reply to a call, and whether it was made before.
 
@@ -54,7 +54,7 @@ class Once:
                 "请求不符合要求：Idempotency-Key 应为 1 至 255 个可见 ASCII 字符，不含空格。",
                 fields=["Idempotency-Key"],
             )
-        call = digest({"key": key, "consumer": consumer, "path": path})
+        call = digest({"key": key, "caller": caller, "path": path})
         # The key is not kept, so it hides a body that could be guessed.
         request = digest({"key": key, "body": body.decode("latin-1")})
         until = time.monotonic() + _WAIT_SECONDS

@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from lab.serving.batch import new_name
-from lab.serving.decisions import Case, Decide, undecided
 from lab.serving.ledger import Ledger, Written
 from lab.serving.loaded import Shelf
+from lab.serving.policy import Decide, undecided
 from lab.serving.problems import RequestError
 from lab.serving.schemas import ScoreRequest, invalid_request, table_of
 from lab.serving.scorer import Outcome, Scorer
@@ -31,13 +31,13 @@ MOST_ITEMS: Final = 1000
 class Call:
     """Attributes:
     request_id: as the caller or the gate named it.
-    consumer: who calls, as access control knows it; "": there is none.
+    caller: who calls, as access control knows it; "": nobody asks.
     claim: name under which the reply is kept for repeated calls; "": it is not.
     started: ``time.perf_counter`` when the call came.
     """
 
     request_id: str
-    consumer: str = ""
+    caller: str = ""
     claim: str = ""
     started: float = field(default_factory=time.perf_counter)
 
@@ -129,28 +129,18 @@ class ScoringService:
 
     def _told(self, application: Application, outcome: Outcome, call: Call) -> dict[str, Any]:
         asked, answer, degraded = application.asked, outcome.answer, outcome.degraded
-        case = Case(
-            application_id=asked.application_id,
-            purpose=application.purpose,
-            mode=outcome.mode,
-            degraded=degraded.code if degraded else None,
-            default_probability=answer.default_probability if answer else None,
-            points=answer.points if answer else None,
-            band=answer.band if answer else None,
-            features=asked.features.model_dump(by_alias=True),
-        )
-        decided = self.decide(case)
-        named = outcome.part.told
-        self.scorer.metrics.answered(outcome.mode, named["alias"], case.degraded)
+        named, at = outcome.part.told, datetime.now(UTC)
+        decided = self.decide(asked, outcome, at)
+        self.scorer.metrics.answered(outcome.mode, named["alias"], degraded.code if degraded else None)
         return {
             "score_id": application.score_id,
             "request_id": call.request_id,
-            "application_id": case.application_id,
-            "mode": case.mode,
+            "application_id": asked.application_id,
+            "mode": outcome.mode,
             "degraded_reason": asdict(degraded) if degraded else None,
-            "default_probability": case.default_probability,
-            "points": case.points,
-            "band": case.band,
+            "default_probability": answer.default_probability if answer else None,
+            "points": answer.points if answer else None,
+            "band": answer.band if answer else None,
             "decision": decided.decision if decided else "refer" if answer is None else None,
             "policy_version": decided.policy_version if decided else None,
             "limit": decided.limit if decided else None,
@@ -158,9 +148,9 @@ class ScoringService:
             "reasons": [asdict(reason) for reason in answer.reasons[: asked.reasons]] if answer else [],
             "model": named,
             "parties_used": outcome.parties_used,
-            "purpose": case.purpose,
+            "purpose": application.purpose,
             "consent_id": asked.consent_id,
-            "scored_at": datetime.now(UTC),
+            "scored_at": at,
             "latency_ms": _milliseconds(call),
         }
 
@@ -178,7 +168,7 @@ class ScoringService:
                 application.asked.consent_id or "",
             )
         ]
-        kept = [Kept(a.score_id, call.consumer, b.decode()) for (a, _), b in zip(pairs, bodies, strict=True)]
+        kept = [Kept(a.score_id, call.caller, b.decode()) for (a, _), b in zip(pairs, bodies, strict=True)]
         await self.ledger.keep(Written(events, kept, [Replied(call.claim, reply.decode())] if call.claim else []))
 
 

@@ -44,7 +44,7 @@ ANSWERS: Final = Table(
     "answers",
     METADATA,
     Column("score", String(64), primary_key=True),
-    Column("consumer", String(128), nullable=False),
+    Column("caller", String(128), nullable=False),
     Column("at", DateTime, nullable=False),
     Column("body", Text, nullable=False),
     Index("ix_answers_at", "at"),
@@ -69,7 +69,7 @@ class Kept(NamedTuple):
     """An answer, and who may read it again."""
 
     score: str
-    consumer: str
+    caller: str
     body: str
 
 
@@ -123,9 +123,9 @@ class AnswerStore:
             for reply in replies:
                 connection.execute(update(CALLS).where(CALLS.c.call == reply.call).values(reply=reply.body))
 
-    def find(self, score: str, consumer: str) -> str | None:
-        """An answer's body; None if there is none of that number for this consumer."""
-        wanted = select(ANSWERS.c.body).where(ANSWERS.c.score == score, ANSWERS.c.consumer == consumer)
+    def find(self, score: str, caller: str) -> str | None:
+        """An answer's body; None if there is none of that number for this caller."""
+        wanted = select(ANSWERS.c.body).where(ANSWERS.c.score == score, ANSWERS.c.caller == caller)
         with self._lock, _named(), self._engine.connect() as connection:
             return connection.execute(wanted).scalar()
 

@@ -13,7 +13,7 @@ def upgrade() -> None:
     op.create_table(
         "answers",
         sa.Column("score", sa.String(64), primary_key=True),
-        sa.Column("consumer", sa.String(128), nullable=False),
+        sa.Column("caller", sa.String(128), nullable=False),
         sa.Column("at", sa.DateTime, nullable=False),
         sa.Column("body", sa.Text, nullable=False),
     )
