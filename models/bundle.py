@@ -100,6 +100,10 @@ class Half:
 
         Cuts of one feature have one number; a number tells no name, and nothing across models.
         """
+        return self._numbers
+
+    @cached_property
+    def _numbers(self) -> tuple[int, ...]:
         used = {s.feature for s in self.splits}
         hidden = sorted(used, key=lambda f: hmac.digest(self.salt.encode(), f"feature {f}".encode(), "sha256"))
         number_of = {f: number for number, f in enumerate(hidden)}

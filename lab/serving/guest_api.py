@@ -69,6 +69,7 @@ def create_guest_app(
         async with AsyncExitStack() as stack:
             if isinstance(wire, AbstractAsyncContextManager):
                 await stack.enter_async_context(wire)
+            await run_in_threadpool(service.prepare)
             await run_in_threadpool(answers.purge, timedelta(days=rules.keep_days), once.keep_for)
             stack.callback(ledger.close)
             yield

@@ -76,9 +76,12 @@ def bank_record(directory: Path, model: Joint) -> ScoringRecord:
 
 
 def shelf_of(directory: Path) -> OneModel:
-    """The model of the bank's folder, to be served as it is. Raises ``ModelError``."""
+    """The models of the bank's folder, to be served as they are. Raises ``ModelError``."""
     model, published = joint_model(directory)
-    return OneModel(Loaded(published=published, joint=Calibrated(model=model), words=own_words(directory)))
+    path = directory / "bank_only.json"
+    alone = Calibrated(model=joint_from_json(load(path))) if path.exists() else None
+    words = own_words(directory)
+    return OneModel(Loaded(published=published, joint=Calibrated(model=model), bank_only=alone, words=words))
 
 
 def own_words(directory: Path) -> Mapping[str, Words]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from federation.errors import PartyId
 from lab.serving.loaded import Calibrated, Loaded
@@ -44,6 +44,17 @@ class Served:
     @cached_property
     def bank_only(self) -> Part | None:
         return Part(self.loaded, self.loaded.bank_only) if self.loaded.bank_only else None
+
+    def prepare(self) -> Self:
+        """Make now what the first call would wait for: the schema, and trees laid out for one row."""
+        for part in (self.joint, self.bank_only):
+            if part:
+                model = part.calibrated.model
+                _ = part.told, part.parties
+                if isinstance(model, JointModel):
+                    _ = model.walk, model.ready
+        _ = self.schema.model_json_schema(), self.current
+        return self
 
     @cached_property
     def current(self) -> CurrentModel:
@@ -86,7 +97,7 @@ class Preparations:
     _kept: OrderedDict[int, Served] = field(default_factory=OrderedDict)
 
     def of(self, loaded: Loaded) -> Served:
-        served = self._kept.get(id(loaded))  # kept with its object, so no other can have its id
+        served = self._kept.get(id(loaded))  # what is kept holds its object, so no other can have its id
         if served is None:
             served = self._kept[id(loaded)] = Served(loaded)
             while len(self._kept) > _KEPT:

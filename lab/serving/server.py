@@ -104,6 +104,7 @@ def _server(app: FastAPI, tls: ssl.SSLContext | None) -> _Server:
     config = uvicorn.Config(
         app,
         ws="none",
+        proxy_headers=False,  # who is asked about is never judged by where a call comes from
         log_config=None,
         access_log=False,  # the gate logs each call
         server_header=False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -22,6 +23,7 @@ from lab.serving.schemas import ScoreRequest, invalid_request, table_of
 from lab.serving.scorer import Outcome, Scorer
 from lab.serving.served import Preparations, Served
 from lab.serving.store import Kept, Replied
+from models.errors import LianmoError
 
 #: Most applications of one batch.
 MOST_ITEMS: Final = 1000
@@ -67,6 +69,11 @@ class ScoringService:
     def current(self) -> Served:
         """What answers an application that has no number yet."""
         return self.preparations.of(self.shelf.chosen(""))
+
+    def prepare(self) -> None:
+        """Make ready what answers now, if anything does, so that the first call does not wait for it."""
+        with suppress(LianmoError):
+            self.current().prepare()
 
     def application(self, data: Any, score_id: str) -> Application:
         """Raises ``RequestError``: what was sent is no application, or for a purpose that is not served."""

@@ -33,7 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from lab.errors import ServiceError
-from lab.governance.store import open_store
+from lab.governance.store import counting, open_store
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 VERSIONS: Final = "serving_version"
@@ -115,9 +115,9 @@ class AnswerStore:
         self._engine.dispose()
 
     def keep(self, answers: Sequence[Kept], replies: Sequence[Replied] = (), now: datetime | None = None) -> None:
-        """All or nothing."""
+        """All or nothing; not flushed to the disk, since the audit log is: a power cut may cost the last moments."""
         at = now or _now()
-        with self._lock, _named(), self._engine.begin() as connection:
+        with self._lock, _named(), counting(self._engine) as connection:
             if answers:
                 connection.execute(insert(ANSWERS), [{**a._asdict(), "at": at} for a in answers])
             for reply in replies:
