@@ -163,5 +163,6 @@ def create_guest_app(
     async def get_metrics() -> Response:
         return Response(await run_in_threadpool(metrics.text), media_type="text/plain; version=0.0.4; charset=utf-8")
 
+    app.state.service = service
     describe(app, service)
     return app

@@ -66,7 +66,7 @@ class Once:
                 raise RequestError(
                     HTTPStatus.CONFLICT,
                     "idempotency_key_reused",
-                    "This Idempotency-Key was used with another body. Give every request a key of its own.",
+                    "The key of this call (Idempotency-Key) was used with another body. Give every request its own.",
                     "该 Idempotency-Key 已用于其他请求体，请为每个请求使用单独的键。",
                 )
             if claim.reply is not None:
@@ -75,7 +75,7 @@ class Once:
                 raise RequestError(
                     HTTPStatus.CONFLICT,
                     "in_progress",
-                    "A call with this Idempotency-Key is still being answered. Ask again in a moment.",
+                    "The call of this key (Idempotency-Key) is still being answered. Ask again in a moment.",
                     "使用该 Idempotency-Key 的请求仍在处理，请稍后重试。",
                 )
             await asyncio.sleep(_POLL_SECONDS)

@@ -178,8 +178,6 @@ def _named() -> Iterator[None]:
     """A failure of the database in our words: its own text repeats what was written."""
     try:
         yield
-    except IntegrityError:
-        raise
     except SQLAlchemyError as error:
         raise ServiceError(
             "store_failed",
