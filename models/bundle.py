@@ -70,7 +70,7 @@ class Half:
         used = self._cuts.features
         self._need_columns(table, used)
         codes = [self.bins[f].encode(table.columns[self.bins[f].name]) for f in used]
-        return self._cuts.left(np.stack(codes)) if codes else np.empty((0, len(table)), dtype=bool)
+        return self._cuts.left(codes) if codes else np.empty((0, len(table)), dtype=bool)
 
     @cached_property
     def _cuts(self) -> Cuts:

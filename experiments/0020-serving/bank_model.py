@@ -23,7 +23,7 @@ class BankModel(PythonModel):
         self.model = joint_from_json(load(Path(context.artifacts["bundle"])))
         self.wire = MemoryWire({})
 
-    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
         return score_frame(self.model, applicants_table(model_input, "id", self.model.inputs), self.wire)
 
 

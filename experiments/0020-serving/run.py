@@ -1,11 +1,11 @@
-"""How fast does the bank's service answer, and does it always? Against ``mlflow models serve`` of the same bank-only model.
+"""How fast does the bank's service answer, and does it always? Beside ``mlflow models serve`` of the same model.
 
     python experiments/0020-serving/run.py [--out FOLDER] [--seconds S] [--soak-seconds S] [--workers N] [--quick]
 
 Processes on loopback: the bank's service with its store and audit log, two data nodes, the load. ``bank_only`` and
-``mlflow_models_serve``: wrk, every connection asks again at once. ``joint_*``: arrivals at a rate that does not wait for
-answers, latency from when a request was due. ``joint_one_host_dead``: one node takes calls and answers none.
-``batch_1000``: one batch after the other. Writes ``serving.json`` and ``serving.svg``, and the table in RESULT.md.
+``mlflow_models_serve``: wrk, every connection asks again at once. ``joint_*``: arrivals at a rate that waits for no
+answer, latency from when a request was due. ``joint_one_host_dead``: one node takes calls and answers none.
+``batch_1000``: one after the other. Writes ``serving.json`` and ``serving.svg``, and the table in RESULT.md.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Bench:
         port = free_port()
         command = [str(Path(sys.executable).parent / "mlflow"), "models", "serve", "--model-uri", str(model)]
         command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
-        command += ["--workers", str(self.a.workers)]
+        command += ["--workers", str(self.a.mlflow_workers)]
         environment = {"MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONPATH": os.pathsep.join(sys.path)}
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         with Process(command, port, self.log, "/ping", **environment) as service:
@@ -180,7 +180,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="of each scenario")
     parser.add_argument("--soak-seconds", type=float, default=120.0)
     parser.add_argument("--rate", type=float, default=50.0, help="arrivals per second")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="of bank_only and of MLflow")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="of bank_only")
+    parser.add_argument("--mlflow-workers", type=int, default=0, help="0: as many as MLflow starts by itself")
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--trees", type=int, default=60)
     parser.add_argument("--quick", action="store_true", help="seconds each, no RESULT.md: to see that it runs")
@@ -209,6 +210,7 @@ def main() -> None:
     found["conditions"] = {
         "deadline_ms": DEADLINE_SECONDS * 1000,
         "workers": a.workers,
+        "mlflow_workers": a.mlflow_workers or "its default",
         "connections": a.connections,
         "trees": a.trees,
         "cores": os.cpu_count(),

@@ -71,7 +71,7 @@ class Swapping:
     found: Sequence[Loaded]
     swap: Path
 
-    def chosen(self, application_id: str) -> Loaded:
+    def chosen(self, application_id: str) -> Loaded:  # noqa: ARG002
         return self.found[int(self.swap.read_text() or 0)]
 
 

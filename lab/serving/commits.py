@@ -1,7 +1,7 @@
 """Group commit: calls of an event loop that are to be written wait for one write they share, in a thread of its own.
 
-While one write is under way the next gathers, so there is no timer: one call alone waits for itself only, a thousand
-share a flush of the disk.
+What a turn of the loop brings is handed over together, and while one write is under way the next gathers. There is no
+timer: one call alone waits for itself only, a thousand share a flush of the disk.
 """
 
 from __future__ import annotations
@@ -14,28 +14,41 @@ from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 
-#: Most items of one write.
+#: Most turns of the loop in one write.
 _MOST: Final = 512
 
 
+class _Turn(Generic[T]):
+    """What came in one turn of a loop; all of it is done at once."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.items: list[T] = []
+        self.done: asyncio.Future[None] = loop.create_future()
+
+
 class GroupCommit(Generic[T]):
-    """Args:
-    write: writes all items or raises; then every waiting call gets the error.
+    """Of one event loop at a time.
+
+    Args:
+        write: writes all items or raises; then every waiting call gets the error.
     """
 
     def __init__(self, write: Callable[[Sequence[T]], None]) -> None:
         self._write = write
-        self._queue: SimpleQueue[tuple[T, asyncio.Future[None]] | None] = SimpleQueue()
+        self._queue: SimpleQueue[_Turn[T] | None] = SimpleQueue()
+        self._turn: _Turn[T] | None = None
         self._starting = Lock()
         self._thread: Thread | None = None
 
     async def commit(self, item: T) -> None:
         """Returns once the item is written. Raises what ``write`` raised."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.put((item, done))
-        if self._thread is None:
-            self._start()
-        await done
+        loop, turn = asyncio.get_running_loop(), self._turn
+        if turn is None or turn.loop is not loop:
+            turn = self._turn = _Turn(loop)
+            loop.call_soon(self._hand_over, turn)
+        turn.items.append(item)
+        await asyncio.shield(turn.done)  # one call that is given up must not end the others'
 
     def close(self) -> None:
         """Write what waits and end the thread; the next commit begins another."""
@@ -45,7 +58,10 @@ class GroupCommit(Generic[T]):
             self._queue.put(None)
             thread.join()
 
-    def _start(self) -> None:
+    def _hand_over(self, turn: _Turn[T]) -> None:
+        if self._turn is turn:
+            self._turn = None
+        self._queue.put(turn)
         with self._starting:
             if self._thread is None:
                 self._thread = Thread(target=self._run, name="lianmo-commits", daemon=True)
@@ -53,45 +69,43 @@ class GroupCommit(Generic[T]):
 
     def _run(self) -> None:
         while True:
-            batch, last = self._gathered()
-            if batch:
-                self._commit(batch)
+            turns, last = self._gathered()
+            if turns:
+                self._commit(turns)
             if last:
                 return
 
-    def _gathered(self) -> tuple[list[tuple[T, asyncio.Future[None]]], bool]:
-        """What waits, at least one; and whether nothing comes after."""
+    def _gathered(self) -> tuple[list[_Turn[T]], bool]:
+        """What waits, at least one turn; and whether nothing comes after."""
         first = self._queue.get()
         if first is None:
             return [], True
-        batch = [first]
-        while len(batch) < _MOST:
+        turns = [first]
+        while len(turns) < _MOST:
             try:
-                item = self._queue.get_nowait()
+                turn = self._queue.get_nowait()
             except Empty:
                 break
-            if item is None:
-                return batch, True
-            batch.append(item)
-        return batch, False
+            if turn is None:
+                return turns, True
+            turns.append(turn)
+        return turns, False
 
-    def _commit(self, batch: Sequence[tuple[T, asyncio.Future[None]]]) -> None:
+    def _commit(self, turns: Sequence[_Turn[T]]) -> None:
         error: Exception | None = None
         try:
-            self._write([item for item, _ in batch])
+            self._write([item for turn in turns for item in turn.items])
         except Exception as caught:  # handed to every call of the batch
             error = caught
-        for loop in {done.get_loop() for _, done in batch}:
-            waiting = [done for _, done in batch if done.get_loop() is loop]
+        for loop in {turn.loop for turn in turns}:
             if not loop.is_closed():
-                loop.call_soon_threadsafe(_settle, waiting, error)
+                loop.call_soon_threadsafe(_settle, [turn.done for turn in turns if turn.loop is loop], error)
 
 
 def _settle(waiting: Sequence[asyncio.Future[None]], error: Exception | None) -> None:
     for done in waiting:
-        if done.done():  # whoever waited has gone
-            continue
         if error is None:
             done.set_result(None)
         else:
             done.set_exception(error)
+            done.exception()  # seen, even if every call was given up

@@ -1,4 +1,4 @@
-"""All cuts of one party as arrays: the same sides as ``splits.goes_left``, for all cuts at once."""
+"""All cuts of one party as tables: the sides of ``splits.goes_left`` for every code a feature can have, looked up."""
 
 from __future__ import annotations
 
@@ -12,55 +12,35 @@ from numpy.typing import NDArray
 from models.binning import Codes, FeatureBins
 from models.boosting.splits import Mask, Split, goes_left
 
-#: Rows at a time: what stands in between is as large as the result.
-_ROWS: Final = 8192
+_CODES: Final = np.arange(256, dtype=np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
 class Cuts:
     """Attributes:
     features: those with a cut, ascending: indices of the party's features.
-    place: of each cut's feature among these, shape ``(n_cuts,)``.
-    code, missing: of each cut; ``missing``: its feature's code of missing values, 255 where the feature is a category.
-    category, missing_left: of each cut.
-    sets: cuts that put several levels left, by position.
+    tables: of each of them, whether a code goes left at each of its cuts, shape ``(256, n_cuts of it)``.
+    order: where each cut stands among those of all tables, end to end.
     """
 
     features: tuple[int, ...]
-    place: NDArray[np.intp]
-    code: Codes
-    missing: Codes
-    category: Mask
-    missing_left: Mask
-    sets: tuple[tuple[int, Split, FeatureBins], ...]
+    tables: tuple[Mask, ...]
+    order: NDArray[np.intp]
 
     @classmethod
     def of(cls, splits: Sequence[Split], bins: Sequence[FeatureBins]) -> Self:
         features = tuple(sorted({s.feature for s in splits}))
-        place_of = {f: k for k, f in enumerate(features)}
-        of = [bins[s.feature] for s in splits]
-        return cls(
-            features,
-            np.array([place_of[s.feature] for s in splits], dtype=np.intp),
-            np.array([s.code for s in splits], dtype=np.uint8)[:, None],
-            np.array([255 if b.category else b.missing_code for b in of], dtype=np.uint8)[:, None],
-            np.array([b.category for b in of], dtype=bool)[:, None],
-            np.array([s.missing_left for s in splits], dtype=bool)[:, None],
-            tuple((k, s, b) for k, (s, b) in enumerate(zip(splits, of, strict=True)) if b.category and s.also),
+        tables = tuple(
+            np.stack([goes_left(s, bins[f], _CODES) for s in splits if s.feature == f], axis=1) for f in features
         )
+        return cls(features, tables, np.argsort(np.argsort([s.feature for s in splits], kind="stable")))
 
-    def left(self, codes: Codes) -> Mask:
+    def left(self, codes: Sequence[Codes]) -> Mask:
         """Which rows go left at each cut, shape ``(n_cuts, n_rows)``.
 
         Args:
-            codes: of ``features``, shape ``(n_features, n_rows)``.
+            codes: of each of ``features``, shape ``(n_rows,)``.
         """
-        n_rows = codes.shape[1]
-        left = np.empty((len(self.place), n_rows), dtype=bool)
-        for start in range(0, n_rows, _ROWS):
-            piece = codes[:, start : start + _ROWS][self.place]
-            number = np.where(piece == self.missing, self.missing_left, piece <= self.code)
-            left[:, start : start + _ROWS] = np.where(self.category, piece == self.code, number)
-        for k, split, bins in self.sets:
-            left[k] = goes_left(split, bins, codes[self.place[k]])
+        found = [table[of_feature].T for table, of_feature in zip(self.tables, codes, strict=True)]
+        left: Mask = np.concatenate(found)[self.order]
         return left

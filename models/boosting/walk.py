@@ -74,6 +74,8 @@ class Walk:
     def margins(self, base: float, sides: Mask) -> Floats:
         """Log-odds of default, shape ``(n_rows,)``: added tree by tree, so one row gives the same bits as many."""
         n_rows = sides.shape[1]
+        if n_rows == 1:
+            return np.array([self._margin(base, sides[:, 0])])
         rows = np.arange(n_rows)
         at = np.repeat(self.roots[:, None], n_rows, axis=1)
         for _ in range(self.depth):
@@ -81,6 +83,15 @@ class Walk:
         added = np.concatenate([np.full((1, n_rows), base), self.value[at]])
         total: Floats = np.add.accumulate(added)[-1]
         return total
+
+    def _margin(self, base: float, sides: Mask) -> float:
+        """Of one row, without what only many are worth."""
+        at = self.roots
+        for _ in range(self.depth):
+            at = np.where(sides[self.cut[at]], self.left[at], self.right[at])
+        for value in self.value[at].tolist():
+            base += value
+        return base
 
 
 def _indices(numbers: Sequence[int]) -> Indices:

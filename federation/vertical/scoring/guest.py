@@ -145,7 +145,9 @@ def _asked(
 
 
 def _everywhere(known: Mapping[PartyId, Mask], n: int) -> Mask:
-    held: Mask = np.logical_and.reduce([np.ones(n, dtype=bool), *known.values()])
+    held: Mask = np.ones(n, dtype=bool)
+    for mask in known.values():
+        held &= mask
     return held
 
 
