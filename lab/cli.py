@@ -161,37 +161,21 @@ def serve(
     host: HostUrls = None,
     bind: Annotated[str, typer.Option(help="Address to listen on. 监听地址。")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port. 端口。")] = 8100,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes of the bank's service. 进程数。")] = 1,
+    rules: Annotated[Path | None, typer.Option(help="TOML with [service]: deadlines, fallback. 服务规则。")] = None,
+    store: Annotated[
+        str | None, typer.Option(help="Store of answers; default: sqlite in the folder. 评分结果数据库。")
+    ] = None,
 ) -> None:
     """Serve scores (bank) or a host's half of them. 启动评分服务（银行或数据方）。"""
-    from lab.jobs import HostJob
-    from lab.serving.guest_api import create_guest_app
-    from lab.serving.host_api import create_host_app
-    from lab.serving.nodes import bank_record, job_in, joint_model, own_words, scoring_endpoint, scoring_wire
-    from lab.serving.server import serve_app
-    from lab.validation.amounts import need_default
-    from models.bundle import JointModel
+    from lab.serving.command import serve_party
 
     console = Console()
 
     def announce(url: str) -> None:
         console.print(f"listening on 正在监听 {url}", highlight=False)
 
-    if isinstance(job_in(node), HostJob):
-        serve_app(create_host_app(scoring_endpoint(node)), bind, port, announce=announce)
-        return
-    model, published = joint_model(node)
-    need_default(model.objective if isinstance(model, JointModel) else "binary", "lianmo serve")
-    with scoring_wire(node, model, _urls(host), local=False) as wire:
-        guest = create_guest_app(
-            model,
-            wire,
-            name=published.name,
-            version=published.version,
-            alias=published.alias,
-            words=own_words(node),
-            record=bank_record(node, model),
-        )
-        serve_app(guest, bind, port, announce=announce)
+    serve_party(node, _urls(host), bind, port, workers=workers, rules=rules, store=store, announce=announce)
 
 
 @app.command()

@@ -110,14 +110,20 @@ def score_answer(console: Console, answer: dict[str, Any]) -> None:
     grid.show_header = False
     model = answer["model"]
     for name, value in (
-        ("default_probability 违约概率", f"{answer['default_probability']:.4f}"),
-        ("points 分数", str(answer["points"])),
-        ("band 等级", answer["band"]),
+        ("mode 方式", answer["mode"]),
+        ("default_probability 违约概率", _shown(answer["default_probability"], ".4f")),
+        ("points 分数", _shown(answer["points"])),
+        ("band 等级", _shown(answer["band"])),
         ("model 模型", f"{model['name']} version {model['version']}"),
         ("parties used 参与方", ", ".join(answer["parties_used"])),
     ):
         grid.add_row(name, value)
     console.print(grid)
+
+
+def _shown(value: Any, form: str = "") -> str:
+    """ "–" for what nobody scored."""
+    return "–" if value is None else format(value, form)
 
 
 def files(console: Console, run: Path) -> None:

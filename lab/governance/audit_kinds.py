@@ -139,7 +139,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         "score answered",
         "应答评分",
         "model",
-        "score applicant purpose consent consent_set parties version request n_rows n_refused model_digest "
+        "score applicant purpose consent consent_set parties version request n_rows n_refused model_digest code "
         "catalogue items sources policy",
     ),
     "heads_countersigned": _kind("heads countersigned", "日志头会签", "session heads"),

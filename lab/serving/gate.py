@@ -7,13 +7,13 @@ import logging
 import re
 import time
 import traceback
-import uuid
 from http import HTTPStatus
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lab.serving.batch import new_name
 from lab.serving.problems import RequestError, internal_error, problem
 
 log = logging.getLogger("lianmo.serving")
@@ -115,7 +115,7 @@ class Gate:
 
 def _request_id(headers: Headers) -> str:
     given = headers.get(REQUEST_ID, "")
-    return given if _REQUEST_ID_FORM.fullmatch(given) else uuid.uuid4().hex
+    return given if _REQUEST_ID_FORM.fullmatch(given) else new_name()
 
 
 def _replaying(body: bytes, receive: Receive) -> Receive:

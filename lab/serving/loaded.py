@@ -6,10 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from lab.serving.nodes import Published
 from models.joint import Joint
 from models.reasons import Words
 from models.validation.calibrators import Calibrator
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Under which name and version the bank's half stands in the registry."""
+
+    name: str
+    version: str
+    alias: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

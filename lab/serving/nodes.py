@@ -20,19 +20,11 @@ from lab.errors import ConfigError
 from lab.governance.admission import admitted
 from lab.governance.scoring_record import ScoringRecord
 from lab.jobs import GuestJob, HostJob, load_job
+from lab.serving.loaded import Calibrated, Loaded, OneModel, Published
 from models.bundle import load
 from models.errors import LianmoError
 from models.joint import Joint, half_from_json, joint_from_json
 from models.reasons import Words
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """Under which name and version the bank's half stands in the registry."""
-
-    name: str
-    version: str
-    alias: str | None
 
 
 def scoring_endpoint(directory: Path) -> Endpoint:
@@ -83,6 +75,15 @@ def bank_record(directory: Path, model: Joint) -> ScoringRecord:
     return replace(record, about={"model_digest": model.digest(), "parties": [model.party, *model.needed_hosts]})
 
 
+def shelf_of(directory: Path) -> OneModel:
+    """The models of the bank's folder, to be served as they are. Raises ``ModelError``."""
+    model, published = joint_model(directory)
+    path = directory / "bank_only.json"
+    alone = Calibrated(model=joint_from_json(load(path))) if path.exists() else None
+    words = own_words(directory)
+    return OneModel(Loaded(published=published, joint=Calibrated(model=model), bank_only=alone, words=words))
+
+
 def own_words(directory: Path) -> Mapping[str, Words]:
     """The bank's words for its own columns. Raises ``ModelError``."""
     return job_in(directory).party.reasons or {}
@@ -115,9 +116,14 @@ def scoring_wire(directory: Path, model: Joint, urls: Mapping[PartyId, str], *, 
         _need_all(needed, folders)
         yield MemoryWire({host: scoring_endpoint(folders[host]).answer for host in needed})
         return
-    _need_all(needed, urls)
-    with HttpWire({host: urls[host] for host in needed}) as wire:
+    with HttpWire(addresses(model, urls)) as wire:
         yield wire
+
+
+def addresses(model: Joint, urls: Mapping[PartyId, str]) -> dict[PartyId, str]:
+    """Where the hosts are that ``model`` needs. Raises ``ConfigError`` (``hosts_missing``)."""
+    _need_all(model.needed_hosts, urls)
+    return {host: urls[host] for host in model.needed_hosts}
 
 
 def _need_all(needed: Sequence[PartyId], given: Collection[PartyId]) -> None:
