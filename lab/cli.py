@@ -14,6 +14,7 @@ from rich.console import Console
 
 from lab import views
 from lab.commands.audit import audit, trace_command
+from lab.commands.decisions import decision
 from lab.commands.hub import hub
 from lab.commands.leakage import leakage
 from lab.commands.node import node as node_commands
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 app.add_typer(node_commands, name="node")
 app.add_typer(audit, name="audit")
+app.add_typer(decision, name="decision")
 app.add_typer(hub, name="hub")
 app.add_typer(runs, name="runs")
 app.command("trace")(trace_command)

@@ -8,8 +8,9 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, Field, create_model
 
+from lab.given import Given
 from lab.serving.problems import RequestError
 from models.binning import FeatureBins
 from models.table import Column, Table
@@ -17,15 +18,6 @@ from models.table import Column, Table
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Text = Annotated[str, Field(max_length=1024)]
 MOST_REASONS: Final = 50
-
-
-class Given(BaseModel):
-    """Base of what a caller sends: exact types, no field more than named, and no value in what it prints."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
-
-    def __repr_args__(self) -> list[tuple[str | None, Any]]:
-        return []
 
 
 class ScoreRequest(Given):
