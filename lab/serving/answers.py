@@ -11,6 +11,7 @@ from federation.errors import PartyId
 from models.losses import default_probability
 from models.reasons import Reason, Words
 from models.scale import band, points
+from models.validation.calibrators import Calibrator
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +52,20 @@ class Unknown:
     parties: tuple[PartyId, ...]
 
 
-def answer_of(margin: float, card_points: float | None = None, reasons: tuple[Told, ...] = ()) -> Answer:
+def answer_of(
+    margin: float,
+    card_points: float | None = None,
+    reasons: tuple[Told, ...] = (),
+    calibrator: Calibrator | None = None,
+) -> Answer:
     """The answer for a margin (finite log-odds of default).
 
     Args:
         card_points: what a scorecard's tables add up to; None: points follow from the margin.
+        calibrator: tells the probability, and with it the band; points stay those of the margin. None: the margin does.
     """
-    probability = float(default_probability(np.array([margin]))[0])
+    told_by = calibrator.apply if calibrator else default_probability
+    probability = float(told_by(np.array([margin]))[0])
     scored: int | float = points(margin) if card_points is None else card_points
     whole = int(scored) if float(scored).is_integer() else scored
     return Answer(probability, whole, band(probability), reasons)

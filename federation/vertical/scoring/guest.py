@@ -122,6 +122,8 @@ def _asked(
 ) -> Script[dict[PartyId, M]]:
     """What every needed host says of the applicants, who are named to it without showing their identifiers."""
     hosts = model.needed_hosts
+    if not hosts:
+        return {}
     inputs = [id_bytes(i) for i in ids]
     blinded = oprf.blind_all(inputs)
     replies = yield dict.fromkeys(hosts, BlindedApplicants(points=b"".join(point for _, point in blinded)))
