@@ -19,10 +19,10 @@ from lab.data.sources import data_digest, read_division, read_labelled
 from lab.evaluation import arrange
 from lab.forecast import peak_rss_mb
 from lab.governance.session_record import SessionRecord
+from lab.handover import hand_over
 from lab.jobs import GuestJob
 from lab.outcome import measured, scores_frame, sealed
 from lab.progress import Event, file_reporter
-from lab.served import keep_served
 from models.bundle import save
 from models.losses import Floats
 from models.scorecard.wald import Coefficient
@@ -118,7 +118,7 @@ def _tested(
     found = measured(scores, seed, developed.arrangement, n_bank, developed.shifts)
     return {
         **found,
-        "served": keep_served(job.directory, developed.fitted.model, alone, scores, found["validation"], seed),
+        "served": hand_over(job.directory, developed.fitted.model, alone, scores, found["validation"], seed),
     }
 
 

@@ -22,11 +22,11 @@ from lab.data.sources import data_digest, read_division, read_labelled
 from lab.evaluation import arrange
 from lab.forecast import forecast, peak_rss_mb
 from lab.governance.session_record import SessionRecord
+from lab.handover import hand_over
 from lab.jobs import GuestJob
 from lab.leaks import host_leak, own_leaks
 from lab.outcome import measured, row_counts, scores_frame, sealed
 from lab.progress import Event, file_reporter
-from lab.served import keep_served
 from lab.validation.amounts import measured_amounts
 from models.baselines import fit_baseline
 from models.boosting.parameters import BoostingParameters
@@ -189,5 +189,5 @@ def _tested(
     seed = parameters.random_state
     own_trees = trees_alone(job.model_id, job.party.party, table, label, weight, parameters)
     stand_in = bank_only(own_trees, label, a, seed)
-    served = keep_served(job.directory, model, stand_in, scores, found["validation"], seed)
+    served = hand_over(job.directory, model, stand_in, scores, found["validation"], seed)
     return {**found, "leaks": [asdict(leak) for leak in leaks], "served": served}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -61,11 +62,14 @@ def answer_of(
     """The answer for a margin (finite log-odds of default).
 
     Args:
-        card_points: what a scorecard's tables add up to; None: points follow from the margin.
-        calibrator: tells the probability, and with it the band; points stay those of the margin. None: the margin does.
+        card_points: what a scorecard's tables add up to; None: points follow from the (calibrated) probability.
+        calibrator: how the margin becomes a probability; None: by the logistic function.
     """
-    told_by = calibrator.apply if calibrator else default_probability
-    probability = float(told_by(np.array([margin]))[0])
+    if calibrator is None:
+        probability = float(default_probability(np.array([margin]))[0])
+    else:
+        probability = float(calibrator.apply(np.array([margin]))[0])
+        margin = math.log(probability) - math.log1p(-probability)  # a calibrator keeps clear of 0 and 1
     scored: int | float = points(margin) if card_points is None else card_points
     whole = int(scored) if float(scored).is_integer() else scored
     return Answer(probability, whole, band(probability), reasons)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from lab.serving.nodes import Published, joint_model, own_words
-from lab.serving.selftest import check_selftest
-from models.bundle import load
-from models.joint import Joint, joint_from_json
+from models.joint import Joint
 from models.reasons import Words
-from models.validation.calibrators import Calibrator, calibrator_from_json
+from models.validation.calibrators import Calibrator
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Under which name and version the bank's half stands in the registry."""
+
+    name: str
+    version: str
+    alias: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,34 +59,3 @@ class OneModel:
 
     def chosen(self, application_id: str) -> Loaded:  # noqa: ARG002
         return self.loaded
-
-
-def loaded_from(directory: Path) -> Loaded:
-    """What lies in the bank's folder of a run, tested on its stored examples.
-
-    A folder of an earlier release, without examples, has the joint model alone, uncalibrated.
-
-    Raises:
-        ModelError: a file is absent or damaged; ``selftest_failed`` if the model does not answer as when it was stored.
-    """
-    joint, published = joint_model(directory)
-    words = own_words(directory)
-    if not (directory / "selftest.json").exists():
-        return Loaded(published=published, joint=Calibrated(model=joint), words=words)
-    stored = load(directory / "calibration.json")
-    alone = directory / "bank_only.json"
-    bank_only = joint_from_json(load(alone)) if alone.exists() else None
-    calibrators = calibrator_in(stored, "joint"), calibrator_in(stored, "bank_only")
-    check_selftest(load(directory / "selftest.json"), joint, calibrators[0], bank_only, calibrators[1])
-    return Loaded(
-        published=published,
-        joint=Calibrated(model=joint, calibrator=calibrators[0]),
-        bank_only=None if bank_only is None else Calibrated(model=bank_only, calibrator=calibrators[1]),
-        words=words,
-    )
-
-
-def calibrator_in(calibration: Mapping[str, Any], which: str) -> Calibrator | None:
-    """The calibrator of ``joint`` or ``bank_only`` in ``calibration.json``. Raises ``ModelError``."""
-    data = (calibration.get(which) or {}).get("calibrator")
-    return calibrator_from_json(data) if data else None

@@ -20,19 +20,11 @@ from lab.errors import ConfigError
 from lab.governance.admission import admitted
 from lab.governance.scoring_record import ScoringRecord
 from lab.jobs import GuestJob, HostJob, load_job
+from lab.serving.loaded import Published
 from models.bundle import load
 from models.errors import LianmoError
 from models.joint import Joint, half_from_json, joint_from_json
 from models.reasons import Words
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """Under which name and version the bank's half stands in the registry."""
-
-    name: str
-    version: str
-    alias: str | None
 
 
 def scoring_endpoint(directory: Path) -> Endpoint:

@@ -13,8 +13,8 @@ import pandas as pd
 
 from lab.bank_only import BankOnly
 from lab.evaluation import quality
-from lab.serving.loaded import calibrator_in
-from lab.serving.selftest import selftest_of
+from lab.serving.publishing.selftest import selftest_of
+from lab.serving.publishing.stored import calibrator_in
 from lab.validation.calibrated import calibrated
 from lab.validation.notes import Notes
 from lab.validation.sample import ValidationRules, sample_of
@@ -25,7 +25,7 @@ from models.joint import Joint
 FORMAT: Final = 1
 
 
-def keep_served(
+def hand_over(
     directory: Path, joint: Joint, alone: BankOnly | None, scores: pd.DataFrame, validation: dict[str, Any], seed: int
 ) -> dict[str, Any]:
     """Calibrate the bank's own model, store what is to be served, and say how good that is.
