@@ -83,7 +83,8 @@ class HalfStore:
     def keep(self, half: JointHalf) -> None:
         """Write a half that answers from now on, whole or not at all."""
         folder = self.place / half.digest()
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for path in (self.place, folder):
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
         save(folder / "for.json", self._bank)
         save(folder / _TEST, examples_of(half))
         save(folder / _HALF, half.to_json())  # last: without it the folder does not count
