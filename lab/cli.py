@@ -143,12 +143,15 @@ def score(
     """Score a file of applicants with all parties, trees or scorecard. 批量联合评分（树模型或评分卡）。"""
     from lab.data.sources import applicants_table, read_frame
     from lab.serving.batch import score_frame
-    from lab.serving.nodes import bank_record, joint_model, own_words, scoring_wire
+    from lab.serving.nodes import bank_record, own_words, scoring_wire
+    from lab.serving.publishing.stored import models_from
 
-    model, _ = joint_model(node)
+    joint, _ = models_from(node)
+    model, calibrator = joint.model, joint.calibrator
     table = applicants_table(read_frame(applicants, id_column), id_column, model.inputs)
     with scoring_wire(node, model, _urls(host), local=local) as wire:
-        frame = score_frame(model, table, wire, reasons, own_words(node), bank_record(node, model).answered)
+        noted = bank_record(node, model).answered
+        frame = score_frame(model, table, wire, reasons, own_words(node), noted, calibrator)
     if out is None:
         frame.to_csv(sys.stdout, index=False)
         return

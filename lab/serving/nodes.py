@@ -78,9 +78,13 @@ class _Recorded:
 def joint_model(directory: Path) -> tuple[Joint, Published]:
     """The bank's half and what it is called. Raises ``ModelError``."""
     model = joint_from_json(load(directory / "model.json"))
+    return model, published_as(directory, model)
+
+
+def published_as(directory: Path, model: Joint) -> Published:
+    """What the model of the bank's folder is called. Raises ``ModelError``."""
     path = directory / "published.json"
-    published = Published(**load(path)) if path.exists() else Published("unpublished", model.model_id[:8], None)
-    return model, published
+    return Published(**load(path)) if path.exists() else Published("unpublished", model.model_id[:8], None)
 
 
 def bank_record(directory: Path, model: Joint) -> ScoringRecord:
