@@ -16,9 +16,11 @@ from lab import views
 from lab.commands.audit import audit, trace_command
 from lab.commands.hub import hub
 from lab.commands.leakage import leakage
+from lab.commands.models import models as model_commands
 from lab.commands.node import node as node_commands
 from lab.commands.options import AsJson
 from lab.commands.options import console_for as _console
+from lab.commands.options import host_urls as _urls
 from lab.commands.runs import runs
 from lab.data.synthetic.command import synthetic
 from models.errors import LianmoError
@@ -37,6 +39,7 @@ app.add_typer(node_commands, name="node")
 app.add_typer(audit, name="audit")
 app.add_typer(hub, name="hub")
 app.add_typer(runs, name="runs")
+app.add_typer(model_commands, name="models")
 app.command("trace")(trace_command)
 
 HostUrls = Annotated[
@@ -360,22 +363,6 @@ def _transport(name: str) -> Any:
             "unknown_transport", "--transport is memory, relay or flower.", "--transport 应为 memory、relay 或 flower。"
         )
     return name
-
-
-def _urls(hosts: list[str] | None) -> dict[str, str]:
-    from lab.errors import ConfigError
-
-    urls = {}
-    for entry in hosts or []:
-        name, equals, url = entry.partition("=")
-        if not equals or not url.startswith(("http://", "https://")):
-            raise ConfigError(
-                "bad_host",
-                "--host wants NAME=URL, e.g. host:tax=http://127.0.0.1:8101.",
-                "--host 的格式为 名称=URL，例如 host:tax=http://127.0.0.1:8101。",
-            )
-        urls[name] = url
-    return urls
 
 
 def main() -> None:

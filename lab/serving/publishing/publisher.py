@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from federation.errors import ProtocolError, TransportError
 from federation.script import Wire, run
@@ -22,6 +23,9 @@ from lab.serving.publishing.folder import Challenger, InForce, Mode, ShelfFolder
 from models.errors import LianmoError
 
 log = logging.getLogger("lianmo.publishing")
+
+#: Most seconds a host may take to find a half and test it.
+PREPARE_SECONDS: Final = 60.0
 
 #: Told what is being done, in English and Chinese.
 Say = Callable[[str, str], None]
