@@ -7,6 +7,7 @@ it hosts are told what is out of use; one that does not hear of it keeps a half 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -27,6 +28,10 @@ log = logging.getLogger("lianmo.publishing")
 #: Most seconds a host may take to find a half and test it.
 PREPARE_SECONDS: Final = 60.0
 
+#: After a switch, until hosts are told what is out of use: by then every worker of the service has looked at the shelf
+#: (``shelf.LOOK_SECONDS``), and what it began with the old model has ended.
+GRACE_SECONDS: Final = 5.0
+
 #: Told what is being done, in English and Chinese.
 Say = Callable[[str, str], None]
 
@@ -41,13 +46,15 @@ class Publisher:
 
     Attributes:
         wire: to all hosts of all models concerned.
-        record: model → the bank's own record of it.
+        record: folder of a version → the bank's own record.
+        pause: waits so many seconds.
     """
 
     folder: ShelfFolder
     wire: Wire
     record: Callable[[Path], PublishingRecord]
     say: Say = silent
+    pause: Callable[[float], None] = time.sleep
 
     def publish(self, source: Path) -> InForce:
         """Put the model of a bank's folder in force; the one before stays ready to be rolled back to.
@@ -124,8 +131,10 @@ class Publisher:
         """
         with self.folder.changing():
             loaded = self.folder.load(version)
+            record = self.record(self.folder.folder(version))
             self.folder.discard(version)
             self._let_go(version, loaded)
+            record.retired(loaded.joint.model.model_id, model_digest=loaded.joint.model.digest())
 
     @contextmanager
     def _added(self, source: Path) -> Iterator[tuple[str, InForce | None]]:
@@ -159,9 +168,14 @@ class Publisher:
         record.published(champion.joint.model.model_id, model_digest=digest, version=version)
         self.folder.switch(state)
         self.say(f"in force: {state.champion}", f"已生效：{state.champion}")
+        if gone:
+            names = ", ".join(name for name, _ in gone)
+            self.say(f"retiring {names} once nobody answers with it", f"待无请求使用后停用 {names}")
+            self.pause(GRACE_SECONDS)
         for name, loaded in gone:
             self.folder.discard(name)
             self._let_go(name, loaded)
+            record.retired(loaded.joint.model.model_id, model_digest=loaded.joint.model.digest())
         found = self.folder.in_force()
         assert found
         return found

@@ -10,7 +10,14 @@ from typer.testing import CliRunner
 
 from federation.errors import Refused
 from lab.cli import app
+from lab.serving.publishing import publisher
 from tests.lab.serving.publishing.conftest import TAX, Lab, lab, trained  # noqa: F401 - fixtures
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is asked for while these tests publish, so there is nothing to wait for."""
+    monkeypatch.setattr(publisher, "GRACE_SECONDS", 0.0)
 
 
 def call(lab: Lab, urls: dict[str, str], *arguments: object) -> Any:  # noqa: F811

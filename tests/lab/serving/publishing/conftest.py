@@ -96,7 +96,7 @@ class Lab:
     @contextmanager
     def publisher(self, urls: dict[str, str]) -> Iterator[Publisher]:
         with HttpWire(urls, deadline_seconds=10.0) as wire:
-            yield Publisher(self.shelf, wire, lambda _: PublishingRecord(None, "bank"))
+            yield Publisher(self.shelf, wire, lambda _: PublishingRecord(None, "bank"), pause=lambda _: None)
 
     def table(self, n: int = 8) -> Table:
         frame = pd.read_csv(self.folder / "bank.csv", dtype={"id": str}).head(n)
