@@ -91,8 +91,7 @@ class HalfStore:
 
     def discard(self, digest: str) -> None:
         """It is answered for no longer; the run it came from keeps it."""
-        if len(digest) == 64 and digest.isalnum():  # it came over the wire and names a folder
-            shutil.rmtree(self.place / digest, ignore_errors=True)
+        shutil.rmtree(self.place / digest, ignore_errors=True)
 
     @property
     def _bank(self) -> dict[str, Any]:
@@ -140,6 +139,7 @@ class ServedHalves:
         self.host.hold(half)
 
     def drop(self, model_id: str, digest: str) -> None:
+        # Only what is held: the digest came over the wire, and names a folder.
         if model_id in self.host.halves and self.host.digest_of(model_id) == digest:
             self.host.drop(model_id)
             self.store.discard(digest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from federation.errors import Refused, TransportError
 from federation.script import run
-from federation.vertical.publishing.guest import prepare
+from federation.vertical.publishing.guest import prepare, retire
 from lab.errors import ServiceError
 from lab.serving.answers import Answer
 from lab.serving.publishing.folder import ShelfFolder
@@ -110,12 +111,12 @@ def test_a_crash_between_preparing_and_switching_leaves_the_old_model_in_force(
 
 
 def _dying_at(name: str) -> Callable[[Path, Path], Path]:
-    replace = Path.replace
+    moved = Path.replace
 
     def dying(path: Path, target: Path) -> Path:
         if Path(target).name == name:
             raise Crash
-        return replace(path, target)
+        return moved(path, target)
 
     return dying
 
@@ -209,14 +210,19 @@ def test_a_bank_cannot_make_a_node_answer_for_a_model_of_another_bank(lab: Lab) 
 
 
 def test_a_digest_that_is_none_names_no_folder(lab: Lab) -> None:
-    model = lab.shelf.load(lab.shelf.add(lab.bank("second"))).joint.model
+    model = lab.shelf.load(lab.shelf.add(lab.bank("first"))).joint.model
     with lab.hosts() as urls, lab.publisher(urls) as publisher:
         publisher.publish(lab.bank("first"))
-        path = "../" * 6 + str(lab.folder)
-        object.__setattr__(model, "host_digests", {TAX: path, COURT: path})
-        with pytest.raises(Refused, match="unknown_model"):
-            run(prepare(model), publisher.wire)
-        publisher._let_go("x", lab.shelf.load(lab.shelf.add(lab.bank("second"))))
+        published = lab.folder / "runs" / "published"
+        victim = published / "host-tax" / "victim"
+        victim.mkdir()
+        for digest in ("victim", "../../first", str(lab.folder / "runs" / "first"), ""):
+            false = replace(model, host_digests={TAX: digest, COURT: digest})
+            run(retire(false, [TAX, COURT]), publisher.wire)
+            with pytest.raises(Refused, match="unknown_model"):
+                run(prepare(false), publisher.wire)
+        assert victim.exists()
+        assert len(list(published.rglob("half.json"))) == 2
     assert lab.bank("first").exists()
 
 
