@@ -16,7 +16,7 @@ from federation.vertical.publishing.guest import prepare, retire
 from lab.errors import ServiceError
 from lab.serving.answers import Answer
 from lab.serving.publishing.folder import ShelfFolder
-from lab.serving.publishing.shelf import FollowingShelf
+from lab.serving.publishing.shelf import LOOK_SECONDS, FollowingShelf
 from models.bundle import load, save
 from models.errors import ModelError
 from tests.lab.serving.publishing.conftest import COURT, TAX, Lab
@@ -142,6 +142,20 @@ def test_a_third_model_retires_the_first_everywhere(lab: Lab) -> None:
         with pytest.raises(Refused, match="unknown_model"):
             lab.scores(urls, loaded)
         assert not list((lab.folder / "runs" / "published").rglob(loaded.joint.model.host_digests[TAX]))
+
+
+def test_hosts_answer_for_what_is_replaced_until_whoever_began_with_it_has_ended(lab: Lab) -> None:
+    with lab.hosts() as urls, lab.publisher(urls) as at_once:
+        first = lab.shelf.load(at_once.publish(lab.bank("first")).champion)
+        expected, during = lab.scores(urls, first), []
+        publisher = replace(at_once, pause=lambda seconds: during.append((seconds, lab.scores(urls, first))))
+        publisher.publish(lab.bank("second"))
+        assert during == []  # the first is what a rollback brings back: nothing is retired
+        publisher.publish(lab.bank("third"))
+        assert during == [(GRACE_SECONDS, expected)]
+        assert GRACE_SECONDS > 2 * LOOK_SECONDS
+        with pytest.raises(Refused, match="unknown_model"):
+            lab.scores(urls, first)
 
 
 def test_rolling_back_brings_the_model_before_and_again_the_one_after(lab: Lab) -> None:
