@@ -16,6 +16,7 @@ from federation.vertical.publishing.guest import prepare, retire
 from lab.errors import ServiceError
 from lab.serving.answers import Answer
 from lab.serving.publishing.folder import ShelfFolder
+from lab.serving.publishing.publisher import GRACE_SECONDS
 from lab.serving.publishing.shelf import LOOK_SECONDS, FollowingShelf
 from models.bundle import load, save
 from models.errors import ModelError
