@@ -72,6 +72,35 @@ def shadow(node: Node, share: Share = 1.0, shelf: Shelf = _SHELF, host: Hosts = 
 
 
 @models.command()
+def compare(shelf: Shelf = _SHELF, as_json: AsJson = False) -> None:
+    """What the shadow said beside what was told. 比较影子模型与实际应答。"""
+    from lab.serving.publishing.folder import ShelfFolder
+    from lab.serving.publishing.shadow import ShadowBook
+
+    folder = ShelfFolder(shelf)
+    state = folder.in_force()
+    trial = state.challenger if state else None
+    found = ShadowBook(folder).compared(trial.version) if trial else None
+    if as_json:
+        print(json.dumps(found and found.as_dict()))
+        return
+    console = console_for(as_json)
+    if found is None:
+        console.print("nothing to compare yet 尚无可比较的评分")
+        return
+    grid = views.table(("", False), ("told 实际应答", True), ("shadow 影子", True))
+    grid.add_row("mean default probability 平均违约概率", f"{found.champion:.2%}", f"{found.challenger:.2%}")
+    console.print(grid)
+    correlation = "–" if found.rank_correlation is None else f"{found.rank_correlation:.3f}"
+    console.print(
+        f"  {found.n:,} applications 笔申请; band differs 等级不同 {found.moved:.1%} (safer 更优 {found.safer:.1%}, "
+        f"riskier 更差 {found.riskier:.1%}); rank correlation 秩相关 {correlation}; "
+        f"largest difference 最大概率差 {found.largest:.3f}",
+        highlight=False,
+    )
+
+
+@models.command()
 def promote(shelf: Shelf = _SHELF, host: Hosts = None, as_json: AsJson = False) -> None:
     """The model on trial becomes the champion. 将试用模型转为正式模型。"""
     with _publisher(shelf, host, as_json) as publisher:
