@@ -17,9 +17,11 @@ from lab.commands.audit import audit, trace_command
 from lab.commands.decisions import decision
 from lab.commands.hub import hub
 from lab.commands.leakage import leakage
+from lab.commands.models import models as model_commands
 from lab.commands.node import node as node_commands
 from lab.commands.options import AsJson
 from lab.commands.options import console_for as _console
+from lab.commands.options import host_urls as _urls
 from lab.commands.runs import runs
 from lab.data.synthetic.command import synthetic
 from models.errors import LianmoError
@@ -39,6 +41,7 @@ app.add_typer(audit, name="audit")
 app.add_typer(decision, name="decision")
 app.add_typer(hub, name="hub")
 app.add_typer(runs, name="runs")
+app.add_typer(model_commands, name="models")
 app.command("trace")(trace_command)
 
 HostUrls = Annotated[
@@ -145,12 +148,15 @@ def score(
     """Score a file of applicants with all parties, trees or scorecard. 批量联合评分（树模型或评分卡）。"""
     from lab.data.sources import applicants_table, read_frame
     from lab.serving.batch import score_frame
-    from lab.serving.nodes import bank_record, joint_model, own_words, scoring_wire
+    from lab.serving.nodes import bank_record, own_words, scoring_wire
+    from lab.serving.publishing.stored import models_from
 
-    model, _ = joint_model(node)
+    joint, _ = models_from(node)
+    model, calibrator = joint.model, joint.calibrator
     table = applicants_table(read_frame(applicants, id_column), id_column, model.inputs)
     with scoring_wire(node, model, _urls(host), local=local) as wire:
-        frame = score_frame(model, table, wire, reasons, own_words(node), bank_record(node, model).answered)
+        noted = bank_record(node, model).answered
+        frame = score_frame(model, table, wire, reasons, own_words(node), noted, calibrator)
     if out is None:
         frame.to_csv(sys.stdout, index=False)
         return
@@ -343,22 +349,6 @@ def _transport(name: str) -> Any:
             "unknown_transport", "--transport is memory, relay or flower.", "--transport 应为 memory、relay 或 flower。"
         )
     return name
-
-
-def _urls(hosts: list[str] | None) -> dict[str, str]:
-    from lab.errors import ConfigError
-
-    urls = {}
-    for entry in hosts or []:
-        name, equals, url = entry.partition("=")
-        if not equals or not url.startswith(("http://", "https://")):
-            raise ConfigError(
-                "bad_host",
-                "--host wants NAME=URL, e.g. host:tax=http://127.0.0.1:8101.",
-                "--host 的格式为 名称=URL，例如 host:tax=http://127.0.0.1:8101。",
-            )
-        urls[name] = url
-    return urls
 
 
 def main() -> None:

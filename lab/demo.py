@@ -23,7 +23,8 @@ from lab.pooled import pooled_margin
 from lab.runs import train_run
 from lab.serving.guest_api import create_guest_app
 from lab.serving.host_api import create_host_app
-from lab.serving.nodes import joint_model, scoring_endpoint, shelf_of
+from lab.serving.nodes import joint_model, scoring_endpoint
+from lab.serving.publishing.shelf import open_shelf
 from lab.serving.server import running
 from models.bundle import save
 
@@ -107,7 +108,7 @@ def _score_one(config: Config, run: Path, console: Console) -> dict[str, Any]:
             host.party: stack.enter_context(running(create_host_app(scoring_endpoint(node_directory(run, host.party)))))
             for host in config.hosts
         }
-        url = stack.enter_context(running(create_guest_app(shelf_of(bank), AsyncHttpWire(urls))))
+        url = stack.enter_context(running(create_guest_app(open_shelf(bank), AsyncHttpWire(urls))))
         console.print(f"  POST {url}/v1/scores", style="dim", highlight=False)
         content = json.dumps(body, default=float)
         answer = httpx.post(

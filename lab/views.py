@@ -57,6 +57,9 @@ def run_result(console: Console, result: dict[str, Any]) -> None:
                 f"{CURVES[who][0]} {NAMES_ZH[who]}", interval_text(result["auc"][who]), interval_text(result["ks"][who])
             )
         grid.add_row("gain 提升", interval_text(result["gain"]["auc"]), interval_text(result["gain"]["ks"]))
+        if stand_in := result.get("served", {}).get("bank_only"):
+            served = "bank alone, as served 仅银行（服务备用）"
+            grid.add_row(served, interval_text(stand_in["auc"]), interval_text(stand_in["ks"]))
     console.print(grid)
     for leak in result.get("leaks", []):
         name = leak["feature"].removeprefix(leak["party"]).strip()

@@ -111,9 +111,8 @@ def main() -> None:
     a = parser.parse_args()
     os.environ.setdefault(PASSPHRASE, "correct horse battery staple")
     today = date.today()
-    rows = [
-        "| subjects repaired | noted, ms | listed, ms | scored anew, ms | in all, ms | default probability before → after |"
-    ]
+    columns = ("subjects repaired", "noted, ms", "listed, ms", "scored anew, ms", "in all, ms", "mean probability")
+    rows = [f"| {' | '.join(columns)} |"]
     rows += ["|---|---|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as folder:
         city = Path(folder) / "city"

@@ -24,7 +24,8 @@ from lab.governance.protection import PASSPHRASE
 from lab.serving.guest_api import create_guest_app
 from lab.serving.host_api import create_host_app
 from lab.serving.loaded import Loaded, OneModel
-from lab.serving.nodes import bank_record, job_in, scoring_endpoint, shelf_of
+from lab.serving.nodes import bank_record, job_in, scoring_endpoint
+from lab.serving.publishing.stored import loaded_from
 from lab.serving.rules import ServiceRules
 from lab.serving.server import serve_app
 from lab.serving.store import AnswerStore
@@ -55,7 +56,7 @@ class Bank:
     swap: Path | None = None
 
     def app(self) -> FastAPI:
-        found = [shelf_of(directory).loaded for directory in self.directories]
+        found = [loaded_from(directory) for directory in self.directories]
         record = bank_record(self.directories[0], found[0].joint.model) if self.audited else None
         if self.alone:
             found = [Loaded(published=f.published, joint=f.bank_only, words=f.words) for f in found if f.bank_only]

@@ -18,7 +18,8 @@ from world import HOSTS, PHRASE, World
 from federation.transports.memory import MemoryWire
 from lab.serving.answers import Answer
 from lab.serving.batch import score_table
-from lab.serving.nodes import scoring_endpoint, shelf_of
+from lab.serving.nodes import scoring_endpoint
+from lab.serving.publishing.stored import loaded_from
 from lab.serving.rules import ServiceRules
 
 
@@ -26,7 +27,7 @@ def expectations(worlds: Sequence[World]) -> dict[str, list[float]]:
     """Digest of each model that may answer → probability of each row, by batch scoring in this process."""
     found = {}
     for world in worlds:
-        loaded = shelf_of(world.bank).loaded
+        loaded = loaded_from(world.bank)
         wire = MemoryWire({party: scoring_endpoint(world.host(party)).answer for party in HOSTS})
         assert loaded.bank_only
         for calibrated in (loaded.joint, loaded.bank_only):

@@ -18,6 +18,7 @@ from models.joint import Joint
 from models.reasons import Words
 from models.scorecard.card import JointScorecard
 from models.table import Table
+from models.validation.calibrators import Calibrator
 
 #: Called with a question's name and the applicants who have a score.
 Note = Callable[[str, Sequence[str]], None]
@@ -52,6 +53,7 @@ def score_table(
     own_words: Mapping[str, Words] | None = None,
     note: Note = unnoted,
     name: Callable[[], str] = new_name,
+    calibrator: Calibrator | None = None,
 ) -> list[Answer | Unknown]:
     """One result per row of ``table``, in its order.
 
@@ -60,6 +62,7 @@ def score_table(
         own_words: the guest's column → words for it.
         note: told, by each question's name, of the applicants who have a score, before any result is given.
         name: gives each question its own.
+        calibrator: tells default probabilities and bands.
 
     Raises:
         ModelError: the table lacks a column of the guest's half, or one has the wrong type.
@@ -73,7 +76,7 @@ def score_table(
             continue
         points = None if scored.points is None else float(scored.points[row])
         reasons = told(scored.reasons[row], scored.words, own_words or {}) if n_reasons else ()
-        results.append(answer_of(float(scored.margin[row]), points, reasons))
+        results.append(answer_of(float(scored.margin[row]), points, reasons, calibrator))
     return results
 
 
@@ -84,16 +87,18 @@ def score_frame(
     n_reasons: int = 0,
     own_words: Mapping[str, Words] | None = None,
     note: Note = unnoted,
+    calibrator: Calibrator | None = None,
 ) -> pd.DataFrame:
     """``answers_frame`` of a model of defaults; of another objective columns ``id``, ``expected`` (the expected label,
     empty where a party does not hold the applicant) and ``unknown_at``. Raises as ``score_table``.
     """
     if isinstance(model, JointScorecard) or model.objective == "binary":
-        return answers_frame(table, score_table(model, table, wire, n_reasons, own_words, note), n_reasons)
+        found = score_table(model, table, wire, n_reasons, own_words, note, calibrator=calibrator)
+        return answers_frame(table, found, n_reasons)
     rows = _rows(model, table, wire, 0, note, new_name)
-    found = [(float(scored.margin[row]), " ".join(_absent(scored, row))) for scored, row in rows]
-    expected = model.predict(np.array([margin for margin, _ in found], dtype=np.float64))
-    return pd.DataFrame({"id": table.ids, "expected": expected, "unknown_at": [absent for _, absent in found]})
+    margins = [(float(scored.margin[row]), " ".join(_absent(scored, row))) for scored, row in rows]
+    expected = model.predict(np.array([margin for margin, _ in margins], dtype=np.float64))
+    return pd.DataFrame({"id": table.ids, "expected": expected, "unknown_at": [absent for _, absent in margins]})
 
 
 def _rows(

@@ -13,7 +13,8 @@ from federation.transports.async_http import AsyncHttpWire
 from lab.jobs import HostJob
 from lab.serving.guest_api import create_guest_app
 from lab.serving.host_api import create_host_app
-from lab.serving.nodes import addresses, bank_record, job_in, scoring_endpoint, shelf_of
+from lab.serving.nodes import addresses, bank_record, job_in, scoring_endpoint
+from lab.serving.publishing.shelf import open_shelf
 from lab.serving.rules import ServiceRules, load_rules
 from lab.serving.server import serve_app
 from lab.serving.store import AnswerStore
@@ -36,8 +37,8 @@ class BankService:
 
     def app(self) -> FastAPI:
         """Raises ``ModelError``, ``ConfigError``, ``GovernanceError`` (of the store)."""
-        shelf = shelf_of(self.directory)
-        model = shelf.loaded.joint.model
+        shelf = open_shelf(self.directory)
+        model = shelf.chosen("").joint.model
         return create_guest_app(
             shelf,
             AsyncHttpWire(addresses(model, self.urls)),
@@ -64,7 +65,7 @@ def serve_party(
         return
     address = store or f"sqlite:///{directory.resolve() / STORE}"
     service = BankService(directory.resolve(), dict(urls), address, load_rules(rules) if rules else ServiceRules())
-    model = shelf_of(directory).loaded.joint.model
+    model = open_shelf(directory).chosen("").joint.model
     need_default(model.objective if isinstance(model, JointModel) else "binary", "lianmo serve")
     if workers == 1:
         serve_app(service.app(), bind, port, announce=announce)

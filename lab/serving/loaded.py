@@ -50,6 +50,10 @@ class Shelf(Protocol):
         """What answers this application: the same for the same application as long as nothing is published."""
         ...
 
+    def shadowed(self, application_id: str) -> Loaded | None:
+        """What is to score this application too, for the record alone: a model on trial. None: nothing is."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class OneModel:
@@ -59,3 +63,6 @@ class OneModel:
 
     def chosen(self, application_id: str) -> Loaded:  # noqa: ARG002
         return self.loaded
+
+    def shadowed(self, application_id: str) -> Loaded | None:  # noqa: ARG002
+        return None

@@ -39,7 +39,8 @@ from lab.governance.record_states import Span, spans
 from lab.governance.settings import store_of
 from lab.runs import train_run
 from lab.serving.guest_api import create_guest_app
-from lab.serving.nodes import bank_record, hosts_beside, joint_model, scoring_endpoint, shelf_of
+from lab.serving.nodes import bank_record, hosts_beside, joint_model, scoring_endpoint
+from lab.serving.publishing.shelf import open_shelf
 from models.errors import LianmoError
 from models.table import Table
 from tests.lab.serving.conftest import PATIENT, ask, plain
@@ -235,7 +236,7 @@ def service(city: Path) -> tuple[FastAPI, pd.DataFrame]:
     bank = city.parent / "city-runs/governed/nodes/bank"
     model, _ = joint_model(bank)
     wire = MemoryWire({party: scoring_endpoint(folder).answer for party, folder in hosts_beside(bank).items()})
-    app = create_guest_app(shelf_of(bank), ThreadedWire(wire), rules=PATIENT, record=bank_record(bank, model))
+    app = create_guest_app(open_shelf(bank), ThreadedWire(wire), rules=PATIENT, record=bank_record(bank, model))
     app.state.model = model
     return app, pd.read_parquet(city / "bank/synthetic-features.parquet").set_index("subject")
 

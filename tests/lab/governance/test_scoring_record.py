@@ -20,7 +20,8 @@ from lab.cli import app as command_line
 from lab.governance.records import Record, RecordBook, RecordChange
 from lab.governance.trace import Branch, trace
 from lab.serving.guest_api import create_guest_app
-from lab.serving.nodes import bank_record, hosts_beside, joint_model, scoring_endpoint, shelf_of
+from lab.serving.nodes import bank_record, hosts_beside, joint_model, scoring_endpoint
+from lab.serving.publishing.shelf import open_shelf
 from tests.lab.governance.test_session_record import NAMES, WORDS, Parties
 from tests.lab.serving.conftest import PATIENT, ask, degraded_of, plain, problem_of
 from tests.signing import cheap_keys
@@ -41,7 +42,7 @@ class Service:
         self.model, _ = joint_model(self.bank)
         hosts = {party: scoring_endpoint(folder).answer for party, folder in hosts_beside(self.bank).items()}
         self.app: FastAPI = create_guest_app(
-            shelf_of(self.bank),
+            open_shelf(self.bank),
             ThreadedWire(MemoryWire(hosts)),
             rules=PATIENT,
             record=bank_record(self.bank, self.model),
