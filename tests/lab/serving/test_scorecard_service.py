@@ -145,7 +145,7 @@ def test_calls_equal_the_file_and_say_what_is_served(card: Run, wire: Wire) -> N
             ("host:tax, all its features together", "host:tax 的全部特征"),
         } <= said
         unknown = caller.post("/v1/scores", json=body(card, 0) | {"applicant_id": "nobody"})
-        assert degraded_of(unknown, "refer", "unknown_applicant")["parties"] == ["host:tax", "host:court"]
+        assert degraded_of(unknown, "bank_only", "unknown_applicant")["parties"] == ["host:tax", "host:court"]
 
 
 def body(card: Run, row: int) -> dict[str, Any]:
@@ -166,5 +166,5 @@ def test_halves_of_two_runs_do_not_go_together(card: Run) -> None:
     with scoring_wire(card.bank, card.model, {}, local=True) as opened:
         app = create_guest_app(open_shelf(card.bank), ThreadedWire(opened), rules=PATIENT)
         with running(app) as url:
-            why = degraded_of(httpx.post(f"{url}/v1/scores", json=body(card, 0)), "refer", "unknown_model")
+            why = degraded_of(httpx.post(f"{url}/v1/scores", json=body(card, 0)), "bank_only", "unknown_model")
     assert why["parties"] == ["host:tax"]
