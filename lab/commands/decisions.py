@@ -29,14 +29,21 @@ CaseJson = Annotated[Path, typer.Argument(help="One case as JSON. 单笔申请�
 
 
 @decision.command()
-def check(policy: PolicyFile, as_json: AsJson = False) -> None:
+def check(
+    policy: PolicyFile,
+    against: Annotated[
+        Path | None, typer.Option(help="An earlier version: what changes. 先前版本，用于对比。", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Run a policy's own examples, and say what they leave out. 用策略自带示例检验策略。"""
     from dataclasses import asdict
 
     from lab import views
     from lab.decision.check import examine
 
-    found = examine(read := _policy(policy))
+    read = _policy(policy)
+    found = examine(read, _policy(against) if against else None)
     faults = [finding for finding in found if finding.is_fault]
     if as_json:
         told = {"policy": read.name, "version": read.version, "digest": read.digest, "sample": read.sample}

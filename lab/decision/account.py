@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from lab.decision.sections import Section, Situation, Text
+from lab.decision.sections import Section, Text
+from lab.decision.situation import Situation
 from lab.governance.days import Moment
 
 _Id = Annotated[Text, Field(max_length=128)]

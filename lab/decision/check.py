@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any, Final
 
 from lab.decision.case import MODES
 from lab.decision.decision import Decision, decide
 from lab.decision.policy import Policy
-from lab.decision.sections import Band, Expected, Guarantee, Product
+from lab.decision.price import percent
+from lab.decision.sections import Band, Guarantee, Product
+from lab.decision.situation import Expected
 
 _PLACES: Final = Decimal("0.0001")
 
@@ -27,16 +30,57 @@ class Finding:
     chinese: str
 
 
-def examine(policy: Policy) -> list[Finding]:
+def examine(policy: Policy, earlier: Policy | None = None) -> list[Finding]:
     """Faults first. That bands leave no gap, do not overlap, and never favour the riskier or the bank-only score, is
-    checked when a policy is read."""
+    checked when a policy is read.
+
+    Args:
+        earlier: another version, whose examples are tried on this one as well.
+    """
     decided = [(example, decide(policy, example.case())) for example in policy.examples]
     found: list[Finding] = []
     for example, decision in decided:
         found += _differences(example.name, example.expect, decision)
+    found += _against(policy, earlier) if earlier else []
     found += _never_priced(policy)
     found += _uncovered(policy, [(example.loan.product, example.band, decision) for example, decision in decided])
     return found
+
+
+def _against(policy: Policy, earlier: Policy) -> Iterator[Finding]:
+    """Whether it is a version of its own, and whose decision changes."""
+    if policy.digest != earlier.digest and (policy.name, policy.version) == (earlier.name, earlier.version):
+        yield Finding(
+            "same_version",
+            True,
+            f"It says other things than the earlier policy under the same version {policy.version}. Give it a new one.",
+            f"内容与先前策略不同，版本号却同为 {policy.version}，请更改版本号。",
+        )
+    always = policy.model_copy(update={"in_force_from": date.min, "in_force_until": None})
+    known = {product.code for product in policy.products}
+    for example in earlier.examples:
+        if example.loan.product not in known:
+            yield Finding(
+                "product_gone",
+                False,
+                f"The product {example.loan.product} is no longer there.",
+                f"产品 {example.loan.product} 已不存在。",
+            )
+            continue
+        before, after = (_outcome(decide(version, example.case())) for version in (earlier, always))
+        if before != after:
+            yield Finding(
+                "decided_otherwise",
+                False,
+                f"Example '{example.name}' of {earlier.version} changes: {before} → {after}.",
+                f"{earlier.version} 的示例“{example.name}”结果变化：{before} → {after}。",
+            )
+
+
+def _outcome(decision: Decision) -> str:
+    if decision.limit is None or decision.rate is None:
+        return decision.verdict
+    return f"{decision.verdict}, {decision.limit:,f}, {percent(decision.rate)}"
 
 
 def _differences(name: str, expect: Expected, decision: Decision) -> Iterator[Finding]:

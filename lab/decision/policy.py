@@ -20,7 +20,6 @@ from lab.decision.sections import (
     Checks,
     Compression,
     Dormant,
-    Example,
     Guarantee,
     Name,
     Objection,
@@ -30,6 +29,7 @@ from lab.decision.sections import (
     Stop,
     Worded,
 )
+from lab.decision.situation import Example
 from lab.decision.verdicts import RULES
 from lab.errors import ConfigError
 from models.bundle import digest

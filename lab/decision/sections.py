@@ -7,11 +7,8 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from lab.decision.case import Case, Mode
-from lab.decision.loan import MOST_MONTHS, MOST_YUAN, Loan
+from lab.decision.loan import MOST_MONTHS, MOST_YUAN
 from lab.decision.verdicts import Adverse, Verdict, severity
-from lab.errors import ConfigError
-from lab.governance.days import Day
 from lab.governance.record_states import Severity
 
 NO_GUARANTEE: Final = "none"
@@ -30,12 +27,12 @@ def _printable(text: str) -> str:
     return text
 
 
-_Exact = Annotated[Decimal, BeforeValidator(_exact)]
+Exact = Annotated[Decimal, BeforeValidator(_exact)]
 #: A share, or a rate per year: 0.0435 is 4.35 %.
-Share = Annotated[_Exact, Field(ge=0, le=1, decimal_places=6)]
-Probability = Annotated[_Exact, Field(gt=0, le=1, decimal_places=8)]
-Multiple = Annotated[_Exact, Field(ge=0, le=1000, decimal_places=4)]
-Points = Annotated[_Exact, Field(ge=-10_000, le=10_000, decimal_places=4)]
+Share = Annotated[Exact, Field(ge=0, le=1, decimal_places=6)]
+Probability = Annotated[Exact, Field(gt=0, le=1, decimal_places=8)]
+Multiple = Annotated[Exact, Field(ge=0, le=1000, decimal_places=4)]
+Points = Annotated[Exact, Field(ge=-10_000, le=10_000, decimal_places=4)]
 Yuan = Annotated[int, Field(ge=0, le=MOST_YUAN)]
 Months = Annotated[int, Field(ge=0, le=MOST_MONTHS)]
 Code = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
@@ -265,49 +262,3 @@ class Objection(Worded):
     """Where and how an applicant may object; ``days``: within which the bank answers."""
 
     days: Annotated[int, Field(ge=1, le=90)]
-
-
-class Expected(Section):
-    """What an example must come to; ``rules``: those that made the verdict."""
-
-    verdict: Verdict
-    rules: list[Code] | None = None
-    limit: Yuan | None = None
-    rate: Share | None = None
-    role: Code | None = None
-
-
-class Situation(Section):
-    """A case in a file: what a service knows when it decides."""
-
-    as_of: Day
-    mode: Mode
-    default_probability: Annotated[_Exact, Field(ge=0, le=1, decimal_places=30)] | None = None
-    points: Points | None = None
-    band: str = ""
-    loan: Loan
-
-    def case(self) -> Case:
-        return Case(
-            as_of=self.as_of,
-            mode=self.mode,
-            default_probability=self.default_probability,
-            points=self.points,
-            band=self.band,
-            loan=self.loan,
-        )
-
-    @model_validator(mode="after")
-    def _is_case(self) -> Self:
-        try:
-            self.case()
-        except ConfigError as error:
-            raise ValueError(f"{error.english} / {error.chinese}") from None
-        return self
-
-
-class Example(Situation):
-    """A case with the decision that the policy's authors want."""
-
-    name: Text
-    expect: Expected

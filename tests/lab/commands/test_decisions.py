@@ -62,6 +62,9 @@ def test_a_policy_whose_examples_come_out_otherwise_is_not_to_be_used() -> None:
     assert done.exit_code == 1
     assert json.loads(done.stdout)["usable"] is False
     assert "do not use it" in lianmo("decision", "check", "mine.toml").output
+    assert "Give it a new one" in lianmo("decision", "check", "mine.toml", "--against", "sample").output.replace(
+        "\n", " "
+    )
 
 
 def test_a_case_is_tried_for_people_and_for_programs() -> None:

@@ -46,6 +46,23 @@ def test_a_band_that_is_approved_and_never_priced_is_told() -> None:
         assert decide(policy, case(p)).rate is None
 
 
+def test_against_an_earlier_version_every_changed_decision_is_told() -> None:
+    dearer = ("funding = 0.0200\noperating = 0.0080", "funding = 0.0210\noperating = 0.0080")
+    version, begins = ('version = "2026.1"', 'version = "2026.2"'), ("from = 2026-04-01", "from = 2026-12-01")
+    changed = [f for f in examine(edited(dearer, version, begins), sample()) if f.code == "decided_otherwise"]
+    assert len(changed) == 4
+    assert "of 2026.1 changes: approve, 800,000, 3.84% → approve, 800,000, 3.94%." in changed[0].english
+    assert not [f for f in examine(sample(), sample()) if f.code in ("decided_otherwise", "same_version")]
+    assert [f.is_fault for f in examine(edited(dearer), sample()) if f.code == "same_version"] == [True]
+
+
+def test_a_product_that_is_gone_is_told() -> None:
+    renamed = edited(("park_limit", "village_limit"), ('version = "2026.1"', 'version = "2026.2"'))
+    assert {f.english for f in examine(renamed, sample()) if f.code == "product_gone"} == {
+        "The product park_limit is no longer there."
+    }
+
+
 def test_what_no_example_shows_is_told() -> None:
     [missing] = [f.english for f in examine(sample()) if f.code == "not_shown"]
     assert "B bank_only" in missing

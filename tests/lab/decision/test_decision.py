@@ -133,6 +133,14 @@ def test_a_rate_above_the_ceiling_is_never_cut_to_fit(mode: str) -> None:
     assert [step.rule for step in declined.made_by] == ["price"]
 
 
+def test_a_limit_that_is_too_small_does_not_spare_the_verdict_of_the_price() -> None:
+    """Referred for one, declined for the other: the bank-only score has the smaller limit and must not fare better."""
+    small = {"product": "park_limit", "amount": 12_500}
+    joint, alone = (decide(sample(), case("0.08889", mode, **small)) for mode in ("joint", "bank_only"))
+    assert (joint.verdict, alone.verdict) == ("decline", "decline")
+    assert {step.rule: step.verdict for step in alone.steps}["limit"] == "refer"
+
+
 def test_an_unknown_fact_is_no_good_news() -> None:
     for fact in ("listings", "listings_checked", "months_inactive", "months_trading", "sector", "turnover", "tax_paid"):
         assert decide(sample(), case(**{fact: None})).verdict == "refer", fact
