@@ -48,12 +48,15 @@ class BankOnly:
     out_of_fold: Floats | None = None
 
 
-def bank_only(fit: Fit, label: Floats, a: Arrangement, seed: int) -> BankOnly | None:
+def bank_only(
+    fit: Fit, label: Floats, a: Arrangement, seed: int, group: NDArray[np.intp] | None = None
+) -> BankOnly | None:
     """The bank's own model; None if its columns tell nothing.
 
     Args:
         label: per row of the bank's table.
         seed: of the folds that stand in for rows to calibrate on, where the run watches too few.
+        group: per row of the bank's table: no group is in two folds.
     """
     found = fit(a)
     if found is None:
@@ -61,7 +64,7 @@ def bank_only(fit: Fit, label: Floats, a: Arrangement, seed: int) -> BankOnly | 
     model, margin = found
     watched = label[a.rows[a.n_fit : a.n_fit + a.n_valid]]
     enough = min(watched.sum(), len(watched) - watched.sum()) >= MIN_PER_CLASS
-    return BankOnly(model, margin, None if enough else _out_of_fold(fit, label, a, seed))
+    return BankOnly(model, margin, None if enough else _out_of_fold(fit, label, a, seed, group))
 
 
 def trees_alone(
@@ -103,12 +106,12 @@ def card_alone(job: ScorecardJob) -> Fit:
     return fit
 
 
-def _out_of_fold(fit: Fit, label: Floats, a: Arrangement, seed: int) -> Floats | None:
+def _out_of_fold(fit: Fit, label: Floats, a: Arrangement, seed: int, group: NDArray[np.intp] | None) -> Floats | None:
     """None if there are too few rows for folds."""
     seen: NDArray[np.intp] = a.rows[: a.n_fit]
     margin = np.full(len(a.rows), np.nan)
     try:
-        folds = make_folds(label[seen], N_FOLDS, seed)
+        folds = make_folds(label[seen], N_FOLDS, seed, group=None if group is None else group[seen])
     except DataError:
         return None
     for fold in folds:

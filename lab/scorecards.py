@@ -70,7 +70,7 @@ def lead_scorecard(job: GuestJob, wire: Wire, record: SessionRecord) -> dict[str
         found = own_card(a)
         alone = found and BankOnly(*found)
     else:
-        alone = bank_only(own_card, label, a, seed)
+        alone = bank_only(own_card, label, a, seed, division.group)
     margin = _bad_rate(label, a) if alone is None else alone.margin
     scores = scores_frame(table, label, when, a, margin, developed.fitted.margin)
     scores.to_csv(job.directory / "scores.csv", index=False)

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from federation.ciphers.paillier import PaillierPublic
 from federation.ciphers.suite import secret_cipher
@@ -148,7 +149,7 @@ def lead_trees(job: GuestJob, wire: Wire, record: SessionRecord) -> dict[str, An
         "bytes": transcript.traffic(),
         "disclosures": transcript.disclosures(),
         "audit": record.said,
-        **_tested(job, trained, model, table, label, weight, when, parameters),
+        **_tested(job, trained, model, table, label, weight, when, parameters, division.group),
         "seconds": time.perf_counter() - started,
         "peak_rss_mb": peak_rss_mb(),
     }
@@ -170,6 +171,7 @@ def _tested(
     weight: Floats | None,
     when: Floats | None,
     parameters: BoostingParameters,
+    group: NDArray[np.intp] | None,
 ) -> dict[str, Any]:
     """Metrics on held-out rows; the scores themselves go to a file in the bank's own folder."""
     a = trained.arrangement
@@ -188,6 +190,6 @@ def _tested(
     leaks += host_leak(model, found["auc"]["joint"]["value"])
     seed = parameters.random_state
     own_trees = trees_alone(job.model_id, job.party.party, table, label, weight, parameters)
-    stand_in = bank_only(own_trees, label, a, seed)
+    stand_in = bank_only(own_trees, label, a, seed, group)
     served = hand_over(job.directory, model, stand_in, scores, found["validation"], seed)
     return {**found, "leaks": [asdict(leak) for leak in leaks], "served": served}

@@ -13,6 +13,8 @@ from lightgbm import LGBMClassifier
 from rich.console import Console
 from sklearn.metrics import roc_auc_score
 
+from federation.vertical.guest import Arrangement
+from lab.bank_only import bank_only
 from lab.config import load_config
 from lab.runs import train_run
 from lab.serving.batch import score_frame
@@ -127,6 +129,28 @@ def test_columns_that_tell_nothing_make_no_model(write_config: Write, files: Pat
     folder = files / "runs" / "small" / "nodes" / "bank"
     assert not (folder / "bank_only.json").exists()
     assert loaded_from(folder).bank_only is None
+
+
+def test_no_group_is_in_two_of_the_folds_that_calibrate() -> None:
+    rng = np.random.default_rng(2)
+    label, group = (rng.random(600) < 0.4).astype(float), np.arange(600) // 4
+    seen: list[tuple[set[int], set[int]]] = []
+
+    def fit(a: Arrangement) -> None:
+        seen.append((set(group[a.rows[: a.n_fit]].tolist()), set(group[a.rows[a.n_fit :]].tolist())))
+
+    def first_only(a: Arrangement) -> Any:
+        return fit(a) or (SOME_MODEL, rng.normal(size=len(a.rows)))
+
+    found = bank_only(first_only, label, Arrangement(np.arange(500), 500, 0), 0, group)
+    assert found
+    assert found.out_of_fold is not None
+    assert np.isfinite(found.out_of_fold).all()
+    assert len(seen) == 6
+    assert all(not fitted & judged for fitted, judged in seen[1:])
+
+
+SOME_MODEL: Any = object()
 
 
 def test_no_applicant_and_no_host_is_in_what_is_kept(write_config: Write, telling: Path) -> None:

@@ -47,11 +47,12 @@ class PublishingHost:
             case Prepare():
                 half = self.halves.stored(request.model_id, request.digest)
                 kind = "scorecard" if isinstance(half, ScorecardHalf) else "trees"
-                if half is None or half.model_id != request.model_id or kind != request.model:
+                if half is None or kind != request.model or half.digest() != request.digest:
                     raise _unknown()
-                if half.digest() != request.digest:
-                    raise _unknown()
-                self.halves.hold(half)
+                try:
+                    self.halves.hold(half)
+                except ModelError as error:
+                    raise LocalProtocolError("bad_data", error.english, error.chinese) from error
                 return Prepared()
             case Retire():
                 self.halves.drop(request.model_id, request.digest)
