@@ -16,6 +16,8 @@ from starlette.concurrency import run_in_threadpool
 
 from federation.script import Wire
 from lab.governance.scoring_record import ScoringRecord
+from lab.serving.access.description import describe_access
+from lab.serving.access.guard import Guard
 from lab.serving.answers import Answer, Unknown
 from lab.serving.batch import new_name, score_table
 from lab.serving.gate import Gate
@@ -48,6 +50,7 @@ def create_guest_app(
     alias: str | None = None,
     words: Mapping[str, Words] | None = None,
     record: ScoringRecord | None = None,
+    guard: Guard | None = None,
 ) -> FastAPI:
     """``POST /v1/scores``, ``GET /v1/models/current`` and ``GET /healthz``.
 
@@ -56,6 +59,7 @@ def create_guest_app(
         name, version, alias: of the model in the registry, as told in answers.
         words: the bank's column → English and Chinese for it, for reasons.
         record: the bank's own: every score is there before it is told; none: the bank keeps no log.
+        guard: who may call; none: whoever can connect.
     """
     bins = model.inputs
     served = ServedModel(name=name, version=version, model_id=model.model_id, digest=model.digest())
@@ -69,9 +73,17 @@ def create_guest_app(
         features=features_of(bins),
     )
     schema = request_schema(bins)
-    app = FastAPI(title="Lianmo joint scoring 联模联合评分", version=version, docs_url=None, redoc_url=None)
-    app.add_middleware(Gate, body_type="application/json", max_bytes=MAX_BODY_BYTES)
+    app = FastAPI(
+        title="Lianmo joint scoring 联模联合评分",
+        version=version,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.add_middleware(Gate, body_type="application/json", max_bytes=MAX_BODY_BYTES, guard=guard)
     answer_problems(app)
+    if guard:
+        describe_access(app)
     app.add_exception_handler(RequestValidationError, _on_invalid)
 
     def score_one(application: ScoreRequest, score_id: str) -> Answer:
