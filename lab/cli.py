@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from lab import views
+from lab.commands.access import AccessFolder, CallerAuthority, Open, Plain, TlsCertificate, TlsKey, access
 from lab.commands.audit import audit, trace_command
 from lab.commands.hub import hub
 from lab.commands.leakage import leakage
@@ -34,6 +35,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(node_commands, name="node")
+app.add_typer(access, name="access")
 app.add_typer(audit, name="audit")
 app.add_typer(hub, name="hub")
 app.add_typer(runs, name="runs")
@@ -161,9 +163,16 @@ def serve(
     host: HostUrls = None,
     bind: Annotated[str, typer.Option(help="Address to listen on. 监听地址。")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port. 端口。")] = 8100,
+    tls_cert: TlsCertificate = None,
+    tls_key: TlsKey = None,
+    caller_ca: CallerAuthority = None,
+    access: AccessFolder = None,
+    without_keys: Open = False,
+    plain: Plain = False,
 ) -> None:
     """Serve scores (bank) or a host's half of them. 启动评分服务（银行或数据方）。"""
     from lab.jobs import HostJob
+    from lab.serving.access.listening import Listening
     from lab.serving.guest_api import create_guest_app
     from lab.serving.host_api import create_host_app
     from lab.serving.nodes import bank_record, job_in, joint_model, own_words, scoring_endpoint, scoring_wire
@@ -172,12 +181,23 @@ def serve(
     from models.bundle import JointModel
 
     console = Console()
+    door = Listening(
+        bind=bind,
+        certificate=tls_cert,
+        key=tls_key,
+        authority=caller_ca,
+        access=access,
+        open=without_keys,
+        plain=plain,
+    )
+    door.check()
+    tls, guard = door.tls(), door.guard()
 
     def announce(url: str) -> None:
         console.print(f"listening on 正在监听 {url}", highlight=False)
 
     if isinstance(job_in(node), HostJob):
-        serve_app(create_host_app(scoring_endpoint(node)), bind, port, announce=announce)
+        serve_app(create_host_app(scoring_endpoint(node), guard=guard), bind, port, tls=tls, announce=announce)
         return
     model, published = joint_model(node)
     need_default(model.objective if isinstance(model, JointModel) else "binary", "lianmo serve")
@@ -190,8 +210,9 @@ def serve(
             alias=published.alias,
             words=own_words(node),
             record=bank_record(node, model),
+            guard=guard,
         )
-        serve_app(guest, bind, port, announce=announce)
+        serve_app(guest, bind, port, tls=tls, announce=announce)
 
 
 @app.command()
