@@ -178,8 +178,8 @@ def _unknown(scope: Scope, why: str, challenge: str = "") -> RequestError:
     return RequestError(
         HTTPStatus.UNAUTHORIZED,
         "not_authenticated",
-        "An API key, an access token or a certificate that is in force is needed.",
-        "需要有效的 API 密钥、访问令牌或证书。",
+        "Calls need an API key, an access token or a certificate that is in force.",
+        "调用需要有效的 API 密钥、访问令牌或证书。",
         headers={"WWW-Authenticate": f'Bearer realm="lianmo"{challenge}'},
     )
 

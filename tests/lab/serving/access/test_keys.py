@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 import json
-import os
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -123,7 +122,7 @@ def test_a_folder_that_others_can_read_is_refused(folder: Path) -> None:
     with pytest.raises(KeysError) as caught:
         read_keys(folder / module.FILE)
     assert caught.value.code == "keys_too_open"
-    os.chmod(folder, 0o755)
+    folder.chmod(0o755)
     with pytest.raises(KeysError):
         KeyBook(folder).add("other", ["score"], 1.0)
 
