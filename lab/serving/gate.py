@@ -90,14 +90,16 @@ class Gate:
         log.info(line, _METHODS.get(scope["method"], "?"), route, status, spent, state["caller"] or "?", request_id)
 
     async def _body(self, method: str, headers: Headers, receive: Receive) -> bytes:
-        if method == "POST" and headers.get("content-type", "").split(";")[0].strip().lower() != self._body_type:
+        announced = headers.get("content-length", "")
+        has_body = "transfer-encoding" in headers or announced not in ("", "0")
+        media_type = headers.get("content-type", "").split(";")[0].strip().lower()
+        if method == "POST" and has_body and media_type != self._body_type:
             raise RequestError(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
                 "wrong_media_type",
                 f"The body must be {self._body_type}.",
                 f"请求体类型应为 {self._body_type}。",
             )
-        announced = headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > self._max_bytes:
             raise self._too_large()
         try:

@@ -134,5 +134,5 @@ _REFUSALS: Final = {
 async def _on_refusal(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     refusal = _REFUSALS.get(HTTPStatus(error.status_code))
-    told = RequestError(HTTPStatus(error.status_code), *refusal) if refusal else internal_error()
+    told = RequestError(HTTPStatus(error.status_code), *refusal, headers=error.headers) if refusal else internal_error()
     return problem(told, request.state.request_id)

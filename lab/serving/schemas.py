@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from lab.serving.problems import RequestError
 from models.binning import FeatureBins
@@ -17,6 +17,15 @@ from models.table import Column, Table
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Text = Annotated[str, Field(max_length=1024)]
 MOST_REASONS: Final = 50
+
+
+def _whole(value: Any) -> Any:
+    """22.0 is a whole number in JSON Schema, and some languages write it so."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+#: How many reasons; the bounds stand first, so that the JSON schema has them.
+NumberOfReasons = Annotated[int, Field(ge=0, le=MOST_REASONS), BeforeValidator(_whole)]
 
 
 class Given(BaseModel):
@@ -35,7 +44,7 @@ class ScoreRequest(Given):
     application_id: Annotated[str, Field(min_length=1, max_length=128)]
     applicant_id: Annotated[str, Field(min_length=1, max_length=256)]
     features: BaseModel
-    reasons: Annotated[int, Field(ge=0, le=MOST_REASONS)] = 0
+    reasons: NumberOfReasons = 0
 
 
 class ServedModel(BaseModel):

@@ -27,7 +27,6 @@ _SCHEMES: Final[dict[str, dict[str, str]]] = {
     "certificate": {"type": "mutualTLS", "description": "RFC 8705. 双向 TLS 证书。"},
 }
 _REFUSALS: Final = (
-    HTTPStatus.BAD_REQUEST,
     HTTPStatus.UNAUTHORIZED,
     HTTPStatus.FORBIDDEN,
     HTTPStatus.TOO_MANY_REQUESTS,

@@ -109,16 +109,15 @@ class FolderGuard:
             yield Visit(caller, limit, meter, told)
 
     def _identified(self, scope: Scope, headers: Headers, current: AccessSettings) -> Caller:
-        """Raises ``RequestError`` (401, ``not_authenticated``; 400, ``two_credentials``)."""
+        """By the key; if none is shown by the token; if none is by the certificate: what is shown first must be good.
+
+        Raises:
+            RequestError: 401, ``not_authenticated``.
+        """
         shown, tokens = headers.getlist(API_KEY), headers.getlist("authorization")
         peer = peer_of(scope)
-        if len(shown) + len(tokens) > 1:
-            raise RequestError(
-                HTTPStatus.BAD_REQUEST,
-                "two_credentials",
-                f"Show one of {API_KEY} and Authorization, once.",
-                f"{API_KEY} 与 Authorization 请求头只能出现其一，且仅一次。",
-            )
+        if len(shown) > 1 or len(tokens) > 1:
+            raise _unknown(scope, "shown twice")
         if shown:
             key, state = keys.find(self._keys.content(), shown[0], datetime.now(UTC))
             if key and state == "active":

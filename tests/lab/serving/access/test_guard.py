@@ -97,17 +97,18 @@ def test_no_credential_is_in_any_log(bank: Bank, issuer: Issuer, caplog: pytest.
                 assert len(part) < 13 or part not in caplog.text
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        [("x-api-key", "a"), ("authorization", "Bearer b")],
-        [("x-api-key", "a"), ("x-api-key", "a")],
-        [("authorization", "Bearer a"), ("authorization", "Bearer a")],
-    ],
-)
-def test_two_credentials_are_one_too_many(bank: Bank, headers: list[tuple[str, str]]) -> None:
-    response = ask(bank.app, "POST", "/v1/scores", json={}, headers=headers)
-    problem_of(response, 400, "two_credentials")
+@pytest.mark.parametrize("name", ["x-api-key", "authorization"])
+def test_a_credential_shown_twice_is_none(bank: Bank, issuer: Issuer, name: str) -> None:
+    shown = bank.key("models") if name == "x-api-key" else f"Bearer {issuer.token()}"
+    response = ask(bank.app, "GET", "/v1/models/current", headers=[(name, shown), (name, shown)])
+    problem_of(response, 401, "not_authenticated")
+
+
+def test_a_wrong_key_is_not_made_good_by_a_token_nor_a_token_s_rights_added(bank: Bank, issuer: Issuer) -> None:
+    token = f"Bearer {issuer.token()}"
+    assert bank.get("/v1/models/current", x_api_key="wrong", authorization=token).status_code == 401
+    assert bank.get("/v1/models/current", x_api_key=bank.key("score"), authorization=token).status_code == 403
+    assert bank.get("/v1/models/current", x_api_key=bank.key("models"), authorization="Basic x").status_code == 200
 
 
 def test_a_right_is_named_where_it_is_missing(bank: Bank, issuer: Issuer) -> None:
