@@ -214,6 +214,6 @@ def test_openapi_names_the_features_and_the_problems(service: Service) -> None:
     assert set(features["required"]) == {"Amount", "Price", "职业"}
     assert features["additionalProperties"] is False
     responses = described["paths"]["/v1/scores"]["post"]["responses"]
-    assert set(responses) == {"200", "404", "409", "413", "415", "422", "502", "504"}
+    assert set(responses) == {"200", "400", "404", "408", "409", "413", "415", "422", "502", "504"}
     for status, response in responses.items():
         assert set(response["content"]) == {"application/json" if status == "200" else "application/problem+json"}

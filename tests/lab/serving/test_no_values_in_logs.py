@@ -1,0 +1,189 @@
+"""No value of an applicant, no identifier and no credential in any log, whatever goes wrong."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from federation.errors import Refused, RemoteProtocolError, TransportError
+from federation.transports.http import HttpWire
+from lab.serving.access.guard import FolderGuard
+from lab.serving.access.keys import KeyBook
+from lab.serving.guest_api import create_guest_app
+from lab.serving.host_api import create_host_app
+from lab.serving.server import running
+from tests.lab.serving.conftest import TAX, World, ask
+
+#: Each stands in one place of a request; numbers as they are printed.
+VALUES = ("sentinel-applicant", "sentinel-application", "7719.0625", "-8829.5", "sentinel-职业", "sentinel-extra")
+PATH, QUERY, HEADER = "sentinel-path", "sentinel-query", "sentinel-header"
+
+
+class Failing:
+    """A wire on which everything goes wrong in one way."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def exchange(self, frames: Mapping[str, bytes]) -> Mapping[str, bytes]:
+        raise self._error
+
+
+ERRORS = (
+    TransportError(TAX, "party_timeout", "did not answer.", "未答复。"),
+    TransportError(TAX, "party_failed", "failed.", "失败。"),
+    RemoteProtocolError(TAX, "unexpected", "sent what does not fit.", "答复不符。"),
+    Refused(TAX, "no_consent"),
+    Refused(TAX, VALUES[0]),
+    ValueError(" ".join(VALUES)),
+    KeyError(VALUES[0]),
+    OSError(VALUES[1]),
+)
+
+
+@pytest.fixture
+def logged() -> Iterator[list[logging.LogRecord]]:
+    """Every record of every logger, at every level, those of libraries too."""
+    records: list[logging.LogRecord] = []
+
+    class Keeping(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            records.append(record)
+
+    handler, root = Keeping(0), logging.getLogger()
+    every = [root, *(logging.getLogger(name) for name in list(logging.root.manager.loggerDict))]
+    before = [(one, one.level, one.propagate) for one in every]
+    root.addHandler(handler)
+    for one in every:
+        one.setLevel(1)
+        one.propagate = True
+    yield records
+    root.removeHandler(handler)
+    for one, level, propagate in before:
+        one.setLevel(level)
+        one.propagate = propagate
+
+
+def bodies(world: World) -> list[bytes]:
+    """A request that fits, and its kin that do not in many ways."""
+    fits: dict[str, Any] = {
+        "applicant_id": VALUES[0],
+        "application_id": VALUES[1],
+        "features": {"Amount": 7719.0625, "Price": -8829.5, "职业": VALUES[4]},
+        "reasons": 3,
+    }
+    features = fits["features"]
+    known = world.table.ids[3]
+    told: list[Any] = [
+        fits,
+        fits | {"applicant_id": known},
+        fits | {"extra": VALUES[5]},
+        fits | {"applicant_id": [VALUES[0]]},
+        fits | {"reasons": VALUES[5]},
+        fits | {"features": features | {"Amount": "7719.0625", VALUES[5]: 1}},
+        fits | {"features": features | {"职业": -8829.5}},
+        fits | {"features": VALUES[5]},
+        [fits],
+        VALUES[0],
+    ]
+    whole = [json.dumps(body).encode() for body in told]
+    return [
+        *whole,
+        whole[0][:-9],
+        whole[0] + whole[0],
+        b"\xff" + whole[0],
+        VALUES[0].encode(),
+        whole[0] + b" " * 2_000_000,
+    ]
+
+
+def shown(record: logging.LogRecord) -> str:
+    """All that a record could print."""
+    formatted = logging.Formatter("%(message)s %(name)s %(pathname)s").format(record)
+    return formatted + repr(record.args) + repr({k: v for k, v in vars(record).items() if k not in ("args", "msg")})
+
+
+def ask_everything(app: FastAPI, world: World, key: str) -> set[int]:
+    statuses = set()
+    for body in bodies(world):
+        for headers in ({"x-api-key": key}, {"x-api-key": HEADER}, {"authorization": f"Bearer {HEADER}"}, {}):
+            for media in ("application/json", "text/plain"):
+                told = ask(app, "POST", "/v1/scores", content=body, headers={"content-type": media, **headers})
+                statuses.add(told.status_code)
+    for path in (
+        f"/{PATH}",
+        f"/v1/scores/{PATH}",
+        f"/v1/models/current?{QUERY}={VALUES[0]}",
+        f"/v1/scores\n{PATH}",
+        "/healthz",
+    ):
+        for method in ("GET", "POST", "DELETE"):
+            request = {"headers": {"x-api-key": key, "x-request-id": f"{HEADER} 1", "user-agent": HEADER}}
+            statuses.add(ask(app, method, path.replace("\n", "%0A"), **request).status_code)
+    return statuses
+
+
+def assert_silent(logged: list[logging.LogRecord], key: str, applicant: str) -> None:
+    secret = key.split("_", 2)[2]
+    assert logged
+    for record in logged:
+        if record.name.startswith(("httpx", "httpcore", "asyncio")):  # the asking side of these tests
+            continue
+        text = shown(record)
+        for value in (*VALUES, PATH, QUERY, HEADER, secret, applicant):
+            assert value not in text, (record.name, record.getMessage())
+
+
+def guarded(folder: Path) -> tuple[FolderGuard, str]:
+    folder.mkdir(mode=0o700)
+    (folder / "access.toml").write_text(
+        '[limits]\nper_second = 1e6\nburst = 1000000\n[limits.callers."key:slow"]\nburst = 1\n'
+    )
+    return FolderGuard(folder), KeyBook(folder).add("desk", ["score", "models", "read", "admin"], 1.0)[1]
+
+
+@pytest.mark.parametrize("error", [None, *ERRORS], ids=lambda e: type(e).__name__ + getattr(e, "code", ""))
+def test_the_banks_service_logs_no_value(
+    world: World, tmp_path: Path, logged: list[logging.LogRecord], error: Exception | None
+) -> None:
+    guard, key = guarded(tmp_path / "access")
+    wire = Failing(error) if error else world.memory_wire()
+    app = create_guest_app(world.model, wire, name="loans", version="7", guard=guard)
+    statuses = ask_everything(app, world, key)
+    assert {401, 404, 405, 413, 415, 422} <= statuses
+    if error:
+        assert statuses & {500, 502, 504}
+    assert_silent(logged, key, world.table.ids[3])
+
+
+def test_nor_do_the_services_over_real_connections(
+    world: World, tmp_path: Path, logged: list[logging.LogRecord]
+) -> None:
+    guard, key = guarded(tmp_path / "access")
+    with running(create_host_app(world.endpoint(TAX))) as tax, HttpWire(dict.fromkeys(world.hosts, tax)) as wire:
+        app = create_guest_app(world.model, wire, name="loans", version="7", guard=guard)
+        with running(app) as url, httpx.Client(base_url=url, trust_env=False) as session:
+            for body in bodies(world):
+                for path in ("/v1/scores", f"/v1/{PATH}"):
+                    headers = {"x-api-key": key, "content-type": "application/json"}
+                    session.post(path, content=body, headers=headers)
+            for raw in (b"GET /%s HTTP/9\r\n\r\n" % PATH.encode(), b"\x00\xff" + HEADER.encode() + b"\r\n\r\n"):
+                broken(url, raw)
+    assert_silent(logged, key, world.table.ids[3])
+
+
+def broken(url: str, raw: bytes) -> None:
+    """Bytes that are no HTTP."""
+    import socket
+
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall(raw)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 400")
