@@ -50,7 +50,7 @@ ERRORS = (
 
 @pytest.fixture
 def logged() -> Iterator[list[logging.LogRecord]]:
-    """Every record of every logger, at every level, those of libraries too."""
+    """Every record of every logger, those of libraries too, from DEBUG on; uvicorn has a TRACE below, with paths."""
     records: list[logging.LogRecord] = []
 
     class Keeping(logging.Handler):
@@ -62,7 +62,7 @@ def logged() -> Iterator[list[logging.LogRecord]]:
     before = [(one, one.level, one.propagate) for one in every]
     root.addHandler(handler)
     for one in every:
-        one.setLevel(1)
+        one.setLevel(logging.DEBUG)
         one.propagate = True
     yield records
     root.removeHandler(handler)
