@@ -63,6 +63,7 @@ def wrong_credentials(bank: Bank, issuer: Issuer) -> dict[str, dict[str, str]]:
         "another audience": {"authorization": f"Bearer {issuer.token(aud='another')}"},
         "stale": {"authorization": f"Bearer {issuer.token(exp=int(time.time()) - 60)}"},
         "stranger's": {"authorization": f"Bearer {Issuer().token()}"},
+        "token of another scheme": {"authorization": f"Basic {issuer.token()}"},
         "bare": {"authorization": issuer.token()},
         "nothing": {"authorization": ""},
     }
