@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from federation.script import Wire
+from lab.governance.admission import PURPOSES
 from lab.governance.scoring_record import ScoringRecord
 from lab.serving.access.description import describe_access
 from lab.serving.access.guard import Guard
@@ -120,6 +121,7 @@ def create_guest_app(
     async def post_scores(application: schema, request: Request) -> ScoreAnswer:  # type: ignore[valid-type]
         """Score one application with the features of all parties. 以各方特征为一笔申请评分。"""
         started = time.perf_counter()
+        request.state.visit.caller.need_purpose(PURPOSES["scoring"])
         score_id = new_name()
         answer = await run_in_threadpool(score_one, application, score_id)
         return ScoreAnswer(

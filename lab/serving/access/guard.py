@@ -66,7 +66,8 @@ class NoGuard:
     @contextmanager
     def visit(self, scope: Scope, headers: Headers) -> Iterator[Visit]:  # noqa: ARG002
         peer = peer_of(scope)
-        yield Visit(Caller(f"certificate:{peer.subject:.200}" if peer else ANYBODY.name, _ALL_RIGHTS))
+        subject = "".join(c if c.isprintable() else "?" for c in peer.subject[:200]) if peer else ""
+        yield Visit(Caller(f"certificate:{subject}" if peer else ANYBODY.name, _ALL_RIGHTS))
 
 
 class FolderGuard:
@@ -173,7 +174,9 @@ class FolderGuard:
 
 def _unknown(scope: Scope, why: str, challenge: str = "") -> RequestError:
     """One answer whatever was wrong; the log says what."""
-    log.warning("caller refused: %s request=%s", why, scope["state"]["request_id"])
+    log.warning(
+        "caller refused: %s from=%s request=%s", why, (scope.get("client") or "-")[0], scope["state"]["request_id"]
+    )
     return RequestError(
         HTTPStatus.UNAUTHORIZED,
         "not_authenticated",

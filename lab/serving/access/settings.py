@@ -15,6 +15,7 @@ from lab.serving.access.limits import Rate
 FILE: Final = "access.toml"
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+CallerName = Annotated[str, Field(pattern=r"^(key|oauth|certificate):.")]
 #: Signatures only: a secret shared with the issuer (HS256) would let every service that checks tokens make them.
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 
@@ -43,7 +44,7 @@ class Limit(_Section):
 class Limits(Limit):
     """``callers``: name, as ``key:loan-desk`` → its own limit."""
 
-    callers: dict[str, Limit] = Field(default_factory=dict)
+    callers: dict[CallerName, Limit] = Field(default_factory=dict)
 
     def of(self, caller: str) -> Limit:
         """A caller's own, or what holds for all."""
@@ -57,6 +58,8 @@ class OAuth(_Section):
         issuer, audience: as in the tokens, to the letter.
         jwks: file with the server's public keys (RFC 7517), beside this one or absolute; read again when replaced.
         type: what the token's header must say it is; ``JWT`` for servers that know no better.
+        caller_claim, scope_claim: where the token names its bearer and its scopes (words of a text, or a list), for
+            servers that do not follow RFC 9068: Entra ID has ``azp`` and ``roles``, Okta ``cid`` and ``scp``.
         scopes: scope in the token → rights here; without the table a scope is the right of its name.
         purposes: what bearers may score for; empty: for any.
     """
@@ -66,6 +69,8 @@ class OAuth(_Section):
     jwks: Path = Path("jwks.json")
     algorithms: tuple[Algorithm, ...] = Field(default=("RS256", "PS256", "ES256", "EdDSA"), min_length=1)
     type: Literal["at+jwt", "JWT"] = "at+jwt"
+    caller_claim: str = "client_id"
+    scope_claim: str = "scope"
     scopes: dict[str, tuple[Right, ...]] = Field(default_factory=dict)
     purposes: tuple[str, ...] = ()
 

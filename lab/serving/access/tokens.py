@@ -41,7 +41,7 @@ _MOST_BYTES: Final = 8192
 _MOST_REMEMBERED: Final = 4096
 _LEAST_RSA_BITS: Final = 2048
 _CALLER: Final = re.compile(r"[A-Za-z0-9._:@/-]{1,64}")
-_REQUIRED: Final = ("iss", "exp", "aud", "iat", "client_id")
+_REQUIRED: Final = ("iss", "exp", "aud", "iat")
 
 
 class TokenRefused(Exception):
@@ -101,14 +101,14 @@ class TokenCheck:
                 audience=settings.audience,
                 issuer=settings.issuer,
                 leeway=LEEWAY,
-                options={"require": list(_REQUIRED)},
+                options={"require": [*_REQUIRED, settings.caller_claim]},
             )
-        except (jwt.PyJWTError, ValueError, ArithmeticError, RecursionError) as error:
+        except jwt.PyJWTError as error:
             raise TokenRefused(type(error).__name__) from None
-        name = claims["client_id"]
+        name = claims[settings.caller_claim]
         if not isinstance(name, str) or not _CALLER.fullmatch(name):
             raise TokenRefused("unusable_name")
-        caller = Caller(f"oauth:{name}", self._rights(claims.get("scope")), frozenset(settings.purposes))
+        caller = Caller(f"oauth:{name}", self._rights(claims.get(settings.scope_claim)), frozenset(settings.purposes))
         return caller, float(claims["exp"]), _bound(claims)
 
     def _key(self, kid: object, algorithm: str) -> jwt.PyJWK:
@@ -122,9 +122,9 @@ class TokenCheck:
         return found[algorithm]
 
     def _rights(self, scope: Any) -> frozenset[Right]:
-        words = scope.split() if isinstance(scope, str) else ()
+        words = scope.split() if isinstance(scope, str) else scope if isinstance(scope, list) else ()
         table = self._settings.scopes or {right: (right,) for right in RIGHTS}
-        return frozenset(right for word in words for right in table.get(word, ()))
+        return frozenset(right for word in words for right in table.get(str(word), ()))
 
 
 def _bound(claims: Mapping[str, Any]) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from fastapi import FastAPI
 
@@ -40,6 +40,7 @@ class Issuer:
 
     rsa_key: rsa.RSAPrivateKey = field(default_factory=lambda: rsa.generate_private_key(65537, 2048))
     ec_key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+    ed_key: ed25519.Ed25519PrivateKey = field(default_factory=ed25519.Ed25519PrivateKey.generate)
 
     def jwks(self) -> dict[str, Any]:
         public = self.rsa_key.public_key().public_numbers()
@@ -54,6 +55,7 @@ class Issuer:
                     "x": b64(point.x.to_bytes(32, "big")),
                     "y": b64(point.y.to_bytes(32, "big")),
                 },
+                {"kty": "OKP", "kid": "ed-1", "crv": "Ed25519", "x": b64(self.ed_key.public_key().public_bytes_raw())},
                 {"kty": "oct", "kid": "oct-1", "alg": "HS256", "k": b64(b"k" * 32)},
             ]
         }
@@ -73,7 +75,7 @@ class Issuer:
         return {name: value for name, value in claims.items() if value is not ...}
 
     def token(self, alg: str = "RS256", header: dict[str, Any] | None = None, **changed: Any) -> str:
-        kid = "ec-1" if alg == "ES256" else "rsa-1"
+        kid = {"ES256": "ec-1", "EdDSA": "ed-1"}.get(alg, "rsa-1")
         head = {"typ": "at+jwt", "alg": alg, "kid": kid} | (header or {})
         head = {name: value for name, value in head.items() if value is not ...}
         signed = f"{b64(json.dumps(head).encode())}.{b64(json.dumps(self.claims(**changed)).encode())}"
@@ -83,6 +85,8 @@ class Issuer:
         if alg == "ES256":
             r, s = decode_dss_signature(self.ec_key.sign(signed, ec.ECDSA(hashes.SHA256())))
             return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+        if alg == "EdDSA":
+            return self.ed_key.sign(signed)
         if alg == "PS256":
             return self.rsa_key.sign(signed, padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256())
         return self.rsa_key.sign(signed, padding.PKCS1v15(), hashes.SHA256())

@@ -35,6 +35,12 @@ def test_a_key_with_the_scope_gets_its_score(bank: Bank) -> None:
     assert answer.json()["points"]
 
 
+def test_a_key_for_another_purpose_gets_none(bank: Bank) -> None:
+    assert bank.score(x_api_key=bank.key("score", purposes=["loan_score"])).status_code == 200
+    refused = bank.score(x_api_key=bank.key("score", name="other", purposes=["monitoring"]))
+    assert problem_of(refused, 403, "purpose_not_allowed")["purposes"] == ["monitoring"]
+
+
 def test_a_token_with_the_scope_gets_its_score(bank: Bank, issuer: Issuer) -> None:
     assert bank.score(authorization=f"Bearer {issuer.token()}").status_code == 200
     assert bank.score(authorization=f"bearer {issuer.token('ES256')}").status_code == 200
@@ -82,7 +88,7 @@ def test_all_wrong_credentials_are_told_alike(bank: Bank, issuer: Issuer, caplog
         told.add((response.text, tuple(sorted(set(response.headers) - {"www-authenticate"}))))
     assert len(told) == 1
     for why in ("revoked", "expired", "unknown", "token InvalidAudienceError", "token ExpiredSignatureError"):
-        assert f"{why} request=r1" in caplog.text
+        assert f"{why} from=127.0.0.1 request=r1" in caplog.text
 
 
 def test_no_credential_is_in_any_log(bank: Bank, issuer: Issuer, caplog: pytest.LogCaptureFixture) -> None:
@@ -208,6 +214,7 @@ def test_settings_are_read_again(bank: Bank, issuer: Issuer) -> None:
         "[oauth]\nissuer = 'i'",
         "[limits]\nper_second = 0",
         "[limits]\nper_secnd = 1",
+        "[limits.callers.desk]\nburst = 1",
         "[[certificates]]\nname = 'a'\nscopes = ['score']",
         "[[certificates]]\nname = 'a'\nscopes = ['score']\ndns = 'a'\nuri = 'b'",
         "[[certificates]]\nname = 'a'\nscopes = ['all']\ndns = 'a'",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,7 +35,7 @@ def check_of(issuer: Issuer, folder: Path, **settings: Any) -> TokenCheck:
     return read_jwks(file, SETTINGS.model_copy(update=settings))
 
 
-@pytest.mark.parametrize("alg", ["RS256", "PS256", "ES256"])
+@pytest.mark.parametrize("alg", ["RS256", "PS256", "ES256", "EdDSA"])
 def test_a_good_token_names_its_caller_and_rights(check: TokenCheck, issuer: Issuer, alg: str) -> None:
     token = issuer.token(alg, scope="score models something-else")
     for _ in range(2):  # checked, then remembered
@@ -51,8 +50,17 @@ def test_scopes_of_the_server_are_mapped_and_nothing_else_counts(issuer: Issuer,
     caller = check.caller(issuer.token(scope="loans:use admin score"), None)
     assert caller.rights == {"score", "read"}
     assert caller.purposes == {"loan_score"}
-    assert check.caller(issuer.token(scope=["loans:use"]), None).rights == frozenset()
-    assert check.caller(issuer.token(scope=...), None).rights == frozenset()
+    assert check.caller(issuer.token(scope=["loans:use", 7, ["admin"]]), None).rights == {"score", "read"}
+    for nothing in (..., None, 7, {"loans:use": 1}):
+        assert check.caller(issuer.token(scope=nothing), None).rights == frozenset()
+
+
+def test_other_servers_name_bearer_and_scopes_elsewhere(issuer: Issuer, folder: Path) -> None:
+    check = check_of(issuer, folder, caller_claim="azp", scope_claim="roles")
+    caller = check.caller(issuer.token(azp="6f1c", client_id=..., roles=["score"], scope="admin"), None)
+    assert (caller.name, caller.rights) == ("oauth:6f1c", {"score"})
+    with pytest.raises(TokenRefused):
+        check.caller(issuer.token(), None)
 
 
 BAD: dict[str, dict[str, Any]] = {
@@ -190,8 +198,8 @@ def test_key_sets_that_cannot_be_used(issuer: Issuer, folder: Path) -> None:
     short = rsa.generate_private_key(65537, 1024).public_key().public_numbers()
     weak = {"kty": "RSA", "kid": "weak", "n": of_int(short.n), "e": of_int(short.e)}
     encrypting = issuer.jwks()["keys"][0] | {"use": "enc"}
-    private = issuer.jwks()["keys"][1] | {"d": b64(os.urandom(32))}
-    secret = issuer.jwks()["keys"][2]
+    private = issuer.jwks()["keys"][1] | {"d": b64(issuer.ec_key.private_numbers().private_value.to_bytes(32, "big"))}
+    secret = issuer.jwks()["keys"][3]
     broken = {"kty": "RSA", "kid": "x", "n": "!", "e": "AQAB"}
     file = folder / "jwks.json"
     texts = [json.dumps({"keys": keys}) for keys in ([], [weak], [encrypting], [private], [secret], [broken], [7], {})]
