@@ -68,8 +68,8 @@ class Meter:
     def take(self, n: int = 1) -> Reading:
         """Let ``n`` through if there is room for one; what they take beyond the burst is waited for afterwards."""
         with self._alone():
-            now = self._clock()
             (full_at,) = _NUMBER.unpack_from(self._memory)
+            now = self._clock()
             owed = full_at - now
             if not 0 < owed <= self._tolerance + MOST_AT_ONCE * self._each:  # at rest, or of another clock
                 owed = 0.0
