@@ -1,4 +1,4 @@
-"""How often and how much at once a caller may ask; all workers on a machine count together.
+"""How often a caller may ask; all workers on a machine count together.
 
 The generic cell rate algorithm (ITU-T I.371, Annex A, virtual scheduling), a token bucket that is one number: the time
 at which the bucket will be full again. That number lies in eight bytes of a file that the workers share.
@@ -7,6 +7,7 @@ at which the bucket will be full again. That number lies in eight bytes of a fil
 from __future__ import annotations
 
 import fcntl
+import logging
 import mmap
 import os
 import struct
@@ -16,7 +17,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
+
+log = logging.getLogger("lianmo.serving")
 
 _NUMBER: Final = struct.Struct("d")
 #: Asked for in one call at most, as rows of a batch; a bucket further behind than this was left by another clock.
@@ -53,17 +56,23 @@ class Meter:
     """One caller's bucket.
 
     Args:
-        file: eight bytes, made if absent; every process that opens it counts with the others.
+        file: eight bytes, made if absent; every process that opens it counts with the others. Where it cannot be had,
+            this process counts alone and says so in the log: a full disk must not shut the service.
         clock: seconds that all processes read alike.
     """
 
     def __init__(self, file: Path, rate: Rate, clock: Callable[[], float] = time.monotonic) -> None:
         self._each, self._clock = 1 / rate.per_second, clock
         self._tolerance = (rate.burst - 1) * self._each
-        self._file = os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b", buffering=0)
-        self._file.truncate(_NUMBER.size)
-        self._memory = mmap.mmap(self._file.fileno(), _NUMBER.size)
         self._within = threading.Lock()
+        self._file: IO[bytes] | None = None
+        try:
+            self._file = os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b", buffering=0)
+            self._file.truncate(_NUMBER.size)
+            self._memory = mmap.mmap(self._file.fileno(), _NUMBER.size)
+        except OSError as error:
+            log.error("limits are counted by this process alone: %s", os.strerror(error.errno or 0))
+            self._memory = mmap.mmap(-1, _NUMBER.size)
 
     def take(self, n: int = 1) -> Reading:
         """Let ``n`` through if there is room for one; what they take beyond the burst is waited for afterwards."""
@@ -85,6 +94,9 @@ class Meter:
     def _alone(self) -> Iterator[None]:
         """A lock between threads and, as POSIX has it, between processes; held for some microseconds."""
         with self._within:
+            if self._file is None:
+                yield
+                return
             fcntl.lockf(self._file, fcntl.LOCK_EX)
             try:
                 yield

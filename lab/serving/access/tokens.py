@@ -141,9 +141,15 @@ def read_jwks(path: Path, settings: OAuth) -> TokenCheck:
     """The check with the keys of a JWK set; keys that are not for these signatures are passed over.
 
     Raises:
-        ConfigError: ``jwks_unusable``: no such file, no JWK set, a short RSA key, or no usable key in it.
+        ConfigError: ``jwks_unusable``: no such file, one that others may write, no JWK set, a short RSA key, or no
+            usable key in it.
     """
     try:
+        if path.stat().st_mode & 0o022:
+            raise _unusable(
+                "others can write it, and so make themselves tokens (chmod go-w)",
+                "他人可写，可借此伪造令牌（请执行 chmod go-w）",
+            )
         told = json.loads(path.read_text("utf-8"))["keys"]
         keys = {}
         for place, data in enumerate(told):

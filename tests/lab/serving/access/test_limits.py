@@ -78,6 +78,12 @@ def test_a_number_of_another_clock_locks_nobody_out(tmp_path: Path, left: float)
     assert meter.take(MOST_AT_ONCE * 2).wait == pytest.approx(1.0)
 
 
+def test_without_a_file_a_process_counts_alone_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    meter = Meter(tmp_path / "absent" / "one", Rate(1.0, 2), Clock())
+    assert [meter.take().wait > 0 for _ in range(3)] == [False, False, True]
+    assert "alone" in caplog.text
+
+
 WORKER = """
 import sys, time
 from pathlib import Path

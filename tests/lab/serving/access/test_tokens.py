@@ -212,6 +212,17 @@ def test_key_sets_that_cannot_be_used(issuer: Issuer, folder: Path) -> None:
         read_jwks(folder / "absent.json", SETTINGS)
 
 
+def test_a_key_set_that_others_can_write_is_refused(issuer: Issuer, folder: Path) -> None:
+    file = folder / "jwks.json"
+    file.write_text(json.dumps(issuer.jwks()))
+    for mode in (0o646, 0o664):
+        file.chmod(mode)
+        with pytest.raises(ConfigError, match="others can write it"):
+            read_jwks(file, SETTINGS)
+    file.chmod(0o644)
+    assert read_jwks(file, SETTINGS)
+
+
 def test_a_key_for_one_algorithm_verifies_no_other(issuer: Issuer, folder: Path) -> None:
     jwks = issuer.jwks()
     jwks["keys"][0]["alg"] = "PS256"
