@@ -26,6 +26,7 @@ from federation.vertical.host import ALLOWED as TRAINING
 from federation.vertical.host import TrainingHost
 from federation.vertical.scoring.host import ALLOWED as SCORING
 from federation.vertical.scoring.host import ScoringHost
+from lab.serving.access.guard import Guard
 from lab.serving.guest_api import create_guest_app
 from lab.serving.host_api import create_host_app
 from lab.serving.server import running
@@ -72,6 +73,10 @@ class World:
 
     def memory_wire(self) -> MemoryWire:
         return MemoryWire({party: self.endpoint(party).answer for party in self.hosts})
+
+    def app(self, guard: Guard | None = None, wire: Wire | None = None, model: JointModel | None = None) -> FastAPI:
+        """The bank's service behind ``guard``; without a wire both nodes answer in this process."""
+        return create_guest_app(model or self.model, wire or self.memory_wire(), name="loans", version="7", guard=guard)
 
     def body(self, row: int, **features: Any) -> dict[str, Any]:
         """What a caller sends for the applicant in ``row``; ``features`` replace the table's."""

@@ -16,7 +16,6 @@ from federation.vertical.guest import Arrangement, TrainingJob, train
 from lab.serving.access.caller import RIGHTS
 from lab.serving.access.guard import API_KEY, FolderGuard
 from lab.serving.access.keys import KeyBook
-from lab.serving.guest_api import create_guest_app
 from lab.serving.server import running
 from models.boosting.parameters import BoostingParameters
 from models.bundle import JointModel
@@ -54,7 +53,7 @@ def test_schemathesis_finds_nothing(world: World, model_alone: JointModel, tmp_p
     (folder / "access.toml").write_text("[limits]\nper_second = 1e6\nburst = 1000000\n")
     _, key = KeyBook(folder).add("tester", RIGHTS, 1.0)
     model = world.model if which == "joint" else model_alone
-    app = create_guest_app(model, world.memory_wire(), name="loans", version="7", guard=FolderGuard(folder))
+    app = world.app(FolderGuard(folder), model=model)
     with running(app) as url:
         command = [
             str(Path(sys.executable).parent / "schemathesis"),

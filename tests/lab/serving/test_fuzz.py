@@ -14,7 +14,6 @@ from fastapi import FastAPI
 from lab.serving.access.caller import RIGHTS
 from lab.serving.access.guard import FolderGuard
 from lab.serving.access.keys import KeyBook
-from lab.serving.guest_api import create_guest_app
 from tests.lab.serving.conftest import World
 from tests.lab.serving.random_requests import Asked, RandomRequests, Told, tell
 
@@ -31,7 +30,7 @@ def guarded(world: World, tmp_path: Path) -> tuple[FastAPI, list[str]]:
     keys = [book.add(name, scopes, 1.0)[1] for name, scopes in (("all", RIGHTS), ("few", ["models"]), ("old", RIGHTS))]
     book.revoke("old")
     guard = FolderGuard(folder)
-    return create_guest_app(world.model, world.memory_wire(), name="loans", version="7", guard=guard), keys
+    return world.app(guard), keys
 
 
 @pytest.mark.parametrize(

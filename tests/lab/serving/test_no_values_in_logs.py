@@ -16,7 +16,6 @@ from federation.errors import Refused, RemoteProtocolError, TransportError
 from federation.transports.http import HttpWire
 from lab.serving.access.guard import FolderGuard
 from lab.serving.access.keys import KeyBook
-from lab.serving.guest_api import create_guest_app
 from lab.serving.host_api import create_host_app
 from lab.serving.server import running
 from tests.lab.serving.conftest import TAX, World, ask
@@ -155,7 +154,7 @@ def test_the_banks_service_logs_no_value(
 ) -> None:
     guard, key = guarded(tmp_path / "access")
     wire = Failing(error) if error else world.memory_wire()
-    app = create_guest_app(world.model, wire, name="loans", version="7", guard=guard)
+    app = world.app(guard, wire)
     statuses = ask_everything(app, world, key)
     assert {401, 404, 405, 413, 415, 422} <= statuses
     if error:
@@ -168,7 +167,7 @@ def test_nor_do_the_services_over_real_connections(
 ) -> None:
     guard, key = guarded(tmp_path / "access")
     with running(create_host_app(world.endpoint(TAX))) as tax, HttpWire(dict.fromkeys(world.hosts, tax)) as wire:
-        app = create_guest_app(world.model, wire, name="loans", version="7", guard=guard)
+        app = world.app(guard, wire)
         with running(app) as url, httpx.Client(base_url=url, trust_env=False) as session:
             for body in bodies(world):
                 for path in ("/v1/scores", f"/v1/{PATH}"):

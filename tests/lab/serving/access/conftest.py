@@ -19,7 +19,6 @@ from fastapi import FastAPI
 
 from lab.serving.access.guard import FolderGuard
 from lab.serving.access.keys import KeyBook
-from lab.serving.guest_api import create_guest_app
 from tests.lab.serving.conftest import World, ask
 
 ISSUER, AUDIENCE = "https://login.bank.example/realms/loans", "lianmo-scoring"
@@ -136,7 +135,7 @@ def bank_of(world: World, folder: Path, issuer: Issuer) -> Callable[..., Bank]:
         (folder / "access.toml").write_text(settings, "utf-8")
         (folder / "jwks.json").write_text(json.dumps(issuer.jwks()))
         guard = FolderGuard(folder)
-        app = create_guest_app(world.model, world.memory_wire(), name="loans", version="7", guard=guard)
+        app = world.app(guard)
         return Bank(app, folder, world)
 
     return made

@@ -18,7 +18,6 @@ from lab.serving.access.guard import FolderGuard
 from lab.serving.access.keys import KeyBook
 from lab.serving.access.listening import Listening
 from lab.serving.access.settings import Certificate
-from lab.serving.guest_api import create_guest_app
 from lab.serving.server import running
 from tests.lab.serving.access.conftest import OAUTH, Bank, Issuer, b64
 from tests.lab.serving.conftest import World, problem_of
@@ -53,7 +52,7 @@ def served(world: World, folder: Path, tmp_path: Path, authority: trustme.CA | N
         access=folder,
     )
     door.check()
-    app = create_guest_app(world.model, world.memory_wire(), name="loans", version="7", guard=door.guard())
+    app = world.app(door.guard())
     with running(app, tls=door.tls()) as url:
         yield url
 
@@ -167,7 +166,7 @@ def test_who_shows_no_certificate_is_no_peer() -> None:
 
 def test_the_guard_of_an_unguarded_service_names_the_certificate(world: World, tmp_path: Path, folder: Path) -> None:
     FolderGuard(folder)  # a folder without any file lets nobody in, and starts
-    app = create_guest_app(world.model, world.memory_wire(), name="loans", version="7")
+    app = world.app()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     AUTHORITY.issue_cert("127.0.0.1").configure_cert(context)
     AUTHORITY.configure_trust(context)

@@ -22,7 +22,6 @@ from lab.serving.access.guard import FolderGuard
 from lab.serving.access.keys import KeyBook
 from lab.serving.access.paths import OPEN, needed
 from lab.serving.gate import Gate
-from lab.serving.guest_api import create_guest_app
 from lab.serving.host_api import create_host_app
 from lab.serving.problems import answer_problems
 from tests.lab.serving.access.conftest import OAUTH, Bank, Issuer
@@ -152,7 +151,7 @@ def test_what_is_not_on_the_list_needs_admin(bank: Bank, method: str, path: str)
 
 def test_each_path_of_both_services_is_on_the_list(world: World) -> None:
     apps = (
-        create_guest_app(world.model, world.memory_wire(), name="n", version="1"),
+        world.app(),
         create_host_app(world.endpoint(TAX)),
     )
     listed = [
@@ -168,9 +167,7 @@ def test_each_path_of_both_services_is_on_the_list(world: World) -> None:
 
 
 def test_a_revoked_key_is_refused_at_the_next_call_by_every_worker(bank: Bank, world: World) -> None:
-    second = create_guest_app(
-        world.model, world.memory_wire(), name="loans", version="7", guard=FolderGuard(bank.folder)
-    )
+    second = world.app(FolderGuard(bank.folder))
     key = bank.key("models")
     apps = bank.app, second
     assert [ask(app, "GET", "/v1/models/current", headers={"x-api-key": key}).status_code for app in apps] == [200, 200]
