@@ -83,8 +83,6 @@ def create_guest_app(
     )
     app.add_middleware(Gate, body_type="application/json", max_bytes=MAX_BODY_BYTES, guard=guard)
     answer_problems(app)
-    if guard:
-        describe_access(app)
     app.add_exception_handler(RequestValidationError, _on_invalid)
 
     def score_one(application: ScoreRequest, score_id: str) -> Answer:
@@ -148,6 +146,8 @@ def create_guest_app(
         """Whether the service is up; says nothing of the other parties. 服务是否运行，不代表其他参与方。"""
         return {"status": "ok"}
 
+    if guard:
+        describe_access(app)
     return app
 
 

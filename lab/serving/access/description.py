@@ -34,18 +34,16 @@ _REFUSALS: Final = (
 
 
 def describe_access(app: FastAPI) -> None:
-    """Let the description of a guarded ``app`` say so, for all its operations, of now and later."""
+    """Let the description of a guarded ``app`` say so, for all its operations; called once it describes the rest."""
     plain = app.openapi
 
     def described() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            schema = plain()
-            schema.setdefault("components", {})["securitySchemes"] = _SCHEMES
-            for path, operations in schema["paths"].items():
-                for method, operation in operations.items():
-                    _describe(operation, needed(method.upper(), path))
-        assert app.openapi_schema is not None
-        return app.openapi_schema
+        schema = plain()
+        schema.setdefault("components", {})["securitySchemes"] = _SCHEMES
+        for path, operations in schema["paths"].items():
+            for method, operation in operations.items():
+                _describe(operation, needed(method.upper(), path))
+        return schema
 
     app.openapi = described  # type: ignore[method-assign]
 
