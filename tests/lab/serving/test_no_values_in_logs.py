@@ -16,6 +16,7 @@ from federation.errors import Refused, RemoteProtocolError, TransportError
 from federation.transports.http import HttpWire
 from lab.serving.access.guard import FolderGuard
 from lab.serving.access.keys import KeyBook
+from lab.serving.guest_api import MAX_BODY_BYTES
 from lab.serving.host_api import create_host_app
 from lab.serving.server import running
 from tests.lab.serving.conftest import TAX, World, ask
@@ -99,7 +100,7 @@ def bodies(world: World) -> list[bytes]:
         whole[0] + whole[0],
         b"\xff" + whole[0],
         VALUES[0].encode(),
-        whole[0] + b" " * 2_000_000,
+        whole[0] + b" " * MAX_BODY_BYTES,
     ]
 
 
