@@ -158,8 +158,6 @@ def test_the_banks_service_logs_no_value(
     app = world.app(guard, wire)
     statuses = ask_everything(app, world, key)
     assert {401, 404, 405, 413, 415, 422} <= statuses
-    if error:
-        assert statuses & {500, 502, 504}
     assert_silent(logged, key, world.table.ids[3])
 
 
