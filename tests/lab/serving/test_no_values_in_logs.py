@@ -114,9 +114,12 @@ def ask_everything(app: FastAPI, world: World, key: str) -> set[int]:
     statuses = set()
     for body in bodies(world):
         for headers in ({"x-api-key": key}, {"x-api-key": HEADER}, {"authorization": f"Bearer {HEADER}"}, {}):
-            for media in ("application/json", "text/plain"):
-                told = ask(app, "POST", "/v1/scores", content=body, headers={"content-type": media, **headers})
+            for more in ({}, {"content-type": "text/plain"}, {"idempotency-key": HEADER}, {"idempotency-key": HEADER}):
+                sent = {"content-type": "application/json", **headers, **more}
+                told = ask(app, "POST", "/v1/scores", content=body, headers=sent)
                 statuses.add(told.status_code)
+                if told.status_code == 200:  # asked for again, where the service keeps its answers
+                    ask(app, "GET", f"/v1/scores/{told.json()['score_id']}", headers={"x-api-key": key})
     for path in (
         f"/{PATH}",
         f"/v1/scores/{PATH}",
