@@ -25,8 +25,7 @@ def open_store(address: str) -> Engine:
     Raises:
         GovernanceError: ``store_address`` for what is no such address; ``store_unreachable``.
     """
-    for name in ("alembic", "sqlalchemy.engine"):  # the latter tells parameters at INFO and rows at DEBUG
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         engine = create_engine(address, hide_parameters=True)  # in logs and errors alike
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,26 +49,14 @@ ERRORS = (
 
 
 @pytest.fixture
-def logged() -> Iterator[list[logging.LogRecord]]:
-    """Every record of every logger, those of libraries too, from DEBUG on; uvicorn has a TRACE below, with paths."""
-    records: list[logging.LogRecord] = []
-
-    class Keeping(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            records.append(record)
-
-    handler, root = Keeping(0), logging.getLogger()
-    every = [root, *(logging.getLogger(name) for name in list(logging.root.manager.loggerDict))]
-    before = [(one, one.level, one.propagate) for one in every]
-    root.addHandler(handler)
-    for one in every:
-        one.setLevel(logging.DEBUG)
-        one.propagate = True
-    yield records
-    root.removeHandler(handler)
-    for one, level, propagate in before:
-        one.setLevel(level)
-        one.propagate = propagate
+def logged(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """Every record when all is turned on at the root. Libraries may have a level of their own: SQLAlchemy tells rows at
+    its DEBUG, uvicorn paths at its TRACE, which whoever turns them on must want."""
+    caplog.set_level(logging.DEBUG)
+    for name in logging.root.manager.loggerDict:
+        if name.startswith("lianmo"):
+            caplog.set_level(logging.DEBUG, name)
+    return caplog.records
 
 
 def bodies(world: World) -> list[bytes]:
