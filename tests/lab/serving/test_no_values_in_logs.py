@@ -49,14 +49,14 @@ ERRORS = (
 
 
 @pytest.fixture
-def logged(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     """Every record when all is turned on at the root. Libraries may have a level of their own: SQLAlchemy tells rows at
     its DEBUG, uvicorn paths at its TRACE, which whoever turns them on must want."""
     caplog.set_level(logging.DEBUG)
     for name in logging.root.manager.loggerDict:
         if name.startswith("lianmo"):
             caplog.set_level(logging.DEBUG, name)
-    return caplog.records
+    return caplog
 
 
 def bodies(world: World) -> list[bytes]:
@@ -121,10 +121,10 @@ def ask_everything(app: FastAPI, world: World, key: str) -> set[int]:
     return statuses
 
 
-def assert_silent(logged: list[logging.LogRecord], key: str, applicant: str) -> None:
+def assert_silent(logged: pytest.LogCaptureFixture, key: str, applicant: str) -> None:
     secret = key.split("_", 2)[2]
-    assert logged
-    for record in logged:
+    assert logged.records
+    for record in logged.records:
         if record.name.startswith(("httpx", "httpcore", "asyncio")):  # the asking side of these tests
             continue
         text = shown(record)
@@ -142,7 +142,7 @@ def guarded(folder: Path) -> tuple[FolderGuard, str]:
 
 @pytest.mark.parametrize("error", [None, *ERRORS], ids=lambda e: type(e).__name__ + getattr(e, "code", ""))
 def test_the_banks_service_logs_no_value(
-    world: World, tmp_path: Path, logged: list[logging.LogRecord], error: Exception | None
+    world: World, tmp_path: Path, logged: pytest.LogCaptureFixture, error: Exception | None
 ) -> None:
     guard, key = guarded(tmp_path / "access")
     wire = Failing(error) if error else world.memory_wire()
@@ -153,7 +153,7 @@ def test_the_banks_service_logs_no_value(
 
 
 def test_nor_do_the_services_over_real_connections(
-    world: World, tmp_path: Path, logged: list[logging.LogRecord]
+    world: World, tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
     guard, key = guarded(tmp_path / "access")
     with running(create_host_app(world.endpoint(TAX))) as tax, HttpWire(dict.fromkeys(world.hosts, tax)) as wire:
