@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from lab import views
+from lab.commands.access import AccessFolder, CallerAuthority, Open, Plain, TlsCertificate, TlsKey, access
 from lab.commands.audit import audit, trace_command
 from lab.commands.decisions import decision
 from lab.commands.hub import hub
@@ -37,6 +38,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(node_commands, name="node")
+app.add_typer(access, name="access")
 app.add_typer(audit, name="audit")
 app.add_typer(decision, name="decision")
 app.add_typer(hub, name="hub")
@@ -174,16 +176,32 @@ def serve(
     store: Annotated[
         str | None, typer.Option(help="Store of answers; default: sqlite in the folder. 评分结果数据库。")
     ] = None,
+    tls_cert: TlsCertificate = None,
+    tls_key: TlsKey = None,
+    caller_ca: CallerAuthority = None,
+    access: AccessFolder = None,
+    without_keys: Open = False,
+    plain: Plain = False,
 ) -> None:
     """Serve scores (bank) or a host's half of them. 启动评分服务（银行或数据方）。"""
+    from lab.serving.access.listening import Listening
     from lab.serving.command import serve_party
 
     console = Console()
+    door = Listening(
+        bind=bind,
+        certificate=tls_cert,
+        key=tls_key,
+        authority=caller_ca,
+        access=access,
+        open=without_keys,
+        plain=plain,
+    )
 
     def announce(url: str) -> None:
         console.print(f"listening on 正在监听 {url}", highlight=False)
 
-    serve_party(node, _urls(host), bind, port, workers=workers, rules=rules, store=store, announce=announce)
+    serve_party(node, _urls(host), door, port, workers=workers, rules=rules, store=store, announce=announce)
 
 
 @app.command()

@@ -21,6 +21,7 @@ from federation.transports.async_http import AsyncHttpWire
 from federation.vertical.scoring.host import ALLOWED, ScoringHost
 from lab.data.sources import read_table
 from lab.governance.protection import PASSPHRASE
+from lab.serving.access.listening import Listening
 from lab.serving.guest_api import create_guest_app
 from lab.serving.host_api import create_host_app
 from lab.serving.loaded import Loaded, OneModel
@@ -179,7 +180,7 @@ def main() -> None:
         serve_app(bank.app(), "127.0.0.1", a.port)
     else:
         AnswerStore.open(a.store).close()
-        serve_workers(bank.app, "127.0.0.1", a.port, a.workers)
+        serve_workers(bank.app, Listening(bind="127.0.0.1"), a.port, a.workers)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,8 @@ def open_store(address: str, migrations: Path = MIGRATIONS) -> Engine:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         in_memory = {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
-        engine = create_engine(address, **(in_memory if address == "sqlite://" else {}))
+        more = in_memory if address == "sqlite://" else {}
+        engine = create_engine(address, hide_parameters=True, **more)  # hidden in logs and errors alike
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise GovernanceError(
             "store_address",

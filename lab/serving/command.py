@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from federation.errors import PartyId
 from federation.transports.async_http import AsyncHttpWire
 from lab.jobs import HostJob
+from lab.serving.access.listening import Listening
 from lab.serving.guest_api import create_guest_app
 from lab.serving.host_api import create_host_app
 from lab.serving.nodes import addresses, bank_record, job_in, scoring_endpoint
@@ -33,6 +34,7 @@ class BankService:
     directory: Path
     urls: Mapping[PartyId, str]
     store: str
+    door: Listening
     rules: ServiceRules = field(default_factory=ServiceRules)
 
     def app(self) -> FastAPI:
@@ -45,13 +47,14 @@ class BankService:
             rules=self.rules,
             record=bank_record(self.directory, model),
             store=AnswerStore.open(self.store),
+            guard=self.door.guard(),
         )
 
 
 def serve_party(
     directory: Path,
     urls: Mapping[PartyId, str],
-    bind: str,
+    door: Listening,
     port: int,
     *,
     workers: int = 1,
@@ -59,16 +62,21 @@ def serve_party(
     store: str | None = None,
     announce: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Serve until told to stop. Raises as ``BankService.app`` and ``serve_app``."""
+    """Serve until told to stop. Raises as ``Listening``, ``BankService.app`` and ``serve_app``."""
+    door.check()
+    tls = door.tls()
     if isinstance(job_in(directory), HostJob):
-        serve_app(create_host_app(scoring_endpoint(directory)), bind, port, announce=announce)
+        app = create_host_app(scoring_endpoint(directory), guard=door.guard())
+        serve_app(app, door.bind, port, tls=tls, announce=announce)
         return
     address = store or f"sqlite:///{directory.resolve() / STORE}"
-    service = BankService(directory.resolve(), dict(urls), address, load_rules(rules) if rules else ServiceRules())
+    service = BankService(
+        directory.resolve(), dict(urls), address, door, load_rules(rules) if rules else ServiceRules()
+    )
     model = open_shelf(directory).chosen("").joint.model
     need_default(model.objective if isinstance(model, JointModel) else "binary", "lianmo serve")
     if workers == 1:
-        serve_app(service.app(), bind, port, announce=announce)
+        serve_app(service.app(), door.bind, port, tls=tls, announce=announce)
         return
     service.app()  # whatever is wrong is said here, once, and the store is up to date before anybody shares it
-    serve_workers(service.app, bind, port, workers, announce=announce)
+    serve_workers(service.app, door, port, workers, announce=announce)

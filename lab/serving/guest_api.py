@@ -15,6 +15,9 @@ from starlette.concurrency import run_in_threadpool
 
 from federation.script import AsyncWire
 from lab.governance.scoring_record import ScoringRecord
+from lab.serving.access.caller import Caller
+from lab.serving.access.description import describe_access
+from lab.serving.access.guard import Guard, Visit
 from lab.serving.gate import Gate
 from lab.serving.guest_openapi import describe, described
 from lab.serving.idempotency import HEADER, REPLAYED, Once
@@ -43,18 +46,19 @@ def create_guest_app(
     decide: Decide = undecided,
     record: ScoringRecord | None = None,
     store: AnswerStore | None = None,
+    guard: Guard | None = None,
 ) -> FastAPI:
     """``POST /v1/scores`` and ``/v1/scores:batch``, ``GET /v1/scores/{id}``, ``/v1/models/current``, ``/healthz``,
     ``/readyz``, ``/metrics``.
 
-    Who calls is for a layer before it to settle; whom that names ``caller`` in the request's state owns the scores it
-    asks for.
+    A caller sees the scores that it asked for and no others.
 
     Args:
         wire: if it must be entered (``AsyncHttpWire``), the application does so where it runs.
         decide: the bank's policy.
         record: the bank's own: every score is there before it is told; none: the bank keeps no log.
         store: of answers and of calls that must not be done twice; none: in memory, for one worker.
+        guard: who may call; none: whoever can connect.
     """
     rules = rules or ServiceRules()
     metrics = ServiceMetrics()
@@ -81,7 +85,7 @@ def create_guest_app(
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    app.add_middleware(Gate, body_type=_JSON, max_bytes=MAX_BODY_BYTES)
+    app.add_middleware(Gate, body_type=_JSON, max_bytes=MAX_BODY_BYTES, guard=guard)
     answer_problems(app)
 
     @app.post("/v1/scores", **described("score"))
@@ -91,6 +95,7 @@ def create_guest_app(
         started = time.perf_counter()
         body = await request.body()
         application = service.application(read(body), new_score())
+        request.state.visit.caller.need_purpose(application.purpose)
         made = partial(service.one, application)
         return await _replied(request, body, started, "score", made)
 
@@ -100,21 +105,25 @@ def create_guest_app(
         started = time.perf_counter()
         body = await request.body()
         items = items_of(read(body))
-        made = partial(service.many, await run_in_threadpool(_each, items))
+        visit: Visit = request.state.visit
+        visit.charge(len(items) - 1)
+        made = partial(service.many, await run_in_threadpool(_each, items, visit.caller))
         return await _replied(request, body, started, "batch", made)
 
-    def _each(items: list[Any]) -> list[Application | RequestError]:
+    def _each(items: list[Any], caller: Caller) -> list[Application | RequestError]:
         name = new_score()
         found: list[Application | RequestError] = []
         for index, item in enumerate(items):
             try:
-                found.append(service.application(item, item_name(name, index)))
+                application = service.application(item, item_name(name, index))
+                caller.need_purpose(application.purpose)
+                found.append(application)
             except RequestError as error:
                 found.append(error)
         return found
 
     async def _replied(request: Request, body: bytes, started: float, kind: str, made: Any) -> Response:
-        caller: str = getattr(request.state, "caller", "")
+        caller: str = request.state.visit.caller.name
 
         async def work(claim: str) -> bytes:
             reply: bytes = await made(Call(request.state.request_id, caller, claim, started))
@@ -132,7 +141,7 @@ def create_guest_app(
     @app.get("/v1/scores/{score_id}", **described("stored"))
     async def get_score(score_id: str, request: Request) -> Response:
         """An answer as it was told; nothing is scored anew. 按编号查询已给出的评分结果，不重新评分。"""
-        body = await run_in_threadpool(answers.find, score_id, getattr(request.state, "caller", ""))
+        body = await run_in_threadpool(answers.find, score_id, request.state.visit.caller.name)
         if body is None:
             raise RequestError(
                 HTTPStatus.NOT_FOUND,
@@ -165,4 +174,6 @@ def create_guest_app(
 
     app.state.service = service
     describe(app, service)
+    if guard:
+        describe_access(app)
     return app

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
-from pydantic import BaseModel, Field, create_model
+from pydantic import BaseModel, BeforeValidator, Field, create_model
 
 from lab.given import Given
 from lab.serving.problems import RequestError
@@ -20,6 +20,15 @@ Text = Annotated[str, Field(max_length=1024)]
 MOST_REASONS: Final = 50
 
 
+def _whole(value: Any) -> Any:
+    """22.0 is a whole number in JSON Schema, and some languages write it so."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+#: How many reasons; the bounds stand first, so that the JSON schema has them.
+NumberOfReasons = Annotated[int, Field(ge=0, le=MOST_REASONS), BeforeValidator(_whole)]
+
+
 class ScoreRequest(Given):
     """One application to score. Null means that a feature is missing; ``request_schema`` names the features.
     ``reasons``: how many features that raise the risk are to be named. ``purpose`` and ``consent_id``: what for, and by
@@ -28,7 +37,7 @@ class ScoreRequest(Given):
     application_id: Annotated[str, Field(min_length=1, max_length=128, examples=["loan-2026-000417"])]
     applicant_id: Annotated[str, Field(min_length=1, max_length=256, examples=["91310000MA1FL0000X"])]
     features: BaseModel
-    reasons: Annotated[int, Field(ge=0, le=MOST_REASONS)] = 0
+    reasons: NumberOfReasons = 0
     purpose: Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$", examples=["loan_score"])] | None = None
     consent_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
 

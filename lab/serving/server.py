@@ -14,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from lab.errors import ServiceError
+from lab.serving.access.connection import Connection
 from models.declared import Declared
 
 CRYPTO: Final = (
@@ -103,6 +104,7 @@ def running(
 def _server(app: FastAPI, tls: ssl.SSLContext | None) -> _Server:
     config = uvicorn.Config(
         app,
+        http=Connection,
         ws="none",
         proxy_headers=False,  # who is asked about is never judged by where a call comes from
         log_config=None,

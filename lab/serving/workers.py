@@ -16,6 +16,7 @@ from typing import Final
 from fastapi import FastAPI
 
 from lab.errors import ServiceError
+from lab.serving.access.listening import Listening
 from lab.serving.metrics import SHARED
 from lab.serving.server import address_of, listen, serve_on
 
@@ -26,7 +27,7 @@ _MOST_DEATHS: Final = 20
 
 
 def serve_workers(
-    make: Callable[[], FastAPI], host: str, port: int, n: int, *, announce: Callable[[str], None] = lambda _: None
+    make: Callable[[], FastAPI], door: Listening, port: int, n: int, *, announce: Callable[[str], None] = lambda _: None
 ) -> None:
     """Serve ``make()`` in ``n`` processes until this one is told to stop (SIGINT, SIGTERM).
 
@@ -37,14 +38,14 @@ def serve_workers(
     Raises:
         ServiceError: "port_taken", "address_unusable"; "workers_died" if they do as soon as they are started.
     """
-    listen(host, port).close()  # alone on it, so that no other service's callers are shared
-    with listen(host, port, shared=True, idle=True) as held, _counts():
+    listen(door.bind, port).close()  # alone on it, so that no other service's callers are shared
+    with listen(door.bind, port, shared=True, idle=True) as held, _counts():
         bound = held.getsockname()[1]
-        announce(address_of(host, held, None))
+        announce(address_of(door.bind, held, door.tls()))
         context = multiprocessing.get_context("spawn")
 
         def start() -> SpawnProcess:
-            process = context.Process(target=_work, args=(make, host, bound), name="lianmo-worker")
+            process = context.Process(target=_work, args=(make, door, bound), name="lianmo-worker")
             process.start()
             return process
 
@@ -84,12 +85,12 @@ def _keep(start: Callable[[], SpawnProcess], n: int) -> None:
         os.close(tell)
 
 
-def _work(make: Callable[[], FastAPI], host: str, port: int) -> None:
+def _work(make: Callable[[], FastAPI], door: Listening, port: int) -> None:
     parent = multiprocessing.parent_process()
     assert parent
     threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-    with listen(host, port, shared=True) as listener:
-        serve_on(make(), listener)
+    with listen(door.bind, port, shared=True) as listener:
+        serve_on(make(), listener, door.tls())
 
 
 def _end_with(sentinel: int) -> None:

@@ -27,6 +27,7 @@ from federation.vertical.host import ALLOWED as TRAINING
 from federation.vertical.host import TrainingHost
 from federation.vertical.scoring.host import ALLOWED as SCORING
 from federation.vertical.scoring.host import ScoringHost
+from lab.serving.access.guard import Guard
 from lab.serving.guest_api import create_guest_app
 from lab.serving.host_api import create_host_app
 from lab.serving.loaded import Calibrated, Loaded, OneModel, Published
@@ -82,6 +83,10 @@ class World:
         """The trained model as it is served; ``words`` are the bank's."""
         named, joint = Published("loans", "7", "champion"), Calibrated(model=self.model)
         return OneModel(Loaded(published=named, joint=joint, bank_only=bank_only, words=words))
+
+    def app(self, guard: Guard | None = None, wire: Wire | None = None) -> FastAPI:
+        """The bank's service behind ``guard``; without a wire both nodes answer in this process."""
+        return create_guest_app(self.shelf(), ThreadedWire(wire or self.memory_wire()), rules=PATIENT, guard=guard)
 
     def body(self, row: int, **features: Any) -> dict[str, Any]:
         """What a caller sends for the applicant in ``row``; ``features`` replace the table's."""
