@@ -30,6 +30,10 @@ WIRE_CODES: Final[dict[str, tuple[str, str]]] = {
     "too_few_rows": ("fewer rows than its minimum would be used", "所用行数低于其下限"),
     "unknown_applicant": ("the applicant is not in its table", "该申请人不在其数据表中"),
     "unknown_model": ("it does not hold its half of this model", "它没有该模型的另一半"),
+    "selftest_failed": (
+        "its half of this model does not answer its own examples as when it was stored",
+        "其半模型对自检样例的应答与存储时不一致",
+    ),
     "rows_changed": (
         "its rows, their values or its rules are no longer those the run began with, so the model would not be the "
         "same: drop the run and train anew",

@@ -2,13 +2,15 @@
 
 A guest protocol is a *script*: a generator that yields ``{party: request}`` and is sent ``{party: reply}``. A host
 protocol is a *responder*: ``answer(request) -> reply``. A *wire* carries frames of bytes between them; it knows
-neither. ``run`` drives a script over a wire, through the real codec whichever wire it is.
+neither. ``run`` drives a script over a wire, ``run_async`` from an event loop, through the real codec whichever it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
-from typing import Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, Protocol, TypeVar
 
 from federation.codec import decode, encode
 from federation.errors import PartyId, Refused
@@ -32,10 +34,63 @@ class Wire(Protocol):
     def exchange(self, frames: Mapping[PartyId, bytes]) -> Mapping[PartyId, bytes]: ...
 
 
+class AsyncWire(Protocol):
+    """Carries one frame to one party and brings one back, for an event loop. Raises as ``Wire``."""
+
+    async def ask(self, party: PartyId, frame: bytes, seconds: float) -> bytes:
+        """``seconds``: longest wait."""
+        ...
+
+
 class Responder(Protocol):
     """A host's side of one or more protocols. ``answer`` raises a ``LianmoError``; then its state has not changed."""
 
     def answer(self, request: Message) -> Message: ...
+
+
+Frames = Mapping[PartyId, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[T]):
+    """A script has ended, with this."""
+
+    value: T
+
+
+@dataclass(frozen=True, slots=True)
+class Steps(Generic[T]):
+    """A script that is moved on frame by frame by whoever holds the wire."""
+
+    script: Script[T]
+    witness: Witness | None = None
+
+    def advance(self, replies: Frames | None) -> Frames | Done[T]:
+        """Hand in the replies to the frames last handed out (``None``: at the beginning), take out the next.
+
+        Raises:
+            Refused: a party answered with ``Failure``.
+        """
+        try:
+            requests = next(self.script) if replies is None else self.script.send(self._messages(replies))
+        except StopIteration as done:
+            return Done(done.value)
+        frames = {party: encode(message) for party, message in requests.items()}
+        if self.witness:
+            for party, message in requests.items():
+                self.witness("", party, message, len(frames[party]))
+        return frames
+
+    def _messages(self, frames: Frames) -> Replies:
+        replies: dict[PartyId, Message] = {}
+        for party, frame in frames.items():
+            message = decode(frame, party)
+            if self.witness:
+                self.witness(party, "", message, len(frame))
+            if isinstance(message, Failure):
+                raise Refused(party, message.code)
+            replies[party] = message
+        return replies
 
 
 def run(script: Script[T], wire: Wire, witness: Witness | None = None) -> T:
@@ -44,29 +99,31 @@ def run(script: Script[T], wire: Wire, witness: Witness | None = None) -> T:
     Raises:
         Refused: a party answered with ``Failure``; the script is closed first.
     """
+    steps, replies = Steps(script, witness), None
     try:
-        requests = next(script)
-        while True:
-            replies = _exchange(requests, wire, witness)
-            requests = script.send(replies)
-    except StopIteration as done:
-        result: T = done.value
-        return result
+        while not isinstance(step := steps.advance(replies), Done):
+            replies = wire.exchange(step)
+        return step.value
     finally:
         script.close()
 
 
-def _exchange(requests: Requests, wire: Wire, witness: Witness | None) -> Replies:
-    frames = {party: encode(message) for party, message in requests.items()}
-    if witness:
-        for party, message in requests.items():
-            witness("", party, message, len(frames[party]))
-    replies: dict[PartyId, Message] = {}
-    for party, frame in wire.exchange(frames).items():
-        message = decode(frame, party)
-        if witness:
-            witness(party, "", message, len(frame))
-        if isinstance(message, Failure):
-            raise Refused(party, message.code)
-        replies[party] = message
-    return replies
+async def run_async(
+    script: Script[T],
+    exchange: Callable[[Frames], Awaitable[Frames]],
+    compute: Callable[[Callable[[], Frames | Done[T]]], Awaitable[Frames | Done[T]]] | None = None,
+) -> T:
+    """As ``run``, from an event loop.
+
+    Args:
+        compute: does the script's own work between two exchanges, such as in a thread; ``None``: at once.
+    """
+    steps, replies = Steps(script), None
+    try:
+        while True:
+            step = steps.advance(replies) if compute is None else await compute(partial(steps.advance, replies))
+            if isinstance(step, Done):
+                return step.value
+            replies = await exchange(step)
+    finally:
+        script.close()

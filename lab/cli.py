@@ -13,13 +13,16 @@ import typer
 from rich.console import Console
 
 from lab import views
+from lab.commands.access import AccessFolder, CallerAuthority, Open, Plain, TlsCertificate, TlsKey, access
 from lab.commands.audit import audit, trace_command
 from lab.commands.decisions import decision
 from lab.commands.hub import hub
 from lab.commands.leakage import leakage
+from lab.commands.models import models as model_commands
 from lab.commands.node import node as node_commands
 from lab.commands.options import AsJson
 from lab.commands.options import console_for as _console
+from lab.commands.options import host_urls as _urls
 from lab.commands.runs import runs
 from lab.data.synthetic.command import synthetic
 from models.errors import LianmoError
@@ -35,10 +38,12 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(node_commands, name="node")
+app.add_typer(access, name="access")
 app.add_typer(audit, name="audit")
 app.add_typer(decision, name="decision")
 app.add_typer(hub, name="hub")
 app.add_typer(runs, name="runs")
+app.add_typer(model_commands, name="models")
 app.command("trace")(trace_command)
 
 HostUrls = Annotated[
@@ -145,12 +150,15 @@ def score(
     """Score a file of applicants with all parties, trees or scorecard. 批量联合评分（树模型或评分卡）。"""
     from lab.data.sources import applicants_table, read_frame
     from lab.serving.batch import score_frame
-    from lab.serving.nodes import bank_record, joint_model, own_words, scoring_wire
+    from lab.serving.nodes import bank_record, own_words, scoring_wire
+    from lab.serving.publishing.stored import models_from
 
-    model, _ = joint_model(node)
+    joint, _ = models_from(node)
+    model, calibrator = joint.model, joint.calibrator
     table = applicants_table(read_frame(applicants, id_column), id_column, model.inputs)
     with scoring_wire(node, model, _urls(host), local=local) as wire:
-        frame = score_frame(model, table, wire, reasons, own_words(node), bank_record(node, model).answered)
+        noted = bank_record(node, model).answered
+        frame = score_frame(model, table, wire, reasons, own_words(node), noted, calibrator)
     if out is None:
         frame.to_csv(sys.stdout, index=False)
         return
@@ -163,37 +171,37 @@ def serve(
     host: HostUrls = None,
     bind: Annotated[str, typer.Option(help="Address to listen on. 监听地址。")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port. 端口。")] = 8100,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes of the bank's service. 进程数。")] = 1,
+    rules: Annotated[Path | None, typer.Option(help="TOML with [service]: deadlines, fallback. 服务规则。")] = None,
+    store: Annotated[
+        str | None, typer.Option(help="Store of answers; default: sqlite in the folder. 评分结果数据库。")
+    ] = None,
+    tls_cert: TlsCertificate = None,
+    tls_key: TlsKey = None,
+    caller_ca: CallerAuthority = None,
+    access: AccessFolder = None,
+    without_keys: Open = False,
+    plain: Plain = False,
 ) -> None:
     """Serve scores (bank) or a host's half of them. 启动评分服务（银行或数据方）。"""
-    from lab.jobs import HostJob
-    from lab.serving.guest_api import create_guest_app
-    from lab.serving.host_api import create_host_app
-    from lab.serving.nodes import bank_record, job_in, joint_model, own_words, scoring_endpoint, scoring_wire
-    from lab.serving.server import serve_app
-    from lab.validation.amounts import need_default
-    from models.bundle import JointModel
+    from lab.serving.access.listening import Listening
+    from lab.serving.command import serve_party
 
     console = Console()
+    door = Listening(
+        bind=bind,
+        certificate=tls_cert,
+        key=tls_key,
+        authority=caller_ca,
+        access=access,
+        open=without_keys,
+        plain=plain,
+    )
 
     def announce(url: str) -> None:
         console.print(f"listening on 正在监听 {url}", highlight=False)
 
-    if isinstance(job_in(node), HostJob):
-        serve_app(create_host_app(scoring_endpoint(node)), bind, port, announce=announce)
-        return
-    model, published = joint_model(node)
-    need_default(model.objective if isinstance(model, JointModel) else "binary", "lianmo serve")
-    with scoring_wire(node, model, _urls(host), local=False) as wire:
-        guest = create_guest_app(
-            model,
-            wire,
-            name=published.name,
-            version=published.version,
-            alias=published.alias,
-            words=own_words(node),
-            record=bank_record(node, model),
-        )
-        serve_app(guest, bind, port, announce=announce)
+    serve_party(node, _urls(host), door, port, workers=workers, rules=rules, store=store, announce=announce)
 
 
 @app.command()
@@ -359,22 +367,6 @@ def _transport(name: str) -> Any:
             "unknown_transport", "--transport is memory, relay or flower.", "--transport 应为 memory、relay 或 flower。"
         )
     return name
-
-
-def _urls(hosts: list[str] | None) -> dict[str, str]:
-    from lab.errors import ConfigError
-
-    urls = {}
-    for entry in hosts or []:
-        name, equals, url = entry.partition("=")
-        if not equals or not url.startswith(("http://", "https://")):
-            raise ConfigError(
-                "bad_host",
-                "--host wants NAME=URL, e.g. host:tax=http://127.0.0.1:8101.",
-                "--host 的格式为 名称=URL，例如 host:tax=http://127.0.0.1:8101。",
-            )
-        urls[name] = url
-    return urls
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from federation.transports.http import HttpWire
+from federation.transports.async_http import AsyncHttpWire
 from lab.config import Config, load_config
 from lab.data.demo import write_demo_data
 from lab.data.sources import read_frame
@@ -24,6 +24,7 @@ from lab.runs import train_run
 from lab.serving.guest_api import create_guest_app
 from lab.serving.host_api import create_host_app
 from lab.serving.nodes import joint_model, scoring_endpoint
+from lab.serving.publishing.shelf import open_shelf
 from lab.serving.server import running
 from models.bundle import save
 
@@ -96,7 +97,7 @@ def _add_pooled(config: Config, staging: Path, result: dict[str, Any]) -> None:
 def _score_one(config: Config, run: Path, console: Console) -> dict[str, Any]:
     """Start every party's endpoint, ask the bank's for one held-out applicant, stop them all."""
     bank = node_directory(run, config.guest.party)
-    model, published = joint_model(bank)
+    model, _ = joint_model(bank)
     scores = pd.read_csv(bank / "scores.csv", dtype={"id": str})
     applicant = scores.loc[scores["part"] == "holdout", "id"].iloc[0]
     row = read_frame(config.guest.data, "id").set_index("id").loc[applicant]
@@ -107,9 +108,7 @@ def _score_one(config: Config, run: Path, console: Console) -> dict[str, Any]:
             host.party: stack.enter_context(running(create_host_app(scoring_endpoint(node_directory(run, host.party)))))
             for host in config.hosts
         }
-        wire = stack.enter_context(HttpWire(urls))
-        app = create_guest_app(model, wire, name=published.name, version=published.version, alias=published.alias)
-        url = stack.enter_context(running(app))
+        url = stack.enter_context(running(create_guest_app(open_shelf(bank), AsyncHttpWire(urls))))
         console.print(f"  POST {url}/v1/scores", style="dim", highlight=False)
         content = json.dumps(body, default=float)
         answer = httpx.post(

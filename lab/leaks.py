@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from lab.config import Party
-from models.boosting.reasons import player_of
 from models.bundle import JointModel
 from models.losses import Floats
 from models.scorecard.selection import single_auc
@@ -44,6 +43,6 @@ def host_leak(model: JointModel, auc: float) -> tuple[Leak, ...]:
     root = model.trees[0][0]
     if auc <= MOST_MODEL_AUC or root.owner in ("", model.own.party):
         return ()
-    number = player_of(model, root).number
+    number = model.player_of(root).number
     name = f"{root.owner} feature {number + 1}" if number >= 0 else root.owner
     return (Leak(party=root.owner, feature=name, auc=auc),)

@@ -43,6 +43,7 @@ from lab.trees import lead_trees
 from lab.workers import party_workers
 from models.bundle import Half, load, save
 from models.errors import LianmoError
+from models.examples import examples_of
 
 log = logging.getLogger("lianmo.node")
 
@@ -187,6 +188,7 @@ def keep_half(part: HostPart) -> dict[str, Any]:
     part.record.end(part.sealed())
     if half:
         save(job.directory / "half.json", half.to_json())
+        save(job.directory / "selftest.json", examples_of(half))
     if host.moved:  # with names: for this party alone
         save(job.directory / "stability.json", {"features": [asdict(shift) for shift in host.moved.shifts()]})
     if host.scorecard and host.scorecard.kept:

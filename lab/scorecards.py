@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from federation.ciphers.plain import PlainSecret
 from federation.ciphers.suite import secret_cipher
 from federation.disclosure import Transcript
 from federation.script import Wire, run
-from federation.transports.memory import MemoryWire
 from federation.vertical.guest import Arrangement
 from federation.vertical.scorecard.guest import Developed, ScorecardJob, develop
+from lab.bank_only import BankOnly, bank_only, card_alone
 from lab.data.sources import data_digest, read_division, read_labelled
 from lab.evaluation import arrange
 from lab.forecast import peak_rss_mb
 from lab.governance.session_record import SessionRecord
+from lab.handover import hand_over
 from lab.jobs import GuestJob
 from lab.outcome import measured, scores_frame, sealed
 from lab.progress import Event, file_reporter
 from models.bundle import save
-from models.errors import DataError, ModelError
 from models.losses import Floats
 from models.scorecard.wald import Coefficient
 
@@ -67,8 +65,14 @@ def lead_scorecard(job: GuestJob, wire: Wire, record: SessionRecord) -> dict[str
     developed = run(develop(sj), wire, transcript)
     record.end(sealed(developed.fitted.model))
     report(Event(stage="evaluation"))
-    alone = _alone(sj, developed.arrangement)
-    scores = scores_frame(table, label, when, developed.arrangement, alone, developed.fitted.margin)
+    a, own_card = developed.arrangement, card_alone(sj)
+    if job.task == "trial":
+        found = own_card(a)
+        alone = found and BankOnly(*found)
+    else:
+        alone = bank_only(own_card, label, a, seed, division.group)
+    margin = _bad_rate(label, a) if alone is None else alone.margin
+    scores = scores_frame(table, label, when, a, margin, developed.fitted.margin)
     scores.to_csv(job.directory / "scores.csv", index=False)
     fitted = developed.fitted
     ended = time.perf_counter()
@@ -94,7 +98,7 @@ def lead_scorecard(job: GuestJob, wire: Wire, record: SessionRecord) -> dict[str
         "bytes": transcript.traffic(),
         "disclosures": transcript.disclosures(),
         "audit": record.said,
-        **_tested(job, developed, scores, len(table)),
+        **_tested(job, developed, scores, len(table), alone),
         "seconds": time.perf_counter() - started,
         "peak_rss_mb": peak_rss_mb(),
     }
@@ -103,24 +107,24 @@ def lead_scorecard(job: GuestJob, wire: Wire, record: SessionRecord) -> dict[str
     return {"features": len(outcome["coefficients"]), "seconds": outcome["seconds"]}
 
 
-def _tested(job: GuestJob, developed: Developed, scores: pd.DataFrame, n_bank: int) -> dict[str, Any]:
-    """Metrics on held-out rows; a trial is measured by who asked for it."""
+def _tested(
+    job: GuestJob, developed: Developed, scores: pd.DataFrame, n_bank: int, alone: BankOnly | None
+) -> dict[str, Any]:
+    """Metrics on held-out rows, and what is to be served; a trial is measured by who asked for it."""
     assert job.scorecard
     if job.task == "trial":
         return {}
-    return measured(scores, job.scorecard.random_state, developed.arrangement, n_bank, developed.shifts)
+    seed = job.scorecard.random_state
+    found = measured(scores, seed, developed.arrangement, n_bank, developed.shifts)
+    return {
+        **found,
+        "served": hand_over(job.directory, developed.fitted.model, alone, scores, found["validation"], seed),
+    }
 
 
-def _alone(sj: ScorecardJob, a: Arrangement) -> Floats:
-    """Margins with the bank's own features only, on the same rows: even weak ones, else those that the selection lets
-    pass, else none, which is the bad rate for everybody."""
-    alone = replace(
-        sj, hosts=(), new_cipher=lambda _: PlainSecret(), arrange=lambda _: a, watch=lambda _: None, keeper=None
-    )
-    for selection in (replace(sj.selection, min_information_value=0.0), sj.selection):
-        with suppress(DataError, ModelError):  # nothing is selected, collinear, separated
-            return run(develop(replace(alone, selection=selection)), MemoryWire({})).fitted.margin
-    rate = float(sj.label[a.rows[: a.n_fit]].mean())
+def _bad_rate(label: Floats, a: Arrangement) -> Floats:
+    """Margins that say the bad rate of everybody."""
+    rate = float(label[a.rows[: a.n_fit]].mean())
     return np.full(len(a.rows), np.log(rate / (1.0 - rate)))
 
 

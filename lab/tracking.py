@@ -13,17 +13,24 @@ import logging
 import os
 import time
 import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from lab.errors import ServiceError
 from lab.jobs import node_directory
 from lab.validation.amounts import amount_metrics, is_amounts
-from models.bundle import JointModel, load
+from models.bundle import JointModel, load, save
 from models.joint import Joint, joint_from_json
 
 _QUIET: Final = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
 _MODEL_CODE: Final = Path(__file__).parent / "serving" / "mlflow_model.py"
 CHAMPION: Final = "champion"
+#: What a run leaves for the service beside the joint model, where there is such.
+BESIDE: Final = ("bank_only", "calibration", "selftest")
+#: Whoever follows a registry asks again anyway.
+_IMPATIENT: Final = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 
 
 def tracking_uri(runs: Path) -> str:
@@ -87,15 +94,17 @@ def record(run: Path, result: dict[str, Any], uri: str, artifacts: tuple[Path, .
                 mlflow.set_tags({"party": party} | {key: own[key] for key in ("data_digest",) if key in own})
                 numbers = {k: float(v) for k, v in own.items() if isinstance(v, int)}
                 mlflow.log_metrics({**numbers, **{f"bytes_{k}": float(v) for k, v in result["bytes"][party].items()}})
-        bundle = node_directory(run, guest) / "model.json"
+        bank = node_directory(run, guest)
+        bundle = {"bundle": bank / "model.json"}
+        bundle |= {name: bank / f"{name}.json" for name in BESIDE if (bank / f"{name}.json").exists()}
         name = f"lianmo-{result['name']}"
         with contextlib.redirect_stderr(io.StringIO()):  # it congratulates itself there
             logged = mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(_MODEL_CODE),
-                artifacts={"bundle": str(bundle)},
+                artifacts={part: str(path) for part, path in bundle.items()},
                 pip_requirements=["lianmo"],
-                signature=_signature(joint_from_json(load(bundle))),
+                signature=_signature(*_stored(bundle)),
                 registered_model_name=name,
             )
     version = str(logged.registered_model_version)
@@ -107,6 +116,57 @@ def record(run: Path, result: dict[str, Any], uri: str, artifacts: tuple[Path, .
         "model_version": version,
         "tracking_uri": uri,
     }
+
+
+def version_behind(uri: str, name: str, alias: str) -> str | None:
+    """The version of a registered model that an alias points to; None: there is no such model or alias.
+
+    Raises:
+        ServiceError: ``registry_unreachable``.
+    """
+    with _registry(uri) as registry:
+        return next((str(v) for a, v in registry.get_registered_model(name).aliases.items() if a == alias), None)
+
+
+def fetch(uri: str, name: str, version: str, into: Path) -> Path:
+    """Download what was registered; returns the folder with ``model.json`` and what was stored beside it.
+
+    Raises:
+        ServiceError: ``registry_unreachable``.
+    """
+    with _registry(uri):
+        import mlflow
+
+        found = mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{name}/{version}", dst_path=str(into))
+    folder = Path(found) / "artifacts"
+    save(folder / "published.json", {"name": name, "version": version, "alias": None})
+    return folder
+
+
+@contextmanager
+def _registry(uri: str) -> Iterator[Any]:
+    """The registry, while whatever is wrong with it is one error. It is asked again by whoever wants to."""
+    os.environ.update(_QUIET | _IMPATIENT)
+    import mlflow
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        mlflow.set_tracking_uri(uri)
+        yield MlflowClient(uri)
+    except (MlflowException, OSError) as error:
+        raise ServiceError(
+            "registry_unreachable",
+            "The MLflow registry cannot be reached, or lacks the model that was asked for. The models in force stay.",
+            "无法访问 MLflow 模型登记库，或其中没有所请求的模型。在用模型保持不变。",
+        ) from error
+
+
+def _stored(bundle: Mapping[str, Path]) -> tuple[Joint, Joint | None]:
+    alone = bundle.get("bank_only")
+    return joint_from_json(load(bundle["bundle"])), joint_from_json(load(alone)) if alone else None
 
 
 def _metrics(result: dict[str, Any]) -> list[tuple[str, float, int]]:
@@ -166,23 +226,25 @@ def _validation_metrics(pack: dict[str, Any]) -> list[tuple[str, float]]:
     return [(name, float(value)) for name, value in numbers.items() if value is not None]
 
 
-def _signature(model: Joint) -> Any:
+def _signature(model: Joint, bank_only: Joint | None) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
     columns = [ColSpec(DataType.string, "id")]
     columns += [
         ColSpec(DataType.string if bins.category else DataType.double, bins.name, required=False)
-        for bins in model.inputs
+        for bins in {b.name: b for m in (bank_only, model) if m for b in m.inputs}.values()
     ]
     outputs = [ColSpec(DataType.string, "id")]
     if isinstance(model, JointModel) and model.objective != "binary":
         outputs += [ColSpec(DataType.double, "expected")]
     else:
-        whole = isinstance(model, JointModel) or model.half.rules.rounding
+        whole = all(isinstance(m, JointModel) or m.half.rules.rounding for m in (model, bank_only) if m)
         points = DataType.long if whole else DataType.double
         outputs += [ColSpec(DataType.double, "default_probability")]
         outputs += [ColSpec(points, "points", required=False), ColSpec(DataType.string, "band")]
     outputs += [ColSpec(DataType.string, "unknown_at")]
+    if outputs[1].name == "default_probability":
+        outputs += [ColSpec(DataType.string, "mode")]
     hosts = ParamSchema([ParamSpec("hosts", DataType.string, "{}")])
     return ModelSignature(inputs=Schema([*columns]), outputs=Schema([*outputs]), params=hosts)

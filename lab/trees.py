@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from federation.ciphers.paillier import PaillierPublic
 from federation.ciphers.suite import secret_cipher
@@ -15,12 +16,14 @@ from federation.script import Wire, run
 from federation.vertical.boosting.checkpoint import GuestCheckpoint
 from federation.vertical.boosting.guest import JointBoosting, Progress
 from federation.vertical.guest import Trained, TrainingJob, train
+from lab.bank_only import bank_only, trees_alone
 from lab.checkpoints import Checkpoints, PacedKeeping
 from lab.continuation import earlier_model, earlier_parts
 from lab.data.sources import data_digest, read_division, read_labelled
 from lab.evaluation import arrange
 from lab.forecast import forecast, peak_rss_mb
 from lab.governance.session_record import SessionRecord
+from lab.handover import hand_over
 from lab.jobs import GuestJob
 from lab.leaks import host_leak, own_leaks
 from lab.outcome import measured, row_counts, scores_frame, sealed
@@ -146,7 +149,7 @@ def lead_trees(job: GuestJob, wire: Wire, record: SessionRecord) -> dict[str, An
         "bytes": transcript.traffic(),
         "disclosures": transcript.disclosures(),
         "audit": record.said,
-        **_tested(job, trained, table, label, weight, when, parameters),
+        **_tested(job, trained, model, table, label, weight, when, parameters, division.group),
         "seconds": time.perf_counter() - started,
         "peak_rss_mb": peak_rss_mb(),
     }
@@ -162,11 +165,13 @@ def _resumed(n_trees: int) -> tuple[str, str]:
 def _tested(
     job: GuestJob,
     trained: Trained,
+    model: JointModel,
     table: Table,
     label: Floats,
     weight: Floats | None,
     when: Floats | None,
     parameters: BoostingParameters,
+    group: NDArray[np.intp] | None,
 ) -> dict[str, Any]:
     """Metrics on held-out rows; the scores themselves go to a file in the bank's own folder."""
     a = trained.arrangement
@@ -182,5 +187,9 @@ def _tested(
     own = feature_shifts(binned_by_cuts(table, trained.fitted.model.own.bins), fit, held_out)
     found = measured(scores, parameters.random_state, a, len(table), own + trained.shifts)
     leaks = own_leaks(job.party, table.take(fit), label[fit])
-    leaks += host_leak(trained.fitted.model, found["auc"]["joint"]["value"])
-    return {**found, "leaks": [asdict(leak) for leak in leaks]}
+    leaks += host_leak(model, found["auc"]["joint"]["value"])
+    seed = parameters.random_state
+    own_trees = trees_alone(job.model_id, job.party.party, table, label, weight, parameters)
+    stand_in = bank_only(own_trees, label, a, seed, group)
+    served = hand_over(job.directory, model, stand_in, scores, found["validation"], seed)
+    return {**found, "leaks": [asdict(leak) for leak in leaks], "served": served}

@@ -57,6 +57,9 @@ def run_result(console: Console, result: dict[str, Any]) -> None:
                 f"{CURVES[who][0]} {NAMES_ZH[who]}", interval_text(result["auc"][who]), interval_text(result["ks"][who])
             )
         grid.add_row("gain 提升", interval_text(result["gain"]["auc"]), interval_text(result["gain"]["ks"]))
+        if stand_in := result.get("served", {}).get("bank_only"):
+            served = "bank alone, as served 仅银行（服务备用）"
+            grid.add_row(served, interval_text(stand_in["auc"]), interval_text(stand_in["ks"]))
     console.print(grid)
     for leak in result.get("leaks", []):
         name = leak["feature"].removeprefix(leak["party"]).strip()
@@ -110,14 +113,20 @@ def score_answer(console: Console, answer: dict[str, Any]) -> None:
     grid.show_header = False
     model = answer["model"]
     for name, value in (
-        ("default_probability 违约概率", f"{answer['default_probability']:.4f}"),
-        ("points 分数", str(answer["points"])),
-        ("band 等级", answer["band"]),
+        ("mode 方式", answer["mode"]),
+        ("default_probability 违约概率", _shown(answer["default_probability"], ".4f")),
+        ("points 分数", _shown(answer["points"])),
+        ("band 等级", _shown(answer["band"])),
         ("model 模型", f"{model['name']} version {model['version']}"),
         ("parties used 参与方", ", ".join(answer["parties_used"])),
     ):
         grid.add_row(name, value)
     console.print(grid)
+
+
+def _shown(value: Any, form: str = "") -> str:
+    """ "–" for what nobody scored."""
+    return "–" if value is None else format(value, form)
 
 
 def files(console: Console, run: Path) -> None:

@@ -10,19 +10,25 @@ import hashlib
 import hmac
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from models.binning import Codes, FeatureBins, encode
-from models.boosting.splits import Mask, Split, goes_left
+from models.boosting.cuts import Cuts
+from models.boosting.reasons import Ready, ready
+from models.boosting.splits import Mask, Split
 from models.boosting.trees import Node, Owner, Tree
+from models.boosting.walk import Walk
 from models.declared import Declared
 from models.errors import DataError, ModelError
 from models.losses import LINKS, Floats
+from models.reasons import Player
 from models.table import Table
 
 CRYPTO: Final = (
@@ -45,7 +51,7 @@ CRYPTO: Final = (
 FORMAT: Final = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Half:
     """What one party knows of a joint model: its bins and its cuts, in the order of their handles."""
 
@@ -61,12 +67,14 @@ class Half:
         Raises:
             ModelError: ``missing_columns`` if the table lacks a column the cuts need.
         """
-        used = sorted({s.feature for s in self.splits})
+        used = self._cuts.features
         self._need_columns(table, used)
-        codes = {f: self.bins[f].encode(table.columns[self.bins[f].name]) for f in used}
-        if not self.splits:
-            return np.empty((0, len(table)), dtype=bool)
-        return np.stack([goes_left(s, self.bins[s.feature], codes[s.feature]) for s in self.splits])
+        codes = [self.bins[f].encode(table.columns[self.bins[f].name]) for f in used]
+        return self._cuts.left(codes) if codes else np.empty((0, len(table)), dtype=bool)
+
+    @cached_property
+    def _cuts(self) -> Cuts:
+        return Cuts.of(self.splits, self.bins)
 
     def codes(self, table: Table, n_fit: int) -> Codes:
         """Codes of all features, shape ``(n_features, n_rows)``, to fit more trees on the first ``n_fit`` rows.
@@ -92,6 +100,10 @@ class Half:
 
         Cuts of one feature have one number; a number tells no name, and nothing across models.
         """
+        return self._numbers
+
+    @cached_property
+    def _numbers(self) -> tuple[int, ...]:
         used = {s.feature for s in self.splits}
         hidden = sorted(used, key=lambda f: hmac.digest(self.salt.encode(), f"feature {f}".encode(), "sha256"))
         number_of = {f: number for number, f in enumerate(hidden)}
@@ -135,7 +147,7 @@ class Half:
         return digest(self.to_json())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class JointModel:
     """The guest's half: all trees with their leaves, its own cuts, and the digest of every host's half.
 
@@ -170,12 +182,33 @@ class JointModel:
 
     def n_splits(self, owner: Owner) -> int:
         """How many cuts of ``owner`` the trees refer to."""
-        return sum(node.owner == owner for tree in self.trees for node in tree)
+        return self._n_splits.get(owner, 0)
 
-    @property
+    @cached_property
+    def _n_splits(self) -> Mapping[Owner, int]:
+        return Counter(node.owner for tree in self.trees for node in tree if node.owner)
+
+    @cached_property
     def needed_hosts(self) -> list[Owner]:
         """Hosts whose cuts the trees use: a host without any is not asked when scoring."""
         return [host for host in self.host_digests if self.n_splits(host)]
+
+    @cached_property
+    def walk(self) -> Walk:
+        """The trees, made ready for one row at a time."""
+        return Walk.of(self.trees)
+
+    @cached_property
+    def ready(self) -> Ready | None:
+        """What reasons need, made ready alike; None if paths are too long for that."""
+        return ready(self.trees, self.base_margin, self.player_of, self.walk.starts)
+
+    def player_of(self, node: Node) -> Player:
+        """Whose cut this is."""
+        if node.owner == self.own.party:
+            return Player(node.owner, self.own.bins[self.own.splits[node.handle].feature].name)
+        numbers = self.host_features.get(node.owner, ())
+        return Player(node.owner, number=numbers[node.handle] if numbers else -1)
 
     def predict(self, margin: Floats) -> Floats:
         """Prediction from margins: default probability, or the expected label of another objective."""

@@ -28,11 +28,12 @@ CRYPTO: Final = (
 )
 
 PATH: Final = "/v1/messages"
+HEALTH_PATH: Final = "/healthz"
 FRAME_TYPE: Final = "application/octet-stream"
 #: Requests to one party at the same time. Each party has threads of its own: one that hangs holds up no other.
 _THREADS_PER_PARTY: Final = 32
 #: Shorter than the 75 s for which our servers keep an idle connection, so that no frame meets a closing one.
-_IDLE_SECONDS: Final = 30.0
+IDLE_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class HttpWire:
         tls: ssl.SSLContext | None = None,
         max_reply_bytes: int = MAX_MESSAGE_BYTES,
     ) -> None:
-        self._urls = {party: _endpoint(party, url) for party, url in urls.items()}
+        self._urls = {party: endpoint(party, url) for party, url in urls.items()}
         self._deadline_seconds = deadline_seconds
         self._tls = tls
         self._max_reply_bytes = max_reply_bytes
@@ -82,7 +83,7 @@ class HttpWire:
         session = httpx.Client(
             headers={"content-type": FRAME_TYPE, "accept": FRAME_TYPE, "accept-encoding": "identity"},
             verify=True if self._tls is None else self._tls,
-            limits=httpx.Limits(max_connections=None, keepalive_expiry=_IDLE_SECONDS),
+            limits=httpx.Limits(max_connections=None, keepalive_expiry=IDLE_SECONDS),
             trust_env=False,
         )
         self._lines = _Lines(self._open.enter_context(session), threads)
@@ -118,7 +119,7 @@ class HttpWire:
             request.result()
         for party, request in asked.items():
             if request in late:
-                raise self._too_slow(party)
+                raise too_slow(party, self._deadline_seconds)
         return {party: request.result() for party, request in asked.items()}
 
     def _ask(self, session: httpx.Client, party: PartyId, frame: bytes, until: float) -> bytes:
@@ -128,10 +129,10 @@ class HttpWire:
             with session.stream("POST", self._urls[party], content=frame, timeout=seconds) as response:
                 return self._reply(party, response, until)
         except httpx.TimeoutException:
-            raise self._too_slow(party) from None
+            raise too_slow(party, self._deadline_seconds) from None
         except httpx.ConnectError as error:
             if _is_tls(error):
-                raise _failed(
+                raise failed(
                     party,
                     "no trusted connection; the certificates of the two sides do not fit",
                     "无法建立可信连接，双方证书不匹配",
@@ -143,39 +144,42 @@ class HttpWire:
                 "其服务地址无人监听，请确认该方服务已启动。",
             ) from None
         except httpx.HTTPError:
-            raise _failed(party, "the connection broke", "连接中断") from None
+            raise failed(party, "the connection broke", "连接中断") from None
 
     def _reply(self, party: PartyId, response: httpx.Response, until: float) -> bytes:
         status = response.status_code
         if status != httpx.codes.OK:
-            raise _failed(party, f"it answered with HTTP status {status}", f"返回的 HTTP 状态码为 {status}")
+            raise failed(party, f"it answered with HTTP status {status}", f"返回的 HTTP 状态码为 {status}")
         reply = bytearray()
         for piece in response.iter_raw():
             reply += piece
             if len(reply) > self._max_reply_bytes:
-                raise _failed(
+                raise failed(
                     party,
                     f"its reply is over the limit of {self._max_reply_bytes:,} bytes",
                     f"应答超过 {self._max_reply_bytes:,} 字节上限",
                 )
             if time.monotonic() > until:
-                raise self._too_slow(party)
+                raise too_slow(party, self._deadline_seconds)
         return bytes(reply)
 
-    def _too_slow(self, party: PartyId) -> TransportError:
-        return TransportError(
-            party,
-            "party_timeout",
-            f"did not answer within {self._deadline_seconds:g} seconds.",
-            f"未在 {self._deadline_seconds:g} 秒内应答。",
-        )
+
+def too_slow(party: PartyId, seconds: float) -> TransportError:
+    """A party that was waited for so long."""
+    return TransportError(
+        party,
+        "party_timeout",
+        f"did not answer within {seconds:g} seconds.",
+        f"未在 {seconds:g} 秒内应答。",
+    )
 
 
-def _endpoint(party: PartyId, url: str) -> httpx.URL:
+def endpoint(party: PartyId, url: str) -> httpx.URL:
+    """Where a party takes frames. Raises ``TransportError`` ("bad_address")."""
     try:
-        endpoint = httpx.URL(url.rstrip("/") + PATH)
-        if endpoint.scheme in ("http", "https") and endpoint.host and (endpoint.port or 0) < 2**16:
-            return endpoint
+        found = httpx.URL(url.rstrip("/") + PATH)
+        if found.scheme in ("http", "https") and found.host and (found.port or 0) < 2**16:
+            return found
     except httpx.InvalidURL:
         pass
     raise TransportError(
@@ -186,7 +190,8 @@ def _endpoint(party: PartyId, url: str) -> httpx.URL:
     )
 
 
-def _failed(party: PartyId, english: str, chinese: str) -> TransportError:
+def failed(party: PartyId, english: str, chinese: str) -> TransportError:
+    """A party whose connection or reply is no good."""
     return TransportError(party, "party_failed", f"{english}.", f"{chinese}。")
 
 

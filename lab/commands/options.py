@@ -39,6 +39,21 @@ def console_for(as_json: bool) -> Console:
     return Console(stderr=as_json)
 
 
+def host_urls(hosts: list[str] | None) -> dict[str, str]:
+    """``NAME=URL`` each. Raises ``ConfigError`` (``bad_host``)."""
+    urls = {}
+    for entry in hosts or []:
+        name, equals, url = entry.partition("=")
+        if not equals or not url.startswith(("http://", "https://")):
+            raise ConfigError(
+                "bad_host",
+                "--host wants NAME=URL, e.g. host:tax=http://127.0.0.1:8101.",
+                "--host 的格式为 名称=URL，例如 host:tax=http://127.0.0.1:8101。",
+            )
+        urls[name] = url
+    return urls
+
+
 def tell_import(n_read: int, n_added: int, as_json: bool) -> None:
     """What became of a file that was imported."""
     if as_json:

@@ -133,13 +133,14 @@ KINDS: Final[Mapping[str, Kind]] = {
         "half of the model sealed", "封存半模型", "model half", "session items catalogue data model_digest"
     ),
     "model_approved": _kind("model approved", "批准模型", "model", "model_digest version purpose"),
-    "model_published": _kind("model published", "发布模型", "model", "model_digest version purpose"),
+    "model_published": _kind("model published", "发布模型", "model", "model_digest half version purpose state"),
+    "model_retired": _kind("model retired", "停用模型", "model", "model_digest half version purpose"),
     "model_frozen": _kind("model frozen", "冻结模型", "model", "code version"),
     "score_answered": _kind(
         "score answered",
         "应答评分",
         "model",
-        "score applicant purpose consent consent_set parties version request n_rows n_refused model_digest "
+        "score applicant purpose consent consent_set parties version request n_rows n_refused model_digest code "
         "catalogue items sources policy",
     ),
     "heads_countersigned": _kind("heads countersigned", "日志头会签", "session heads"),

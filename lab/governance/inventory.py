@@ -18,8 +18,10 @@ from models.declared import Declared
 
 ROOMS: Final = ("models", "federation", "lab")
 #: Whoever imports one of these computes or checks something cryptographic, and declares what.
-LIBRARIES: Final = frozenset({"cryptography", "ctypes", "gmssl", "hashlib", "hmac", "phe", "rbcl", "secrets", "ssl"})
-_DISTRIBUTIONS: Final = {"grpc": "grpcio"}
+LIBRARIES: Final = frozenset(
+    {"cryptography", "ctypes", "gmssl", "hashlib", "hmac", "jwt", "phe", "rbcl", "secrets", "ssl"}
+)
+_DISTRIBUTIONS: Final = {"grpc": "grpcio", "jwt": "pyjwt"}
 _STANDARD: Final = frozenset({"hashlib", "hmac", "os", "secrets", "ssl"})
 _ROOT: Final = Path(__file__).parents[2]
 

@@ -22,7 +22,7 @@ from lab.config import PARTY_NAME
 from lab.errors import KeysError
 from lab.governance import folder
 from lab.governance.held import PURPOSES, PURPOSES_ZH, SEALING, SIGNING, HeldKey
-from lab.governance.protection import check_passphrase, protect, reveal
+from lab.governance.protection import check_passphrase, protect, reveal, salt_of
 
 FORMAT: Final = 1
 STATES_ZH: Final = {"active": "有效", "retired": "已停用", "revoked": "已吊销", "destroyed": "已销毁"}
@@ -91,6 +91,11 @@ class KeyStore:
         """One of them. Raises ``KeysError`` (``unknown_key``)."""
         return _one(self.records(), wanted)
 
+    @property
+    def salt(self) -> bytes | None:
+        """With which the passphrase of this node is stretched; None before its first key. Raises ``KeysError``."""
+        return self._salt_beside(self.records())
+
     def active(self, purpose: str) -> KeyRecord:
         """The key in use for it. Raises ``KeysError`` (``no_active_key``)."""
         for record in self.records():
@@ -135,7 +140,9 @@ class KeyStore:
                     f"本节点使用密码套件 {living[0].suite}；如需更换，请在轮换时指定 --suite。",
                 )
             self._check_same_passphrase(records, passphrase)
-            fresh = [self._make(of, purpose, passphrase) for purpose in purposes]
+            fresh: list[KeyRecord] = []
+            for purpose in purposes:
+                fresh.append(self._make(of, purpose, passphrase, [*records, *fresh]))
             self._save(owner, [*records, *fresh])
         return fresh
 
@@ -151,7 +158,7 @@ class KeyStore:
                     f"密钥 {wanted} {STATES_ZH[old.state]}；仅可轮换有效的或刚吊销的密钥。",
                 )
             self._reveal(old, passphrase)
-            new = self._make(suite_named(suite or old.suite), old.purpose, passphrase)
+            new = self._make(suite_named(suite or old.suite), old.purpose, passphrase, records)
             self._save(owner, [*_changed(records, old, retired=self._clock(), successor=new.key_id), new])
         return new
 
@@ -194,10 +201,11 @@ class KeyStore:
         private = self._reveal(record, passphrase)
         return HeldKey(suite_named(record.suite), wanted, record.purpose, private, may_make=record.state == "active")
 
-    def _make(self, suite: Suite, purpose: str, passphrase: str) -> KeyRecord:
+    def _make(self, suite: Suite, purpose: str, passphrase: str, beside: list[KeyRecord]) -> KeyRecord:
         private, public = _new(suite, purpose)
         name = key_id(suite, public)
-        folder.write(self._secret(name), protect(suite, private, passphrase, name, self._cost))
+        protected = protect(suite, private, passphrase, name, self._cost, self._salt_beside(beside))
+        folder.write(self._secret(name), protected)
         return KeyRecord(key_id=name, suite=suite.name, purpose=purpose, public=public.hex(), created=self._clock())
 
     def _reveal(self, record: KeyRecord, passphrase: str) -> bytes:
@@ -216,6 +224,10 @@ class KeyStore:
             if not record.destroyed:
                 self._reveal(record, passphrase)
                 return
+
+    def _salt_beside(self, records: list[KeyRecord]) -> bytes | None:
+        living = [r for r in records if not r.destroyed]
+        return salt_of(folder.read(self._secret(living[-1].key_id))) if living else None
 
     def _secret(self, name: str) -> Path:
         return self._path / f"{name}.secret"

@@ -155,7 +155,8 @@ def own_log(node: Path | None, party: PartyId) -> OwnLog | None:
             f"{party} 节点目录中的密钥属于 {log.party}，请为每一方使用单独的目录。",
         )
     log.last()
-    return OwnLog(log, Pseudonyms.open(log.folder, log.signer.suite, passphrase))
+    salt = KeyStore(node / KEYS).salt
+    return OwnLog(log, Pseudonyms.open(log.folder, log.signer.suite, passphrase, salt))
 
 
 def passphrase_of(party: PartyId) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
+from federation.ciphers.suites.choice import suite as suite_named
 from federation.ciphers.suites.interface import Suite
 from federation.errors import CipherError
 from lab.errors import KeysError
@@ -28,10 +30,17 @@ def check_passphrase(passphrase: str) -> None:
         )
 
 
-def protect(suite: Suite, private: bytes, passphrase: str, key_id: str, cost: int | None = None) -> dict[str, Any]:
-    """JSON that only the passphrase opens, and only as the key of that id. ``cost``: the suite's own unless given."""
-    salt, cost = os.urandom(_SALT_BYTES), cost or suite.stretching_cost
-    secret = suite.stretch(_normal(passphrase).encode(), salt, cost)
+def protect(
+    suite: Suite, private: bytes, passphrase: str, key_id: str, cost: int | None = None, salt: bytes | None = None
+) -> dict[str, Any]:
+    """JSON that only the passphrase opens, and only as the key of that id.
+
+    Args:
+        cost: of stretching; the suite's own unless given.
+        salt: that of the node's other keys (``salt_of``), so that one stretch opens them all; none: a new one.
+    """
+    salt, cost = salt or os.urandom(_SALT_BYTES), cost or suite.stretching_cost
+    secret = _stretched(suite.name, passphrase, salt, cost)
     return {
         "format": FORMAT,
         "suite": suite.name,
@@ -47,7 +56,7 @@ def reveal(suite: Suite, protected: Mapping[str, Any], passphrase: str, key_id: 
     """The private key. Raises ``KeysError`` (``wrong_passphrase``), also for a file that was changed."""
     try:
         salt, encrypted = bytes.fromhex(protected["salt"]), bytes.fromhex(protected["encrypted"])
-        secret = suite.stretch(_normal(passphrase).encode(), salt, protected["cost"])
+        secret = _stretched(suite.name, passphrase, salt, protected["cost"])
         return suite.decrypt(secret, encrypted, _context(suite, key_id))
     except (CipherError, KeyError, TypeError, ValueError) as error:
         raise KeysError(
@@ -55,6 +64,20 @@ def reveal(suite: Suite, protected: Mapping[str, Any], passphrase: str, key_id: 
             f"The passphrase does not open the key {key_id}, or its file was changed.",
             f"口令无法打开密钥 {key_id}，或其文件已被改动。",
         ) from error
+
+
+def salt_of(protected: Mapping[str, Any]) -> bytes | None:
+    """The salt in what ``protect`` made; None in what it did not make."""
+    try:
+        return bytes.fromhex(protected["salt"]) or None
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+@lru_cache(maxsize=8)
+def _stretched(suite_name: str, passphrase: str, salt: bytes, cost: int) -> bytes:
+    """Stretching is slow on purpose (0.4 s): whoever guesses pays it for each guess, its owner once per process."""
+    return suite_named(suite_name).stretch(_normal(passphrase).encode(), salt, cost)
 
 
 def _normal(passphrase: str) -> str:

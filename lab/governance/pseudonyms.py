@@ -30,8 +30,11 @@ class Pseudonyms:
     _secret: bytes = field(repr=False)
 
     @classmethod
-    def open(cls, audit: Path, suite: Suite, passphrase: str) -> Self:
+    def open(cls, audit: Path, suite: Suite, passphrase: str, salt: bytes | None = None) -> Self:
         """Those of the node whose audit folder this is; drawn at the first call.
+
+        Args:
+            salt: of the node's keys (``KeyStore.salt``).
 
         Raises:
             KeysError: ``wrong_passphrase``; ``keys_unreadable``, ``keys_too_open`` or ``keys_unwritable`` of the file.
@@ -39,7 +42,7 @@ class Pseudonyms:
         path = audit / FILE
         with folder.locked(audit):
             if not path.exists():
-                folder.write(path, protect(suite, os.urandom(DIGEST_BYTES), passphrase, _KEY_ID))
+                folder.write(path, protect(suite, os.urandom(DIGEST_BYTES), passphrase, _KEY_ID, salt=salt))
             return cls(suite, reveal(suite, folder.read(path), passphrase, _KEY_ID))
 
     def applicant(self, identifier: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from federation.errors import PartyId
 from models.losses import default_probability
 from models.reasons import Reason, Words
 from models.scale import band, points
+from models.validation.calibrators import Calibrator
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +53,23 @@ class Unknown:
     parties: tuple[PartyId, ...]
 
 
-def answer_of(margin: float, card_points: float | None = None, reasons: tuple[Told, ...] = ()) -> Answer:
+def answer_of(
+    margin: float,
+    card_points: float | None = None,
+    reasons: tuple[Told, ...] = (),
+    calibrator: Calibrator | None = None,
+) -> Answer:
     """The answer for a margin (finite log-odds of default).
 
     Args:
-        card_points: what a scorecard's tables add up to; None: points follow from the margin.
+        card_points: what a scorecard's tables add up to; None: points follow from the (calibrated) probability.
+        calibrator: how the margin becomes a probability; None: by the logistic function.
     """
-    probability = float(default_probability(np.array([margin]))[0])
+    if calibrator is None:
+        probability = float(default_probability(np.array([margin]))[0])
+    else:
+        probability = float(calibrator.apply(np.array([margin]))[0])
+        margin = math.log(probability) - math.log1p(-probability)  # a calibrator keeps clear of 0 and 1
     scored: int | float = points(margin) if card_points is None else card_points
     whole = int(scored) if float(scored).is_integer() else scored
     return Answer(probability, whole, band(probability), reasons)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Final
@@ -18,6 +18,7 @@ from models.joint import Joint
 from models.reasons import Words
 from models.scorecard.card import JointScorecard
 from models.table import Table
+from models.validation.calibrators import Calibrator
 
 #: Called with a question's name and the applicants who have a score.
 Note = Callable[[str, Sequence[str]], None]
@@ -25,10 +26,19 @@ Note = Callable[[str, Sequence[str]], None]
 #: Rows asked about in one message: 128 KiB of points there, and about 3 MB back for a model of 6,000 cuts.
 ROWS_PER_MESSAGE: Final = 4096
 
+_DRAWN: Final = 256
+_names: Final[list[str]] = []
+
 
 def new_name() -> str:
     """Of a question: random, so that it says nothing and is nobody else's."""
-    return uuid.uuid4().hex
+    if not _names:
+        drawn = os.urandom(16 * _DRAWN).hex()  # many at once: a call of the system for each is dear under load
+        _names.extend(drawn[k : k + 32] for k in range(0, len(drawn), 32))
+    try:
+        return _names.pop()
+    except IndexError:  # another thread took the last
+        return os.urandom(16).hex()
 
 
 def unnoted(question: str, applicants: Sequence[str]) -> None:
@@ -43,6 +53,7 @@ def score_table(
     own_words: Mapping[str, Words] | None = None,
     note: Note = unnoted,
     name: Callable[[], str] = new_name,
+    calibrator: Calibrator | None = None,
 ) -> list[Answer | Unknown]:
     """One result per row of ``table``, in its order.
 
@@ -51,6 +62,7 @@ def score_table(
         own_words: the guest's column → words for it.
         note: told, by each question's name, of the applicants who have a score, before any result is given.
         name: gives each question its own.
+        calibrator: tells default probabilities and bands.
 
     Raises:
         ModelError: the table lacks a column of the guest's half, or one has the wrong type.
@@ -64,7 +76,7 @@ def score_table(
             continue
         points = None if scored.points is None else float(scored.points[row])
         reasons = told(scored.reasons[row], scored.words, own_words or {}) if n_reasons else ()
-        results.append(answer_of(float(scored.margin[row]), points, reasons))
+        results.append(answer_of(float(scored.margin[row]), points, reasons, calibrator))
     return results
 
 
@@ -75,16 +87,18 @@ def score_frame(
     n_reasons: int = 0,
     own_words: Mapping[str, Words] | None = None,
     note: Note = unnoted,
+    calibrator: Calibrator | None = None,
 ) -> pd.DataFrame:
     """``answers_frame`` of a model of defaults; of another objective columns ``id``, ``expected`` (the expected label,
     empty where a party does not hold the applicant) and ``unknown_at``. Raises as ``score_table``.
     """
     if isinstance(model, JointScorecard) or model.objective == "binary":
-        return answers_frame(table, score_table(model, table, wire, n_reasons, own_words, note), n_reasons)
+        found = score_table(model, table, wire, n_reasons, own_words, note, calibrator=calibrator)
+        return answers_frame(table, found, n_reasons)
     rows = _rows(model, table, wire, 0, note, new_name)
-    found = [(float(scored.margin[row]), " ".join(_absent(scored, row))) for scored, row in rows]
-    expected = model.predict(np.array([margin for margin, _ in found], dtype=np.float64))
-    return pd.DataFrame({"id": table.ids, "expected": expected, "unknown_at": [absent for _, absent in found]})
+    margins = [(float(scored.margin[row]), " ".join(_absent(scored, row))) for scored, row in rows]
+    expected = model.predict(np.array([margin for margin, _ in margins], dtype=np.float64))
+    return pd.DataFrame({"id": table.ids, "expected": expected, "unknown_at": [absent for _, absent in margins]})
 
 
 def _rows(

@@ -1,4 +1,4 @@
-"""What every request of our services passes first: an id, a bounded body of the right type, a net for our own bugs."""
+"""What every request of our services passes first: an id, a guard, a bounded body, a net for our own bugs."""
 
 from __future__ import annotations
 
@@ -7,32 +7,45 @@ import logging
 import re
 import time
 import traceback
-import uuid
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lab.serving.access.guard import Guard, NoGuard
+from lab.serving.batch import new_name
 from lab.serving.problems import RequestError, internal_error, problem
 
 log = logging.getLogger("lianmo.serving")
 
 REQUEST_ID: Final = "x-request-id"
+_METHODS: Final = {method.value: method.value for method in HTTPMethod}
 _REQUEST_ID_FORM: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 class Gate:
-    """ASGI middleware. Logs method, path, status, time and request id of each call, nothing of its content.
+    """ASGI middleware. Logs method, route, status, time, caller and request id of each call, nothing of its content.
 
     Args:
+        guard: asked before anything of the body is read; what it yields is the request's ``state.visit``, the name of
+            its caller ``state.caller``.
         body_type: the media type a POST must have.
         max_bytes: a larger body is refused, by its announced length or while it is read.
         read_seconds: longest wait for the whole body.
     """
 
-    def __init__(self, app: ASGIApp, *, body_type: str, max_bytes: int, read_seconds: float = 30.0) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        body_type: str,
+        max_bytes: int,
+        read_seconds: float = 30.0,
+        guard: Guard | None = None,
+    ) -> None:
         self._app = app
+        self._guard = guard or NoGuard()
         self._body_type = body_type
         self._max_bytes = max_bytes
         self._read_seconds = read_seconds
@@ -44,19 +57,25 @@ class Gate:
         started = time.perf_counter()
         headers = Headers(scope=scope)
         request_id = _request_id(headers)
-        scope.setdefault("state", {})["request_id"] = request_id
+        state = scope.setdefault("state", {})
+        state["request_id"], state["caller"] = request_id, ""
         status = 0
 
         async def tell(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+                fields = MutableHeaders(scope=message)
+                fields[REQUEST_ID] = request_id
+                if "visit" in state:
+                    fields.update(state["visit"].headers)
             await send(message)
 
         try:
-            body = await self._body(scope["method"], headers, receive)
-            await self._app(scope, _replaying(body, receive), tell)
+            with self._guard.visit(scope, headers) as visit:
+                state["visit"], state["caller"] = visit, visit.caller.name
+                body = await self._body(scope["method"], headers, receive)
+                await self._app(scope, _replaying(body, receive), tell)
         except RequestError as error:
             await problem(error, request_id)(scope, receive, tell)
         except Exception as error:
@@ -65,17 +84,22 @@ class Gate:
             if not status:
                 await problem(internal_error(), request_id)(scope, receive, tell)
         spent = (time.perf_counter() - started) * 1000
-        log.info("%s %s %d %.1f ms request=%s", scope["method"], scope["path"], status, spent, request_id)
+        # The route, not the path: what a caller writes there may be a value, or a line of a log.
+        route = getattr(scope.get("route"), "path", "(not routed)")
+        line = "%s %s %d %.1f ms caller=%s request=%s"
+        log.info(line, _METHODS.get(scope["method"], "?"), route, status, spent, state["caller"] or "?", request_id)
 
     async def _body(self, method: str, headers: Headers, receive: Receive) -> bytes:
-        if method == "POST" and headers.get("content-type", "").split(";")[0].strip().lower() != self._body_type:
+        announced = headers.get("content-length", "")
+        has_body = "transfer-encoding" in headers or announced not in ("", "0")
+        media_type = headers.get("content-type", "").split(";")[0].strip().lower()
+        if method == "POST" and has_body and media_type != self._body_type:
             raise RequestError(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
                 "wrong_media_type",
                 f"The body must be {self._body_type}.",
                 f"请求体类型应为 {self._body_type}。",
             )
-        announced = headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > self._max_bytes:
             raise self._too_large()
         try:
@@ -115,7 +139,7 @@ class Gate:
 
 def _request_id(headers: Headers) -> str:
     given = headers.get(REQUEST_ID, "")
-    return given if _REQUEST_ID_FORM.fullmatch(given) else uuid.uuid4().hex
+    return given if _REQUEST_ID_FORM.fullmatch(given) else new_name()
 
 
 def _replaying(body: bytes, receive: Receive) -> Receive:

@@ -1,150 +1,179 @@
-"""The bank's scoring service: one application in, one joint score out."""
+"""The bank's scoring service over HTTP: an application in, an answer out, whatever the other parties do."""
 
-# Annotations are evaluated here, not deferred: the request's type is made from the model being served.
+from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from functools import partial
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from federation.script import Wire
+from federation.script import AsyncWire
 from lab.governance.scoring_record import ScoringRecord
-from lab.serving.answers import Answer, Unknown
-from lab.serving.batch import new_name, score_table
+from lab.serving.access.caller import Caller
+from lab.serving.access.description import describe_access
+from lab.serving.access.guard import Guard, Visit
 from lab.serving.gate import Gate
-from lab.serving.problems import RequestError, answer_problems, documented, problem
-from lab.serving.schemas import (
-    CurrentModel,
-    ScoreAnswer,
-    ScoreReason,
-    ScoreRequest,
-    ServedModel,
-    features_of,
-    invalid_request,
-    request_schema,
-    table_of,
-)
-from models.bundle import JointModel
-from models.errors import LianmoError
-from models.joint import Joint
-from models.reasons import Words
+from lab.serving.guest_openapi import describe, described
+from lab.serving.idempotency import HEADER, REPLAYED, Once
+from lab.serving.ledger import Ledger
+from lab.serving.loaded import Shelf
+from lab.serving.metrics import ServiceMetrics
+from lab.serving.policy import Decide, undecided
+from lab.serving.problems import RequestError, answer_problems
+from lab.serving.readiness import readiness
+from lab.serving.rules import ServiceRules
+from lab.serving.schemas import CurrentModel
+from lab.serving.scorer import Scorer
+from lab.serving.service import Application, Call, ScoringService, item_name, items_of, new_score, read
+from lab.serving.store import AnswerStore
 
-MAX_BODY_BYTES: Final = 1024 * 1024
+#: A batch of 1,000 applications with some forty features each.
+MAX_BODY_BYTES: Final = 4 * 1024 * 1024
+_JSON: Final = "application/json"
 
 
 def create_guest_app(
-    model: Joint,
-    wire: Wire,
+    shelf: Shelf,
+    wire: AsyncWire,
     *,
-    name: str,
-    version: str,
-    alias: str | None = None,
-    words: Mapping[str, Words] | None = None,
+    rules: ServiceRules | None = None,
+    decide: Decide = undecided,
     record: ScoringRecord | None = None,
+    store: AnswerStore | None = None,
+    guard: Guard | None = None,
 ) -> FastAPI:
-    """``POST /v1/scores``, ``GET /v1/models/current`` and ``GET /healthz``.
+    """``POST /v1/scores`` and ``/v1/scores:batch``, ``GET /v1/scores/{id}``, ``/v1/models/current``, ``/healthz``,
+    ``/readyz``, ``/metrics``.
+
+    A caller sees the scores that it asked for and no others.
 
     Args:
-        wire: open, and safe to use from several threads; ``HttpWire`` is.
-        name, version, alias: of the model in the registry, as told in answers.
-        words: the bank's column → English and Chinese for it, for reasons.
+        wire: if it must be entered (``AsyncHttpWire``), the application does so where it runs.
+        decide: the bank's policy.
         record: the bank's own: every score is there before it is told; none: the bank keeps no log.
+        store: of answers and of calls that must not be done twice; none: in memory, for one worker.
+        guard: who may call; none: whoever can connect.
     """
-    bins = model.inputs
-    served = ServedModel(name=name, version=version, model_id=model.model_id, digest=model.digest())
-    parties = [model.party, *model.needed_hosts]
-    current = CurrentModel(
-        **served.model_dump(),
-        alias=alias,
-        kind="trees" if isinstance(model, JointModel) else "scorecard",
-        n_trees=len(model.trees) if isinstance(model, JointModel) else None,
-        parties=parties,
-        features=features_of(bins),
+    rules = rules or ServiceRules()
+    metrics = ServiceMetrics()
+    answers = store or AnswerStore.open()
+    scorer = Scorer(wire, rules, metrics)
+    ledger = Ledger(answers, record)
+    service = ScoringService(shelf, scorer, ledger, decide)
+    once = Once(answers, timedelta(seconds=rules.idempotency_seconds))
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            if isinstance(wire, AbstractAsyncContextManager):
+                await stack.enter_async_context(wire)
+            await run_in_threadpool(service.prepare)
+            await run_in_threadpool(answers.purge, timedelta(days=rules.keep_days), once.keep_for)
+            stack.callback(ledger.close)
+            yield
+
+    app = FastAPI(
+        title="Lianmo joint scoring 联模联合评分",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
     )
-    schema = request_schema(bins)
-    app = FastAPI(title="Lianmo joint scoring 联模联合评分", version=version, docs_url=None, redoc_url=None)
-    app.add_middleware(Gate, body_type="application/json", max_bytes=MAX_BODY_BYTES)
+    app.add_middleware(Gate, body_type=_JSON, max_bytes=MAX_BODY_BYTES, guard=guard)
     answer_problems(app)
-    app.add_exception_handler(RequestValidationError, _on_invalid)
 
-    def score_one(application: ScoreRequest, score_id: str) -> Answer:
-        table = table_of(application, bins)
-
-        def note(question: str, applicants: Sequence[str]) -> None:
-            if record and applicants:
-                record.answered(question, applicants, version=version)
-
-        try:
-            (result,) = score_table(model, table, wire, application.reasons, words, note, lambda: score_id)
-            if isinstance(result, Unknown):
-                raise _unknown_applicant(result)
-        except LianmoError as error:
-            if record:
-                record.refused(error, score_id, table.ids)
-            raise
-        return result
-
-    @app.post(
-        "/v1/scores",
-        responses=documented(
-            HTTPStatus.NOT_FOUND,
-            HTTPStatus.CONFLICT,
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            HTTPStatus.BAD_GATEWAY,
-            HTTPStatus.GATEWAY_TIMEOUT,
-        ),
-    )
-    async def post_scores(application: schema, request: Request) -> ScoreAnswer:  # type: ignore[valid-type]
-        """Score one application with the features of all parties. 以各方特征为一笔申请评分。"""
+    @app.post("/v1/scores", **described("score"))
+    async def post_scores(request: Request) -> Response:
+        """Score one application with the features of all parties; if they cannot all be asked, the answer says so and
+        how it was made instead. 以各方特征为一笔申请评分；如无法取得全部各方的应答，结果会注明原因及替代方式。"""
         started = time.perf_counter()
-        score_id = new_name()
-        answer = await run_in_threadpool(score_one, application, score_id)
-        return ScoreAnswer(
-            score_id=score_id,
-            request_id=request.state.request_id,
-            application_id=application.application_id,  # type: ignore[attr-defined]
-            default_probability=answer.default_probability,
-            points=answer.points,
-            band=answer.band,
-            reasons=[ScoreReason(**asdict(reason)) for reason in answer.reasons],
-            model=served,
-            parties_used=parties,
-            scored_at=datetime.now(UTC),
-            latency_ms=(time.perf_counter() - started) * 1000,
-        )
+        body = await request.body()
+        application = service.application(read(body), new_score())
+        request.state.visit.caller.need_purpose(application.purpose)
+        made = partial(service.one, application)
+        return await _replied(request, body, started, "score", made)
+
+    @app.post("/v1/scores:batch", **described("batch"))
+    async def post_batch(request: Request) -> Response:
+        """Score up to 1,000 applications; those that do not fit are told so one by one. 批量评分，最多 1000 笔。"""
+        started = time.perf_counter()
+        body = await request.body()
+        items = items_of(read(body))
+        visit: Visit = request.state.visit
+        visit.charge(len(items) - 1)
+        made = partial(service.many, await run_in_threadpool(_each, items, visit.caller))
+        return await _replied(request, body, started, "batch", made)
+
+    def _each(items: list[Any], caller: Caller) -> list[Application | RequestError]:
+        name = new_score()
+        found: list[Application | RequestError] = []
+        for index, item in enumerate(items):
+            try:
+                application = service.application(item, item_name(name, index))
+                caller.need_purpose(application.purpose)
+                found.append(application)
+            except RequestError as error:
+                found.append(error)
+        return found
+
+    async def _replied(request: Request, body: bytes, started: float, kind: str, made: Any) -> Response:
+        caller: str = request.state.visit.caller.name
+
+        async def work(claim: str) -> bytes:
+            reply: bytes = await made(Call(request.state.request_id, caller, claim, started))
+            return reply
+
+        headers = {}
+        if (key := request.headers.get(HEADER)) is None:
+            reply = await work("")
+        else:
+            reply, again = await once.reply(key, caller, request.url.path, body, work)
+            headers = {REPLAYED: "true"} if again else {}
+        metrics.took(kind, time.perf_counter() - started)
+        return Response(reply, media_type=_JSON, headers=headers)
+
+    @app.get("/v1/scores/{score_id}", **described("stored"))
+    async def get_score(score_id: str, request: Request) -> Response:
+        """An answer as it was told; nothing is scored anew. 按编号查询已给出的评分结果，不重新评分。"""
+        body = await run_in_threadpool(answers.find, score_id, request.state.visit.caller.name)
+        if body is None:
+            raise RequestError(
+                HTTPStatus.NOT_FOUND,
+                "unknown_score",
+                "No score of this number is kept for you. Was it another service, or too long ago?",
+                "未找到该编号的评分结果：可能由其他服务给出，或已超过保存期限。",
+            )
+        return Response(body, media_type=_JSON)
 
     @app.get("/v1/models/current")
     async def get_current_model() -> CurrentModel:
         """The model being served, and the features to send. 当前服务的模型及所需特征。"""
-        return current
+        return service.current().current
 
     @app.get("/healthz")
     async def get_health() -> dict[str, str]:
         """Whether the service is up; says nothing of the other parties. 服务是否运行，不代表其他参与方。"""
         return {"status": "ok"}
 
+    @app.get("/readyz", **described("ready"))
+    async def get_readiness() -> Response:
+        """Whether applications are answered, and by whom. 服务能否给出评分，以及各方是否可达。"""
+        found = await readiness(service, answers)
+        status = HTTPStatus.SERVICE_UNAVAILABLE if found.status == "unready" else HTTPStatus.OK
+        return Response(found.model_dump_json(), status, media_type=_JSON)
+
+    @app.get("/metrics", include_in_schema=False)
+    async def get_metrics() -> Response:
+        return Response(await run_in_threadpool(metrics.text), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    app.state.service = service
+    describe(app, service)
+    if guard:
+        describe_access(app)
     return app
-
-
-def _unknown_applicant(unknown: Unknown) -> RequestError:
-    return RequestError(
-        HTTPStatus.NOT_FOUND,
-        "unknown_applicant",
-        f"No joint score: the applicant is not known to {', '.join(unknown.parties)}.",
-        f"无法给出联合评分：{'、'.join(unknown.parties)} 未持有该申请人。",
-        parties=list(unknown.parties),
-    )
-
-
-async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
-    return problem(invalid_request(error.errors()), request.state.request_id)

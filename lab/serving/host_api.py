@@ -1,4 +1,5 @@
-"""A data node's scoring service: frames of the scoring protocol in, frames out, nothing else."""
+"""A data node's scoring service: frames of the scoring and publishing protocols in, frames out, nothing
+else."""
 
 from __future__ import annotations
 
@@ -10,7 +11,9 @@ from starlette.concurrency import run_in_threadpool
 
 from federation.endpoint import Endpoint
 from federation.transports.http import FRAME_TYPE, PATH
-from federation.vertical.scoring.host import ALLOWED
+from federation.vertical.publishing.host import ALLOWED as PUBLISHING
+from federation.vertical.scoring.host import ALLOWED as SCORING
+from lab.serving.access.guard import Guard
 from lab.serving.gate import Gate
 from lab.serving.problems import answer_problems
 
@@ -18,18 +21,26 @@ from lab.serving.problems import answer_problems
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 
 
-def create_host_app(endpoint: Endpoint, *, max_body_bytes: int = MAX_BODY_BYTES, read_seconds: float = 30.0) -> FastAPI:
-    """``POST /v1/messages`` and ``GET /healthz`` over ``endpoint``; whatever it allows, only scoring is answered.
+def create_host_app(
+    endpoint: Endpoint,
+    *,
+    max_body_bytes: int = MAX_BODY_BYTES,
+    read_seconds: float = 30.0,
+    guard: Guard | None = None,
+) -> FastAPI:
+    """``POST /v1/messages`` and ``GET /healthz`` over ``endpoint``; whatever it allows, only scoring and publishing are
+    answered.
 
-    The endpoint's responder must bear calls from several threads; ``ScoringHost`` does. Who may call is for TLS to
-    settle (``server.serve_app``): whoever is let in speaks as ``endpoint.guest``.
+    The endpoint's responder must bear calls from several threads; ``ScoringHost`` does. Who may call is for TLS and
+    the guard to settle: whoever is let in speaks as ``endpoint.guest``.
 
     Args:
+        guard: who may call; none: whoever can connect.
         max_body_bytes, read_seconds: a request that is larger, or slower to arrive, is refused.
     """
-    door = replace(endpoint, allowed=ALLOWED)
-    app = FastAPI(title="Lianmo data node 联模数据节点", openapi_url=None)
-    app.add_middleware(Gate, body_type=FRAME_TYPE, max_bytes=max_body_bytes, read_seconds=read_seconds)
+    door = replace(endpoint, allowed=(*SCORING, *PUBLISHING))
+    app = FastAPI(title="Lianmo data node 联模数据节点", openapi_url=None, redirect_slashes=False)
+    app.add_middleware(Gate, body_type=FRAME_TYPE, max_bytes=max_body_bytes, read_seconds=read_seconds, guard=guard)
     answer_problems(app)
 
     @app.post(PATH)

@@ -6,10 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from lab.serving.nodes import Published
 from models.joint import Joint
 from models.reasons import Words
 from models.validation.calibrators import Calibrator
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Under which name and version the bank's half stands in the registry."""
+
+    name: str
+    version: str
+    alias: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +50,10 @@ class Shelf(Protocol):
         """What answers this application: the same for the same application as long as nothing is published."""
         ...
 
+    def shadowed(self, application_id: str) -> Loaded | None:
+        """What is to score this application too, for the record alone: a model on trial. None: nothing is."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class OneModel:
@@ -51,3 +63,6 @@ class OneModel:
 
     def chosen(self, application_id: str) -> Loaded:  # noqa: ARG002
         return self.loaded
+
+    def shadowed(self, application_id: str) -> Loaded | None:  # noqa: ARG002
+        return None

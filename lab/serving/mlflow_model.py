@@ -1,7 +1,7 @@
-"""The joint model as an MLflow pyfunc, written as code (no pickle): batch users stay in their habit.
+"""The bank's models as an MLflow pyfunc, written as code (no pickle): batch users stay in their habit.
 
-``predict(frame, params={"hosts": '{"host:tax": "https://…"}'})`` asks the hosts' scoring endpoints; the bank's half
-alone cannot score.
+``predict(frame, params={"hosts": '{"host:tax": "https://…"}'})`` asks the hosts' scoring endpoints. Without hosts the
+bank's own model answers, and the column ``mode`` says so.
 """
 
 from __future__ import annotations
@@ -18,28 +18,35 @@ from federation.transports.http import HttpWire
 from lab.data.sources import applicants_table
 from lab.errors import ConfigError
 from lab.serving.batch import score_frame
-from models.bundle import load
-from models.joint import joint_from_json
+from lab.serving.publishing.stored import models_from
 
 
 class JointScorer(PythonModel):
-    """Columns ``id`` and the bank's features in; those of ``batch.score_frame`` out."""
+    """Columns ``id`` and the bank's features in; those of ``batch.score_frame`` out, and of a model of defaults
+    ``mode``: ``joint``, ``bank_only``, or ``refer`` where a party does not hold the applicant and nobody scored."""
 
     def load_context(self, context: Any) -> None:
-        self.model = joint_from_json(load(Path(context.artifacts["bundle"])))
+        self.joint, self.bank_only = models_from(Path(context.artifacts["bundle"]).parent)
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
         urls = json.loads((params or {}).get("hosts", "{}"))
-        absent = [host for host in self.model.needed_hosts if host not in urls]
-        if absent:
+        needed = self.joint.model.needed_hosts
+        alone = self.bank_only if needed and not urls else None
+        absent = [host for host in needed if host not in urls]
+        if absent and not alone:
             raise ConfigError(
                 "hosts_missing",
                 f"Give the scoring endpoints of {', '.join(absent)} in params['hosts'] as JSON.",
                 f"请在 params['hosts'] 中以 JSON 给出 {'、'.join(absent)} 的评分端点。",
             )
-        table = applicants_table(model_input, "id", self.model.inputs)
+        asked = alone or self.joint
+        table = applicants_table(model_input, "id", asked.model.inputs)
         with HttpWire(urls) as wire:
-            return score_frame(self.model, table, wire)
+            frame = score_frame(asked.model, table, wire, calibrator=asked.calibrator)
+        if "band" not in frame:  # amounts
+            return frame
+        scored = "bank_only" if alone else "joint"
+        return frame.assign(mode=["refer" if absent else scored for absent in frame["unknown_at"]])
 
 
 set_model(JointScorer())

@@ -13,44 +13,50 @@ from federation.messages import Message
 from federation.script import Wire
 from federation.transports.http import HttpWire
 from federation.transports.memory import MemoryWire
-from federation.vertical.scoring.host import ALLOWED, Answering, ScoringHost
+from federation.vertical.publishing.host import ALLOWED as PUBLISHING
+from federation.vertical.publishing.host import PublishingHost
+from federation.vertical.scoring.host import ALLOWED as SCORING
+from federation.vertical.scoring.host import Answering, ScoringHost
 from federation.vertical.scoring.messages import Wanted
 from lab.data.sources import read_table
 from lab.errors import ConfigError
 from lab.governance.admission import admitted
+from lab.governance.publishing_record import PublishingRecord
 from lab.governance.scoring_record import ScoringRecord
 from lab.jobs import GuestJob, HostJob, load_job
+from lab.serving.loaded import Published
+from lab.serving.publishing.halves import HalfStore, ServedHalves, tested_half
 from models.bundle import load
 from models.errors import LianmoError
-from models.joint import Joint, half_from_json, joint_from_json
+from models.joint import Joint, joint_from_json
 from models.reasons import Words
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
-    """Under which name and version the bank's half stands in the registry."""
-
-    name: str
-    version: str
-    alias: str | None
-
-
 def scoring_endpoint(directory: Path) -> Endpoint:
-    """A host's door for scoring, over what of its own file may be used, and its own half. Raises ``DataError``,
-    ``ModelError``, and ``GovernanceError`` of its own node."""
+    """A host's door for scoring and publishing, over what of its own file may be used: its half in this folder, and
+    those that were published since. Raises ``DataError``, ``ModelError``, and ``GovernanceError`` of its own node."""
     job = job_in(directory)
     assert isinstance(job, HostJob)
-    half = half_from_json(load(directory / "half.json"))
+    half = tested_half(directory)
     found = admitted(job.party, read_table(job.party, varied=False), job.guest, "scoring")
     record = ScoringRecord.of(job.party.node, job.party.party, job.guest, half.model_id, found.basis)
+    host = ScoringHost(found.table, {half.model_id: half}, found.policy, found.fresh)
 
     def note(answering: Answering) -> None:
-        record.answered(
-            answering.request, answering.subjects, n_refused=answering.n_unknown, model_digest=half.digest()
+        model = answering.model_id
+        replace(record, model=model).answered(
+            answering.request,
+            answering.subjects,
+            n_refused=answering.n_unknown,
+            model_digest=host.digest_of(model),
         )
 
-    host = ScoringHost(found.table, {half.model_id: half}, found.policy, found.fresh, note)
-    return Endpoint(_Recorded(host, record), job.guest, ALLOWED)
+    host.note = note
+    store = HalfStore(directory, job)
+    for other in store.published():
+        host.hold(other)
+    halves = ServedHalves(store, host, PublishingRecord(record.own, job.guest))
+    return Endpoint(_Recorded(host, PublishingHost(halves), record), job.guest, (*SCORING, *PUBLISHING))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +64,12 @@ class _Recorded:
     """A host whose refusals go on record before they are told; its answers do by ``note``."""
 
     host: ScoringHost
+    publishing: PublishingHost
     record: ScoringRecord
 
     def answer(self, request: Message) -> Message:
         try:
-            return self.host.answer(request)
+            return (self.publishing if isinstance(request, PUBLISHING) else self.host).answer(request)
         except LianmoError as error:
             self.record.refused(error, request.request if isinstance(request, Wanted) else "")
             raise
@@ -71,9 +78,13 @@ class _Recorded:
 def joint_model(directory: Path) -> tuple[Joint, Published]:
     """The bank's half and what it is called. Raises ``ModelError``."""
     model = joint_from_json(load(directory / "model.json"))
+    return model, published_as(directory, model)
+
+
+def published_as(directory: Path, model: Joint) -> Published:
+    """What the model of the bank's folder is called. Raises ``ModelError``."""
     path = directory / "published.json"
-    published = Published(**load(path)) if path.exists() else Published("unpublished", model.model_id[:8], None)
-    return model, published
+    return Published(**load(path)) if path.exists() else Published("unpublished", model.model_id[:8], None)
 
 
 def bank_record(directory: Path, model: Joint) -> ScoringRecord:
@@ -115,9 +126,14 @@ def scoring_wire(directory: Path, model: Joint, urls: Mapping[PartyId, str], *, 
         _need_all(needed, folders)
         yield MemoryWire({host: scoring_endpoint(folders[host]).answer for host in needed})
         return
-    _need_all(needed, urls)
-    with HttpWire({host: urls[host] for host in needed}) as wire:
+    with HttpWire(addresses(model, urls)) as wire:
         yield wire
+
+
+def addresses(model: Joint, urls: Mapping[PartyId, str]) -> dict[PartyId, str]:
+    """Where the hosts are that ``model`` needs. Raises ``ConfigError`` (``hosts_missing``)."""
+    _need_all(model.needed_hosts, urls)
+    return {host: urls[host] for host in model.needed_hosts}
 
 
 def _need_all(needed: Sequence[PartyId], given: Collection[PartyId]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -37,19 +38,30 @@ class RequestError(ServiceError):
 
     Args:
         status: HTTP status.
+        headers: further fields of the answer's head.
         details: further members of the answer; names and counts, never values.
     """
 
-    def __init__(self, status: HTTPStatus, code: str, english: str, chinese: str, **details: Any) -> None:
+    def __init__(
+        self,
+        status: HTTPStatus,
+        code: str,
+        english: str,
+        chinese: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **details: Any,
+    ) -> None:
         super().__init__(code, english, chinese)
         self.status = status
+        self.headers = headers or {}
         self.details = details
 
 
 def problem(error: LianmoError, request_id: str) -> JSONResponse:
     """The answer for ``error``."""
     status = _status(error)
-    details = error.details if isinstance(error, RequestError) else {}
+    details, headers = (error.details, error.headers) if isinstance(error, RequestError) else ({}, None)
     if isinstance(error, Refused | RemoteProtocolError | TransportError):
         details = {"party": error.party}
     body = {
@@ -62,7 +74,7 @@ def problem(error: LianmoError, request_id: str) -> JSONResponse:
         "request_id": request_id,
         **details,
     }
-    return JSONResponse(body, status, media_type=PROBLEM_TYPE)
+    return JSONResponse(body, status, headers, media_type=PROBLEM_TYPE)
 
 
 def internal_error() -> RequestError:
@@ -122,5 +134,5 @@ _REFUSALS: Final = {
 async def _on_refusal(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     refusal = _REFUSALS.get(HTTPStatus(error.status_code))
-    told = RequestError(HTTPStatus(error.status_code), *refusal) if refusal else internal_error()
+    told = RequestError(HTTPStatus(error.status_code), *refusal, headers=error.headers) if refusal else internal_error()
     return problem(told, request.state.request_id)

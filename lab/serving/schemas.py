@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
-from pydantic import BaseModel, Field, create_model
+from pydantic import BaseModel, BeforeValidator, Field, create_model
 
 from lab.given import Given
 from lab.serving.problems import RequestError
@@ -20,20 +20,34 @@ Text = Annotated[str, Field(max_length=1024)]
 MOST_REASONS: Final = 50
 
 
+def _whole(value: Any) -> Any:
+    """22.0 is a whole number in JSON Schema, and some languages write it so."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+#: How many reasons; the bounds stand first, so that the JSON schema has them.
+NumberOfReasons = Annotated[int, Field(ge=0, le=MOST_REASONS), BeforeValidator(_whole)]
+
+
 class ScoreRequest(Given):
     """One application to score. Null means that a feature is missing; ``request_schema`` names the features.
-    ``reasons``: how many features that raise the risk are to be named."""
+    ``reasons``: how many features that raise the risk are to be named. ``purpose`` and ``consent_id``: what for, and by
+    which consent of the applicant; both stand in the answer and, the latter as a keyed digest, in the audit log."""
 
-    application_id: Annotated[str, Field(min_length=1, max_length=128)]
-    applicant_id: Annotated[str, Field(min_length=1, max_length=256)]
+    application_id: Annotated[str, Field(min_length=1, max_length=128, examples=["loan-2026-000417"])]
+    applicant_id: Annotated[str, Field(min_length=1, max_length=256, examples=["91310000MA1FL0000X"])]
     features: BaseModel
-    reasons: Annotated[int, Field(ge=0, le=MOST_REASONS)] = 0
+    reasons: NumberOfReasons = 0
+    purpose: Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$", examples=["loan_score"])] | None = None
+    consent_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
 
 
 class ServedModel(BaseModel):
+    """A model as the registry knows it; ``digest``: SHA-256 of the bank's part, which names those of the others."""
+
     name: str
     version: str
-    model_id: str
+    alias: str | None
     digest: str
 
 
@@ -47,17 +61,66 @@ class ScoreReason(BaseModel):
     contribution: float
 
 
+class DegradedReason(BaseModel):
+    """Why the answer is not a joint one, and whose doing that is."""
+
+    code: str
+    parties: list[str]
+    text: str
+    text_zh: str
+
+
 class ScoreAnswer(BaseModel):
+    """``mode``: ``joint``: all parties of the model; ``bank_only``: the bank's own model, trained and calibrated apart;
+    ``refer``: nobody scored, a person decides, and probability, points and band are null. ``default_probability``: in
+    [0, 1], calibrated. ``points``: higher is safer. ``limit``, ``price``, ``decision``: as the policy gives them, if
+    there is one. ``model``: the one that answered; with ``refer`` the one that could not."""
+
     score_id: str
     request_id: str
     application_id: str
-    default_probability: float
-    points: int | float
-    band: str
+    mode: Literal["joint", "bank_only", "refer"]
+    degraded_reason: DegradedReason | None
+    default_probability: float | None
+    points: int | float | None
+    band: str | None
+    decision: str | None
+    policy_version: str | None
+    limit: float | None
+    price: float | None
     reasons: list[ScoreReason]
     model: ServedModel
     parties_used: list[str]
+    purpose: str
+    consent_id: str | None
     scored_at: datetime
+    latency_ms: float
+
+
+class ItemProblem(BaseModel):
+    """What is wrong with one application of a batch; the others are answered."""
+
+    code: str
+    detail: str
+    detail_zh: str
+    fields: list[str]
+
+
+class BatchItem(BaseModel):
+    """Exactly one of ``score`` and ``problem`` is not null. ``index``: place in the request, from 0."""
+
+    index: int
+    score: ScoreAnswer | None
+    problem: ItemProblem | None
+
+
+class BatchAnswer(BaseModel):
+    """One item per application, in the order of the request."""
+
+    request_id: str
+    items: list[BatchItem]
+    n_scored: int
+    n_problems: int
     latency_ms: float
 
 
@@ -67,11 +130,32 @@ class Feature(BaseModel):
 
 
 class CurrentModel(ServedModel):
-    alias: str | None
+    """``features``: what to send. ``bank_only``: what answers when not all parties can."""
+
+    model_id: str
     kind: Literal["trees", "scorecard"]
     n_trees: int | None
     parties: list[str]
     features: list[Feature]
+    bank_only: ServedModel | None
+
+
+class PartyHealth(BaseModel):
+    """``asked``: ``closed``: as usual; ``open``: not asked for the moment; ``half_open``: on trial. ``reachable``: null
+    if the way to the party cannot tell."""
+
+    party: str
+    asked: Literal["closed", "open", "half_open"]
+    reachable: bool | None
+
+
+class Readiness(BaseModel):
+    """``ready``: joint scores; ``degraded``: answers, but not by all parties; ``unready``: no answers."""
+
+    status: Literal["ready", "degraded", "unready"]
+    model: ServedModel | None
+    parties: list[PartyHealth]
+    store: bool
 
 
 def request_schema(bins: Sequence[FeatureBins]) -> type[ScoreRequest]:
@@ -85,20 +169,23 @@ def request_schema(bins: Sequence[FeatureBins]) -> type[ScoreRequest]:
     return create_model("ScoreRequest", __base__=ScoreRequest, features=(features, ...))
 
 
-def table_of(request: ScoreRequest, bins: Sequence[FeatureBins]) -> Table:
-    """A table of the one applicant."""
-    given = request.features.model_dump(by_alias=True)
-    return Table((request.applicant_id,), {b.name: _column(b, given[b.name]) for b in bins})
+def table_of(requests: Sequence[ScoreRequest], bins: Sequence[FeatureBins]) -> Table:
+    """A table of the applicants, a row for each."""
+    values = [list(request.features.__dict__.values()) for request in requests]  # in the order of the schema
+    return Table(
+        tuple(request.applicant_id for request in requests),
+        {b.name: _column(b, [given[k] for given in values]) for k, b in enumerate(bins)},
+    )
 
 
 def features_of(bins: Sequence[FeatureBins]) -> list[Feature]:
     return [Feature(name=b.name, type="text" if b.category else "number") for b in bins]
 
 
-def _column(bins: FeatureBins, value: Any) -> Column:
+def _column(bins: FeatureBins, values: Sequence[Any]) -> Column:
     if bins.category:
-        return np.array([value], dtype=object)
-    return np.array([np.nan if value is None else value], dtype=np.float64)
+        return np.array(values, dtype=object)
+    return np.array(values, dtype=np.float64)  # None becomes NaN
 
 
 _WHOLE: Final = (f"must be a whole number from 0 to {MOST_REASONS}", f"应为 0 到 {MOST_REASONS} 的整数")
@@ -113,6 +200,7 @@ _FAULTS: Final = {
     "string_type": ("must be text", "应为文本"),
     "string_too_short": ("must not be empty", "不能为空"),
     "string_too_long": ("is too long", "过长"),
+    "string_pattern_mismatch": ("has a wrong form", "格式有误"),
     "json_invalid": ("is not valid JSON", "不是有效的 JSON"),
 }
 _MOST_NAMED: Final = 20
@@ -123,7 +211,7 @@ def invalid_request(faults: Sequence[Mapping[str, Any]]) -> RequestError:
     """The error for what pydantic found: fields are named, values never."""
     named = []
     for fault in faults[:_MOST_NAMED]:
-        field = "body" if fault["type"] == "json_invalid" else _shown(fault["loc"])
+        field = _shown(fault["loc"])
         english, chinese = _FAULTS.get(fault["type"], ("has a wrong type or form", "类型或形式有误"))
         named.append((field, f"{field} {english}", f"{field} {chinese}"))
     more_en, more_zh = (", and more", "等") if len(faults) > _MOST_NAMED else ("", "")
@@ -137,6 +225,6 @@ def invalid_request(faults: Sequence[Mapping[str, Any]]) -> RequestError:
 
 
 def _shown(location: Sequence[int | str]) -> str:
-    """``("body", "features", "Income")`` → ``features.Income``; a caller's own name is cut and cleaned."""
-    path = ".".join(str(part)[:_LONGEST_NAME] for part in location[1:]) or "body"
+    """``("features", "Income")`` → ``features.Income``; a caller's own name is cut and cleaned."""
+    path = ".".join(str(part)[:_LONGEST_NAME] for part in location) or "body"
     return "".join(c if c.isprintable() else "?" for c in path)

@@ -14,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from lab.errors import ServiceError
+from lab.serving.access.connection import Connection
 from models.declared import Declared
 
 CRYPTO: Final = (
@@ -64,10 +65,15 @@ def serve_app(
     Raises:
         ServiceError: "port_taken", or "address_unusable".
     """
-    with _listen(host, port) as listener:
-        announce(_url(host, listener, tls))
-        with suppress(KeyboardInterrupt):  # the usual end, raised anew by uvicorn after it has shut down
-            _server(app, tls).run([listener])
+    with listen(host, port) as listener:
+        announce(address_of(host, listener, tls))
+        serve_on(app, listener, tls)
+
+
+def serve_on(app: FastAPI, listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+    """As ``serve_app``, behind a socket that listens already."""
+    with suppress(KeyboardInterrupt):  # the usual end, raised anew by uvicorn after it has shut down
+        _server(app, tls).run([listener])
 
 
 @contextmanager
@@ -79,7 +85,7 @@ def running(
     Raises:
         ServiceError: "port_taken", "address_unusable", or "not_started".
     """
-    with _listen(host, port) as listener:
+    with listen(host, port) as listener:
         server = _server(app, tls)
         thread = threading.Thread(target=server.run, args=([listener],), name="lianmo-serving", daemon=True)
         thread.start()
@@ -89,7 +95,7 @@ def running(
                 raise ServiceError(
                     "not_started", "The service did not start; its log says why.", "服务未能启动，原因见其日志。"
                 )
-            yield _url(host, listener, tls)
+            yield address_of(host, listener, tls)
         finally:
             server.should_exit = True
             thread.join()
@@ -98,7 +104,9 @@ def running(
 def _server(app: FastAPI, tls: ssl.SSLContext | None) -> _Server:
     config = uvicorn.Config(
         app,
+        http=Connection,
         ws="none",
+        proxy_headers=False,  # who is asked about is never judged by where a call comes from
         log_config=None,
         access_log=False,  # the gate logs each call
         server_header=False,
@@ -110,10 +118,24 @@ def _server(app: FastAPI, tls: ssl.SSLContext | None) -> _Server:
     return _Server(config)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, shared: bool = False, idle: bool = False) -> socket.socket:
+    """A socket that listens there.
+
+    Args:
+        shared: others that also say so may listen there too; the system deals callers out among them.
+        idle: the socket only holds the address: it takes no callers.
+
+    Raises:
+        ServiceError: "port_taken", or "address_unusable".
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family)
+        if not idle:
+            return socket.create_server((host, port), family=family, reuse_port=shared)
+        held = socket.socket(family)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
+        held.bind((host, port))
+        return held
     except (OSError, OverflowError) as error:
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             raise ServiceError(
@@ -128,7 +150,8 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def _url(host: str, listener: socket.socket, tls: ssl.SSLContext | None) -> str:
+def address_of(host: str, listener: socket.socket, tls: ssl.SSLContext | None) -> str:
+    """URL of what listens there."""
     scheme = "https" if tls else "http"
     shown = f"[{host}]" if ":" in host else host
     return f"{scheme}://{shown}:{listener.getsockname()[1]}"

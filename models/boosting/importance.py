@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from models.boosting.reasons import player_of
 from models.boosting.trees import Owner
 from models.bundle import Half, JointModel
 from models.errors import ModelError
@@ -35,7 +34,7 @@ def by_feature(model: JointModel) -> dict[Player, Importance]:
     for tree in model.trees:
         for node in tree:
             if node.owner:
-                player = player_of(model, node)
+                player = model.player_of(node)
                 found[player] = found.get(player, Importance()) + Importance(node.gain, 1)
     return dict(sorted(found.items(), key=lambda item: (-item[1].gain, item[0])))
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pandas as pd
 import pytest
+import trustme
 
 from models.bundle import load
 from tests.lab.conftest import Write
@@ -102,6 +105,7 @@ def test_a_score_without_its_hosts_is_an_error(trained: Path, files: Path) -> No
 def test_halves_that_do_not_belong_together_are_refused(trained: Path, files: Path) -> None:
     half = trained / "host-tax" / "half.json"
     half.write_text(half.read_text().replace('"missing_left": false', '"missing_left": true', 1))
+    (half.parent / "selftest.json").unlink()  # else the node itself would find it changed
     failed = lianmo("score", trained / "bank", files / "bank.csv", "--local")
     assert failed.returncode == 6
     assert "host:tax" in failed.stderr
@@ -115,6 +119,36 @@ def test_a_port_in_use_is_said_so(trained: Path) -> None:
     assert failed.returncode == 7
     assert str(port) in failed.stderr
     assert is_bilingual(failed.stderr)
+
+
+def test_a_service_for_the_network_knows_its_callers(trained: Path, files: Path) -> None:
+    access, authority = files / "access", trustme.CA()
+    ours = authority.issue_cert("127.0.0.1")
+    ours.cert_chain_pems[0].write_to_path(files / "server.pem")
+    ours.private_key_pem.write_to_path(files / "server.key")
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    key = json.loads(lianmo("access", "add", "desk", "--scope", "models", "--access", access, "--json").stdout)["key"]
+    door = ["--access", access, "--tls-cert", files / "server.pem", "--tls-key", files / "server.key"]
+    hosts = [part for host in ("tax", "court") for part in ("--host", f"host:{host}=http://127.0.0.1:9")]
+    command = ["serve", trained / "bank", *hosts, "--bind", "0.0.0.0", "--port", "0", *door]
+    running = [sys.executable, "-m", "lab.cli", *map(str, command)]
+    with subprocess.Popen(running, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            port = process.stdout.readline().strip().rpartition(":")[2]
+            with httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=context, trust_env=False) as session:
+                shown = {"x-api-key": key}
+                assert session.get("/v1/models/current", headers=shown).json()["kind"] == "trees"
+                assert session.get("/v1/models/current").status_code == 401
+                assert lianmo("access", "revoke", "desk", "--access", access).returncode == 0
+                assert session.get("/v1/models/current", headers=shown).status_code == 401
+        finally:
+            process.terminate()
+            told = process.communicate()[1]
+    assert "desk" not in told
+    assert "revoked" in told
+    assert key.split("_", 2)[2] not in told
 
 
 def test_doctor_finds_this_machine_fit() -> None:

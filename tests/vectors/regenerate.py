@@ -13,6 +13,7 @@ import federation.audit.messages as audit
 import federation.vertical.binning.messages as binning
 import federation.vertical.boosting.messages as boosting
 import federation.vertical.logistic.messages as logistic
+import federation.vertical.publishing.messages as publishing
 import federation.vertical.scorecard.messages as scorecard
 import federation.vertical.scoring.messages as scoring
 import federation.vertical.stability.messages as stability
@@ -101,6 +102,10 @@ MESSAGES: tuple[Message, ...] = (
     scoring.Wanted(model="trees", model_id="m", digest="cd" * 32, tokens=bytes(16), reasons=True, request="q-1"),
     scoring.Routes(known=b"\x80", left=b"\x40", words=(("Arrears of tax", "欠税"), ("", ""))),
     scoring.Parts(known=b"\x80", margins=bytes(8), points=bytes(8), contributions=b"", words=()),
+    publishing.Prepare(model="trees", model_id="m", digest="cd" * 32),
+    publishing.Prepared(),
+    publishing.Retire(model_id="m", digest="cd" * 32),
+    publishing.Retired(),
     stability.Wanted(n_fit=7, n_valid=1, minimum=50),
     stability.Shifts(shifts=((123, 12, 20), (0, 100, 100))),
     stability.Withheld(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from typing import ClassVar, Final
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
@@ -171,6 +172,7 @@ class International:
         return Scrypt(salt, length=32, n=cost, r=_BLOCK_SIZE, p=1).derive(passphrase)
 
 
+@lru_cache(maxsize=1)  # an audit log signs with one key, thousands of times, and making it ready costs half as much
 def _signing(private: bytes) -> Ed25519PrivateKey:
     try:
         return Ed25519PrivateKey.from_private_bytes(private)

@@ -22,7 +22,6 @@ from federation.vertical.logistic.layout import MARGIN_FRACTION, MOST_PART
 from federation.vertical.scoring.messages import BlindedApplicants, EvaluatedApplicants, Parts, Routes, Wanted
 from models.boosting.reasons import contributions
 from models.boosting.splits import Mask
-from models.boosting.trees import margins
 from models.bundle import JointModel
 from models.joint import Joint
 from models.losses import Floats, Integers
@@ -75,7 +74,7 @@ def _score_trees(model: JointModel, table: Table, n_reasons: int, request: str) 
         known[host] = _bits(host, reply.known, n)
         routes[host] = _bits(host, reply.left, model.n_splits(host), n)
         words[host] = _checked(host, reply.words, sorted({*model.host_features.get(host, ())}))
-    margin = margins(model.trees, model.base_margin, routes, n)
+    margin = model.walk.margins(model.base_margin, model.walk.sides(routes, n))
     everywhere = _everywhere(known, n)
     reasons: tuple[tuple[Reason, ...], ...] = ()
     if n_reasons:
@@ -122,6 +121,8 @@ def _asked(
 ) -> Script[dict[PartyId, M]]:
     """What every needed host says of the applicants, who are named to it without showing their identifiers."""
     hosts = model.needed_hosts
+    if not hosts:
+        return {}
     inputs = [id_bytes(i) for i in ids]
     blinded = oprf.blind_all(inputs)
     replies = yield dict.fromkeys(hosts, BlindedApplicants(points=b"".join(point for _, point in blinded)))
@@ -144,7 +145,9 @@ def _asked(
 
 
 def _everywhere(known: Mapping[PartyId, Mask], n: int) -> Mask:
-    held: Mask = np.logical_and.reduce([np.ones(n, dtype=bool), *known.values()])
+    held: Mask = np.ones(n, dtype=bool)
+    for mask in known.values():
+        held &= mask
     return held
 
 

@@ -79,9 +79,27 @@ class ScoringHost:
         outputs = oprf.evaluate_own_all(self._key, [id_bytes(i) for i in self.table.ids])
         self._row_of = {token_of(output): row for row, output in enumerate(outputs)}
         self._digests = {model_id: half.digest() for model_id, half in self.halves.items()}
-        nobody = np.empty(0, dtype=np.intp)
         for half in self.halves.values():
-            self._answer_for(half, nobody, reasons=True)
+            self.check(half)
+
+    def hold(self, half: JointHalf) -> None:
+        """Answer for ``half`` from now on, besides those held; one of the same model id is replaced, and questions
+        under way end with what they began with. Raises as ``check``; then nothing changes."""
+        self.check(half)
+        self._digests = {**self._digests, half.model_id: half.digest()}
+        self.halves = {**self.halves, half.model_id: half}
+
+    def drop(self, model_id: str) -> None:
+        """Answer for the half of this model no longer."""
+        self.halves = {name: half for name, half in self.halves.items() if name != model_id}
+
+    def digest_of(self, model_id: str) -> str:
+        """Of the half held for this model; "": there never was one."""
+        return self._digests.get(model_id, "")
+
+    def check(self, half: JointHalf) -> None:
+        """Raises ``ModelError`` (``missing_columns``, ``wrong_column_type``) if the table does not fit the half."""
+        self._answer_for(half, np.empty(0, dtype=np.intp), reasons=True)
 
     def answer(self, request: Message) -> Message:
         match request:
@@ -115,7 +133,7 @@ class ScoringHost:
     def _half(self, m: Wanted) -> JointHalf:
         half = self.halves.get(m.model_id)
         kind = "scorecard" if isinstance(half, ScorecardHalf) else "trees"
-        if half is None or m.model != kind or self._digests[m.model_id] != m.digest:
+        if half is None or m.model != kind or self.digest_of(m.model_id) != m.digest:
             raise ModelError(
                 "unknown_model",
                 "The half of the model that was asked for is not the one held here. Publish both halves of one run.",

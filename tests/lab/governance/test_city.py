@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 import lab.governance.gate as gate_module
 import lab.node
 from federation.transports.memory import MemoryWire
+from federation.transports.threaded import ThreadedWire
 from federation.vertical.host import TrainingHost
 from lab.cli import app as command_line
 from lab.config import load_config
@@ -39,9 +40,10 @@ from lab.governance.settings import store_of
 from lab.runs import train_run
 from lab.serving.guest_api import create_guest_app
 from lab.serving.nodes import bank_record, hosts_beside, joint_model, scoring_endpoint
+from lab.serving.publishing.shelf import open_shelf
 from models.errors import LianmoError
 from models.table import Table
-from tests.lab.serving.conftest import ask, plain
+from tests.lab.serving.conftest import PATIENT, ask, plain
 from tests.signing import cheap_keys
 
 WORDS = "correct horse battery staple"
@@ -232,10 +234,9 @@ def held(city: Path, host: str) -> set[str]:
 
 def service(city: Path) -> tuple[FastAPI, pd.DataFrame]:
     bank = city.parent / "city-runs/governed/nodes/bank"
-    model, published = joint_model(bank)
+    model, _ = joint_model(bank)
     wire = MemoryWire({party: scoring_endpoint(folder).answer for party, folder in hosts_beside(bank).items()})
-    record = bank_record(bank, model)
-    app = create_guest_app(model, wire, name=published.name, version="1", record=record)
+    app = create_guest_app(open_shelf(bank), ThreadedWire(wire), rules=PATIENT, record=bank_record(bank, model))
     app.state.model = model
     return app, pd.read_parquet(city / "bank/synthetic-features.parquet").set_index("subject")
 
@@ -246,7 +247,7 @@ def code_of(app: FastAPI, rows: pd.DataFrame, subject: str) -> str:
     body = {"application_id": "a-1", "applicant_id": subject, "features": features}
     headers = {"Content-Type": "application/json"}
     answer = ask(app, "POST", "/v1/scores", content=json.dumps(body, default=float), headers=headers).json()
-    return "" if "default_probability" in answer else str(answer["code"])
+    return "" if answer["degraded_reason"] is None else str(answer["degraded_reason"]["code"])
 
 
 # -- what was done to a log afterwards --------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ from lab.governance import folder
 from lab.governance.affected import affected
 from lab.governance.held import PURPOSES, SEALING, SIGNING, STORAGE, made
 from lab.governance.keys import KeyRecord, KeyStore
-from lab.governance.protection import MINIMUM_LENGTH
+from lab.governance.protection import MINIMUM_LENGTH, _stretched
+from lab.governance.pseudonyms import Pseudonyms
 
 PASSPHRASE = "铁 观音 龙井 普洱 毛尖 碧螺春"
 CHEAP = 1024
@@ -304,3 +305,35 @@ def test_what_a_key_made_is_found_by_its_id() -> None:
         ["key_id", wanted],
     ]
     assert list(affected(iter(records), wanted)) == [0, 2]
+
+
+def test_one_stretch_of_the_passphrase_opens_all_that_a_process_needs_of_a_node(
+    store: KeyStore, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.generate("host:tax", "international", PASSPHRASE)
+    storage = store.active(STORAGE)
+    store.rotate(storage.key_id, PASSPHRASE)
+    of = suite("international")
+    monkeypatch.setattr(type(of), "stretching_cost", CHEAP)
+    Pseudonyms.open(tmp_path / "audit", of, PASSPHRASE, store.salt)
+    stretched, stretch = [], type(of).stretch
+
+    def counted(self: object, passphrase: bytes, salt: bytes, cost: int) -> bytes:
+        stretched.append(salt)
+        return stretch(of, passphrase, salt, cost)
+
+    monkeypatch.setattr(type(of), "stretch", counted)
+    _stretched.cache_clear()
+    again = KeyStore(path)
+    for record in again.records():
+        again.open(record.key_id, PASSPHRASE)
+    Pseudonyms.open(tmp_path / "audit", of, PASSPHRASE)
+    assert len(again.records()) == 4
+    assert stretched == [store.salt]
+
+
+def test_nodes_do_not_share_a_salt(store: KeyStore, tmp_path: Path) -> None:
+    other = KeyStore(tmp_path / "other", cost=CHEAP)
+    one(store, SIGNING)
+    one(other, SIGNING)
+    assert None is not store.salt != other.salt is not None

@@ -21,13 +21,17 @@ from federation.policy import HostPolicy
 from federation.script import Wire, run
 from federation.transports.http import FRAME_TYPE, HttpWire
 from federation.transports.memory import MemoryWire
+from federation.transports.threaded import ThreadedWire
 from federation.vertical.guest import Arrangement, Trained, TrainingJob, train
 from federation.vertical.host import ALLOWED as TRAINING
 from federation.vertical.host import TrainingHost
 from federation.vertical.scoring.host import ALLOWED as SCORING
 from federation.vertical.scoring.host import ScoringHost
+from lab.serving.access.guard import Guard
 from lab.serving.guest_api import create_guest_app
 from lab.serving.host_api import create_host_app
+from lab.serving.loaded import Calibrated, Loaded, OneModel, Published
+from lab.serving.rules import ServiceRules
 from lab.serving.server import running
 from models.boosting.parameters import BoostingParameters
 from models.bundle import JointModel
@@ -39,6 +43,8 @@ N_ROWS = 400
 N_AT_TAX = 360
 RULES = CipherRules(insecure_allow_plaintext=True)
 FRAME = {"content-type": FRAME_TYPE}
+#: A machine that does other things too must not look like a party that is down.
+PATIENT = ServiceRules(deadline_seconds=10.0)
 POLICY = HostPolicy(min_rows_per_bin=1, min_rows=10, cipher=RULES)
 
 
@@ -72,6 +78,15 @@ class World:
 
     def memory_wire(self) -> MemoryWire:
         return MemoryWire({party: self.endpoint(party).answer for party in self.hosts})
+
+    def shelf(self, bank_only: Calibrated | None = None, **words: tuple[str, str]) -> OneModel:
+        """The trained model as it is served; ``words`` are the bank's."""
+        named, joint = Published("loans", "7", "champion"), Calibrated(model=self.model)
+        return OneModel(Loaded(published=named, joint=joint, bank_only=bank_only, words=words))
+
+    def app(self, guard: Guard | None = None, wire: Wire | None = None) -> FastAPI:
+        """The bank's service behind ``guard``; without a wire both nodes answer in this process."""
+        return create_guest_app(self.shelf(), ThreadedWire(wire or self.memory_wire()), rules=PATIENT, guard=guard)
 
     def body(self, row: int, **features: Any) -> dict[str, Any]:
         """What a caller sends for the applicant in ``row``; ``features`` replace the table's."""
@@ -125,6 +140,21 @@ def problem_of(response: httpx.Response, status: int, code: str) -> dict[str, An
     return told
 
 
+def degraded_of(response: httpx.Response, mode: str, code: str) -> dict[str, Any]:
+    """Why the answer in ``response`` is not a joint one, in both languages."""
+    assert response.status_code == 200, response.text
+    told: dict[str, Any] = response.json()
+    why: dict[str, Any] = told["degraded_reason"]
+    assert (told["mode"], why["code"]) == (mode, code)
+    nobody = mode == "refer"
+    assert all((told[name] is None) == nobody for name in ("default_probability", "points", "band"))
+    assert told["parties_used"] == ([] if nobody else [BANK])
+    assert told["decision"] == ("refer" if nobody else None)
+    assert re.search("[a-z]{3}", why["text"])
+    assert re.search("[一-鿿]{3}", why["text_zh"])
+    return why
+
+
 @pytest.fixture(scope="session")
 def world() -> World:
     rng = np.random.default_rng(7)
@@ -163,7 +193,7 @@ def service(world: World) -> Iterator[Service]:
     with ExitStack() as stack:
         urls = {p: stack.enter_context(running(create_host_app(world.endpoint(p)))) for p in world.hosts}
         wire = RecordingWire(stack.enter_context(HttpWire(urls)))
-        app = create_guest_app(world.model, wire, name="loans", version="7", alias="champion")
+        app = create_guest_app(world.shelf(), ThreadedWire(wire), rules=PATIENT)
         url = stack.enter_context(running(app))
         caller = stack.enter_context(httpx.Client(base_url=url, trust_env=False))
         yield Service(caller, urls, wire)

@@ -12,7 +12,7 @@ import pytest
 
 from lab.serving.answers import Answer, Unknown, answer_of
 from lab.serving.batch import score_table
-from tests.lab.serving.conftest import BANK, N_AT_TAX, TAX, TELECOM, Service, World, problem_of
+from tests.lab.serving.conftest import BANK, N_AT_TAX, TAX, TELECOM, Service, World, degraded_of, problem_of
 
 
 def test_fifty_calls_equal_the_batch_and_the_training_to_the_last_bit(world: World, service: Service) -> None:
@@ -45,9 +45,11 @@ def test_the_answer_says_which_model_and_parties(world: World, service: Service)
     assert told["model"] == {
         "name": "loans",
         "version": "7",
-        "model_id": "loans-7",
+        "alias": "champion",
         "digest": world.model.digest(),
     }
+    assert (told["mode"], told["degraded_reason"], told["decision"]) == ("joint", None, None)
+    assert (told["purpose"], told["consent_id"]) == ("loan_score", None)
     assert told["parties_used"] == [BANK, TAX, TELECOM]
     assert 0 < told["default_probability"] < 1
     assert told["latency_ms"] > 0
@@ -104,9 +106,9 @@ def test_features_that_do_not_fit_are_named_and_not_repeated(
 def test_missing_and_extra_fields_are_named(world: World, service: Service) -> None:
     body = world.body(3)
     del body["features"]["Price"], body["application_id"]
-    body["purpose"] = "secret"
+    body["why"] = "secret"
     told = problem_of_raw(service, body)
-    assert set(told["fields"]) == {"application_id", "features.Price", "purpose"}
+    assert set(told["fields"]) == {"application_id", "features.Price", "why"}
 
 
 @pytest.mark.parametrize("identifier", ["", "secret" * 50, 4711.0625, None])
@@ -139,7 +141,7 @@ def problem_of_raw(service: Service, body: dict[str, Any]) -> dict[str, Any]:
         (b"[" * 100_000, "application/json", 400, "unreadable"),
         (b"[]", "application/json", 422, "invalid_request"),
         (b"secret=1", "application/x-www-form-urlencoded", 415, "wrong_media_type"),
-        (b" " * 1_048_577, "application/json", 413, "too_large"),
+        (b" " * 4_194_305, "application/json", 413, "too_large"),
     ],
 )
 def test_bodies_that_are_no_request(service: Service, content: bytes, media: str, status: int, code: str) -> None:
@@ -157,12 +159,12 @@ def test_an_applicant_a_node_does_not_know(world: World, service: Service, caplo
     caplog.set_level(logging.DEBUG)
     body = world.body(N_AT_TAX)
     response = service.score(body)
-    told = problem_of(response, 404, "unknown_applicant")
-    assert told["parties"] == [TAX]
-    assert TAX in told["detail"]
-    assert TAX in told["detail_zh"]
+    why = degraded_of(response, "refer", "unknown_applicant")
+    assert why["parties"] == [TAX]
+    assert TAX in why["text"]
+    assert TAX in why["text_zh"]
     assert body["applicant_id"] not in response.text + caplog.text
-    nowhere = problem_of(service.score(body | {"applicant_id": "nobody"}), 404, "unknown_applicant")
+    nowhere = degraded_of(service.score(body | {"applicant_id": "nobody"}), "refer", "unknown_applicant")
     assert nowhere["parties"] == [TAX, TELECOM]
 
 
@@ -204,6 +206,7 @@ def test_the_model_being_served(world: World, service: Service) -> None:
             {"name": "Price", "type": "number"},
             {"name": "职业", "type": "text"},
         ],
+        "bank_only": None,
     }
     assert service.caller.get("/healthz").json() == {"status": "ok"}
 
@@ -214,6 +217,6 @@ def test_openapi_names_the_features_and_the_problems(service: Service) -> None:
     assert set(features["required"]) == {"Amount", "Price", "职业"}
     assert features["additionalProperties"] is False
     responses = described["paths"]["/v1/scores"]["post"]["responses"]
-    assert set(responses) == {"200", "404", "409", "413", "415", "422", "502", "504"}
+    assert set(responses) == {"200", "400", "403", "408", "409", "413", "415", "422", "500"}
     for status, response in responses.items():
         assert set(response["content"]) == {"application/json" if status == "200" else "application/problem+json"}

@@ -9,12 +9,13 @@ import pytest
 
 from federation.endpoint import Endpoint
 from federation.transports.memory import MemoryWire
+from federation.transports.threaded import ThreadedWire
 from federation.vertical.scoring.host import ALLOWED, ScoringHost
 from lab.serving.answers import Answer, Told, told
 from lab.serving.batch import answers_frame, score_table
 from lab.serving.guest_api import create_guest_app
 from models.reasons import Player, Reason
-from tests.lab.serving.conftest import BANK, POLICY, TAX, TELECOM, Service, World, ask, problem_of
+from tests.lab.serving.conftest import BANK, PATIENT, POLICY, TAX, TELECOM, Service, World, ask, problem_of
 
 WORDS = {"Income": ("Income declared", "申报收入")}
 OWN = {"Amount": ("Amount asked for", "申请金额")}
@@ -42,7 +43,7 @@ def wire(world: World) -> MemoryWire:
 
 
 def test_a_call_tells_the_reasons_of_the_batch(world: World, wire: MemoryWire) -> None:
-    app = create_guest_app(world.model, wire, name="loans", version="7", words=OWN)
+    app = create_guest_app(world.shelf(**OWN), ThreadedWire(wire), rules=PATIENT)
     rows = world.trained.arrangement.rows[:12]
     batch = score_table(world.model, world.table.take(rows), wire, 3, OWN)
     said = set()

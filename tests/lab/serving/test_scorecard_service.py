@@ -16,7 +16,8 @@ import pytest
 from rich.console import Console
 
 from federation.script import Wire, run
-from federation.transports.http import HttpWire
+from federation.transports.async_http import AsyncHttpWire
+from federation.transports.threaded import ThreadedWire
 from federation.vertical.scoring.guest import score
 from lab.config import load_config
 from lab.data.sources import applicants_table, read_frame
@@ -28,13 +29,14 @@ from lab.serving.batch import answers_frame, score_table
 from lab.serving.guest_api import create_guest_app
 from lab.serving.host_api import create_host_app
 from lab.serving.nodes import hosts_beside, joint_model, own_words, scoring_endpoint, scoring_wire
+from lab.serving.publishing.shelf import open_shelf
 from lab.serving.server import running
 from models.joint import Joint
 from models.losses import default_probability
 from models.scale import band
 from models.table import Table
 from tests.lab.conftest import Write
-from tests.lab.serving.conftest import problem_of
+from tests.lab.serving.conftest import PATIENT, degraded_of
 
 SECTION = "[scorecard]\nl2 = 1.0\nmin_information_value = 0.0\n"
 WORDS = '\n[hosts.reasons]\ncases = ["Court cases", "涉诉案件"]\n'
@@ -119,8 +121,7 @@ def test_calls_equal_the_file_and_say_what_is_served(card: Run, wire: Wire) -> N
     with ExitStack() as stack:
         nodes = hosts_beside(card.bank)
         urls = {h: stack.enter_context(running(create_host_app(scoring_endpoint(nodes[h])))) for h in nodes}
-        http = stack.enter_context(HttpWire(urls))
-        app = create_guest_app(card.model, http, name="card", version="1", words=words)
+        app = create_guest_app(open_shelf(card.bank), AsyncHttpWire(urls), rules=PATIENT)
         caller = stack.enter_context(httpx.Client(base_url=stack.enter_context(running(app)), trust_env=False))
         current = caller.get("/v1/models/current").json()
         assert (current["kind"], current["n_trees"]) == ("scorecard", None)
@@ -144,7 +145,7 @@ def test_calls_equal_the_file_and_say_what_is_served(card: Run, wire: Wire) -> N
             ("host:tax, all its features together", "host:tax 的全部特征"),
         } <= said
         unknown = caller.post("/v1/scores", json=body(card, 0) | {"applicant_id": "nobody"})
-        assert problem_of(unknown, 404, "unknown_applicant")["parties"] == ["host:tax", "host:court"]
+        assert degraded_of(unknown, "bank_only", "unknown_applicant")["parties"] == ["host:tax", "host:court"]
 
 
 def body(card: Run, row: int) -> dict[str, Any]:
@@ -161,8 +162,9 @@ def test_halves_of_two_runs_do_not_go_together(card: Run) -> None:
     path = node_directory(card.directory, "host:tax") / "half.json"
     half = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(half | {"salt": "00" * 16}), encoding="utf-8")
+    (path.parent / "selftest.json").unlink()  # else the node itself would refuse to serve it
     with scoring_wire(card.bank, card.model, {}, local=True) as opened:
-        app = create_guest_app(card.model, opened, name="card", version="1")
+        app = create_guest_app(open_shelf(card.bank), ThreadedWire(opened), rules=PATIENT)
         with running(app) as url:
-            problem = problem_of(httpx.post(f"{url}/v1/scores", json=body(card, 0)), 409, "unknown_model")
-    assert problem["party"] == "host:tax"
+            why = degraded_of(httpx.post(f"{url}/v1/scores", json=body(card, 0)), "bank_only", "unknown_model")
+    assert why["parties"] == ["host:tax"]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from models.binning import FeatureBins
-from models.boosting.reasons import contributions, player_of
+from models.boosting.reasons import contributions
 from models.boosting.splits import Split
 from models.boosting.trees import Node, Routes, Tree, margins
 from models.bundle import Half, JointModel
@@ -51,7 +51,7 @@ def worth(model: JointModel, tree: Tree, routes: Routes, row: int, inside: set[P
     node = tree[k]
     if not node.owner:
         return node.value
-    if player_of(model, node) in inside:
+    if model.player_of(node) in inside:
         return worth(
             model, tree, routes, row, inside, node.left if routes[node.owner][node.handle][row] else node.right
         )
@@ -90,10 +90,10 @@ def test_values_are_those_of_every_coalition_counted_out(seed: int) -> None:
 
 def test_players_are_own_names_and_the_hosts_numbers() -> None:
     model = model_of([])
-    assert player_of(model, Node("bank", 3)) == Player("bank", "age")
-    assert player_of(model, Node("host:a", 0)) == player_of(model, Node("host:a", 2)) == Player("host:a", number=2)
+    assert model.player_of(Node("bank", 3)) == Player("bank", "age")
+    assert model.player_of(Node("host:a", 0)) == model.player_of(Node("host:a", 2)) == Player("host:a", number=2)
     older = JointModel(model.own, (), 0.3, {"host:a": ""})
-    assert player_of(older, Node("host:a", 0)) == player_of(older, Node("host:a", 3)) == Player("host:a", number=-1)
+    assert older.player_of(Node("host:a", 0)) == older.player_of(Node("host:a", 3)) == Player("host:a", number=-1)
 
 
 def test_reasons_are_what_raises_the_margin_most_whoever_owns_it() -> None:
