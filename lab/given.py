@@ -14,3 +14,8 @@ class Given(BaseModel):
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         return []
+
+
+def whole(value: Any) -> Any:
+    """22.0 is a whole number in JSON Schema, and some languages write it so."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Final, Self
+from typing import Annotated, Final
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field
 
-from lab.given import Given
+from lab.given import Given, whole
 from lab.governance.days import Day
 
 MOST_YUAN: Final = 10**12
 MOST_MONTHS: Final = 1200
 
 _Code = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
-_Yuan = Annotated[int, Field(ge=0, le=MOST_YUAN)]
-_Months = Annotated[int, Field(ge=0, le=MOST_MONTHS)]
+#: The bounds stand first, so that the JSON schema has them.
+_Yuan = Annotated[int, Field(ge=0, le=MOST_YUAN), BeforeValidator(whole)]
+_Months = Annotated[int, Field(ge=0, le=MOST_MONTHS), BeforeValidator(whole)]
 
 
 class Listing(Given):
@@ -34,11 +35,10 @@ class Listing(Given):
     removed: Day | None = None
     disputed: bool = False
 
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.removed and self.removed < self.listed:
-            raise ValueError("removed lies before listed / 移出日期早于列入日期")
-        return self
+    @property
+    def is_contradictory(self) -> bool:
+        """Whether it was removed before it was made: nobody can tell whether it stands."""
+        return self.removed is not None and self.removed < self.listed
 
     def counts(self, day: date) -> bool:
         """Whether it stands on the list on that day."""
@@ -62,8 +62,8 @@ class Loan(Given):
     model_config = ConfigDict(frozen=True)
 
     product: _Code
-    amount: Annotated[int, Field(ge=1, le=MOST_YUAN)]
-    term_months: Annotated[int, Field(ge=1, le=MOST_MONTHS)]
+    amount: Annotated[int, Field(ge=1, le=MOST_YUAN), BeforeValidator(whole)]
+    term_months: Annotated[int, Field(ge=1, le=MOST_MONTHS), BeforeValidator(whole)]
     guarantee: _Code = "none"
     listings: Annotated[list[Listing], Field(max_length=100)] | None = None
     listings_checked: Day | None = None

@@ -64,7 +64,10 @@ def _lists(policy: Policy, case: Case) -> Iterator[Step]:
     found = [listing for listing in loan.listings or () if listing.counts(case.as_of)]
     for stop in policy.stops:
         yield _stop(stop, [listing for listing in found if listing.code == stop.code])
-    if {listing.code for listing in found} - {stop.code for stop in policy.stops}:
+    if any(listing.is_contradictory for listing in loan.listings or ()):
+        said = "The dates of a listing contradict each other, so a person decides.", "名单日期自相矛盾，须由人工决定。"
+        yield Step("list_unknown", "refer", *said)
+    elif {listing.code for listing in found} - {stop.code for stop in policy.stops}:
         yield Step(
             "list_unknown",
             "refer",

@@ -17,7 +17,7 @@ VERDICTS_ZH: Final[dict[Verdict, str]] = {"approve": "通过", "refer": "转人�
 RULES: Final[dict[str, tuple[str, str]]] = {
     "policy_in_force": ("Policy in force", "策略有效期"),
     "lists_checked": ("Lists looked at", "名单核查"),
-    "list_unknown": ("Lists the policy does not name", "策略未列明的名单"),
+    "list_unknown": ("Listings that cannot be judged", "无法判断的列入记录"),
     "dormant": ("Dormant enterprise", "僵尸企业"),
     "loan_amount": ("Amount requested", "申请金额"),
     "loan_term": ("Term requested", "申请期限"),

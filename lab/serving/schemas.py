@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, Field, create_model
 
-from lab.given import Given
+from lab.given import Given, whole
 from lab.serving.problems import RequestError
 from models.binning import FeatureBins
 from models.table import Column, Table
@@ -20,13 +20,8 @@ Text = Annotated[str, Field(max_length=1024)]
 MOST_REASONS: Final = 50
 
 
-def _whole(value: Any) -> Any:
-    """22.0 is a whole number in JSON Schema, and some languages write it so."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 #: How many reasons; the bounds stand first, so that the JSON schema has them.
-NumberOfReasons = Annotated[int, Field(ge=0, le=MOST_REASONS), BeforeValidator(_whole)]
+NumberOfReasons = Annotated[int, Field(ge=0, le=MOST_REASONS), BeforeValidator(whole)]
 
 
 class ScoreRequest(Given):

@@ -112,7 +112,7 @@ days = st.dates(DAY - timedelta(days=900), DAY + timedelta(days=30))
 @st.composite
 def listings(draw: st.DrawFn) -> Listing:
     listed = draw(days)
-    removed = draw(st.none() | st.dates(listed, listed + timedelta(days=900)))
+    removed = draw(st.none() | st.dates(listed - timedelta(days=9), listed + timedelta(days=900)))
     return Listing(code=draw(st.sampled_from(LISTS)), listed=listed, removed=removed, disputed=draw(st.booleans()))
 
 

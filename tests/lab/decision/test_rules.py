@@ -34,6 +34,8 @@ def listed(on: date, removed: date | None = None, code: str = "serious_dishonest
         (listed(DAY, code="dormant_enterprise"), "decline"),
         (listed(DAY, code="never_heard_of"), "refer"),
         (listed(DAY, DAY, code="never_heard_of"), "approve"),
+        (listed(DAY - ONE, DAY - 2 * ONE), "refer"),  # removed before it was made
+        (listed(DAY + 9 * ONE, DAY), "refer"),
     ],
 )
 def test_a_listing_stops_from_its_day_to_the_day_before_removal(listing: Listing, verdict: str) -> None:

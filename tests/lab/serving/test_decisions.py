@@ -66,7 +66,6 @@ def test_an_unknown_product_is_the_callers_mistake() -> None:
         {"term_months": 10**9},
         {"listings": [{"code": "serious_dishonesty"}]},
         {"listings": [{"code": "serious_dishonesty", "listed": "2026-02-30"}]},
-        {"listings": [{"code": "serious_dishonesty", "listed": "2026-02-03", "removed": "2026-02-02"}]},
         {"listings": [{"code": "x", "listed": "2026-02-03"}] * 101},
         {"surprise": 1},
         {"sector": ""},
@@ -76,6 +75,10 @@ def test_a_loan_that_does_not_fit_is_refused_without_repeating_it(changes: dict[
     with pytest.raises(ValidationError) as refused:
         loan(**changes)
     assert "800000" not in str(refused.value)
+
+
+def test_a_whole_amount_may_be_written_as_a_fraction() -> None:
+    assert loan(amount=800_000.0, turnover=9e6) == loan()
 
 
 def test_a_loan_prints_nothing_and_has_a_schema() -> None:
