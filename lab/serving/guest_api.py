@@ -133,7 +133,7 @@ def create_guest_app(
         if (key := request.headers.get(HEADER)) is None:
             reply = await work("")
         else:
-            reply, again = await once.reply(key, caller, request.url.path, body, work)
+            reply, again = await once.reply(key, caller, request.scope["path"], body, work)
             headers = {REPLAYED: "true"} if again else {}
         metrics.took(kind, time.perf_counter() - started)
         return Response(reply, media_type=_JSON, headers=headers)
