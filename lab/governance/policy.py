@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
 from functools import lru_cache
-from typing import Annotated, Final, Literal, NamedTuple, Self, cast, get_args
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import Connection, Date, Engine, Row, bindparam, func, insert, select, text, update
@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Date, Engine, Row, bindparam, func, insert, s
 from federation.audit.heads import canonical
 from lab.errors import GovernanceError
 from lab.governance.consents import Name
+from lab.governance.store import counting
 from lab.governance.tables import PROJECTS, USES
 from models.noise import LEAST_EPSILON, MOST_EPSILON
 
@@ -119,9 +120,7 @@ _NOTED: Final = text(
     "ON CONFLICT (project, party, day) "
     "DO UPDATE SET n_uses = uses.n_uses + 1, n_rows = uses.n_rows + excluded.n_rows"
 ).bindparams(bindparam("day", type_=Date))
-_SPENT: Final = select(
-    func.coalesce(func.sum(USES.c.n_uses), 0), func.coalesce(func.sum(USES.c.n_rows), 0)
-).where(
+_SPENT: Final = select(func.coalesce(func.sum(USES.c.n_uses), 0), func.coalesce(func.sum(USES.c.n_rows), 0)).where(
     USES.c.project == bindparam("project"),
     USES.c.party == bindparam("party"),
     USES.c.day > bindparam("before"),
@@ -193,7 +192,8 @@ class PolicyBook:
                 ``purpose_not_allowed``, ``algorithm_not_allowed``, ``out_of_hours``, ``project_ended``,
                 ``budget_spent``.
         """
-        with self.engine.begin() as connection:
+        noting = counting(self.engine) if use.algorithm == "scoring" else self.engine.begin()
+        with noting as connection:
             # The row of the project is held first: two that ask at once cannot both have the last of a budget.
             status, terms = _read(use.project, connection.execute(_HELD, {"wanted": use.project}).first())
             self._check(use, status, terms)
@@ -266,11 +266,10 @@ class PolicyBook:
         return Counted(int(n_uses), int(n_rows))
 
 
-def _read(project: str, row: Row[tuple[str, str]] | None) -> tuple[Status, Terms]:
+def _read(project: str, row: Row[Any, Any] | None) -> tuple[Status, Terms]:
     if row is None:
         raise _no("project_unknown", f"There is no project {project}.", f"不存在项目 {project}。")
-    status, told = row
-    return cast("Status", status), _terms(told)
+    return row.status, _terms(row.terms)
 
 
 @lru_cache(maxsize=256)

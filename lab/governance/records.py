@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from sqlalchemy import Engine, bindparam, insert, select
+from sqlalchemy import BindParameter, Engine, bindparam, insert, select
 
 from lab.errors import GovernanceError
 from lab.governance.days import Day
@@ -37,13 +37,11 @@ from models.losses import Floats
 _MONTH: Final = 365.25 / 12
 
 # Written once: to put a statement together takes longer than to run it.
-_WANTED: Final = bindparam("wanted", expanding=True)
+_WANTED: Final[BindParameter[str]] = bindparam("wanted", expanding=True)
 _NUMBERED: Final = select(RECORDS).where(RECORDS.c.record.in_(_WANTED))
 _OF_SUBJECTS: Final = select(RECORDS).where(RECORDS.c.subject.in_(_WANTED))
 _EVENTS: Final = (
-    select(RECORD_EVENTS)
-    .where(RECORD_EVENTS.c.record.in_(_WANTED))
-    .order_by(RECORD_EVENTS.c.on, RECORD_EVENTS.c.event)
+    select(RECORD_EVENTS).where(RECORD_EVENTS.c.record.in_(_WANTED)).order_by(RECORD_EVENTS.c.on, RECORD_EVENTS.c.event)
 )
 
 

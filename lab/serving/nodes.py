@@ -43,11 +43,10 @@ def scoring_endpoint(directory: Path) -> Endpoint:
     half = half_from_json(load(directory / "half.json"))
     found = admitted(job.party, read_table(job.party, varied=False), job.guest, "scoring")
     record = ScoringRecord.of(job.party.node, job.party.party, job.guest, half.model_id, found.basis)
+    record = replace(record, about={"model_digest": half.digest()})
 
     def note(answering: Answering) -> None:
-        record.answered(
-            answering.request, answering.subjects, n_refused=answering.n_unknown, model_digest=half.digest()
-        )
+        record.answered(answering.request, answering.subjects, n_refused=answering.n_unknown)
 
     host = ScoringHost(found.table, {half.model_id: half}, found.policy, found.fresh, note)
     return Endpoint(_Recorded(host, record), job.guest, ALLOWED)

@@ -18,9 +18,9 @@ def upgrade() -> None:
     connection = op.get_bind()
     columns = [sa.column("project"), sa.column("party"), sa.column("n_rows"), sa.column("at", sa.DateTime)]
     counted: dict[tuple[object, ...], list[int]] = defaultdict(lambda: [0, 0])
-    for project, party, n_rows, at in connection.execute(sa.select(*columns).select_from(sa.table("uses", *columns))):
-        spent = counted[project, party, at.replace(tzinfo=UTC).astimezone(_CHINA).date()]
-        spent[0], spent[1] = spent[0] + 1, spent[1] + n_rows
+    for use in connection.execute(sa.select(*columns).select_from(sa.table("uses", *columns))):
+        spent = counted[use.project, use.party, use.at.replace(tzinfo=UTC).astimezone(_CHINA).date()]
+        spent[0], spent[1] = spent[0] + 1, spent[1] + use.n_rows
     op.drop_table("uses")
     made = op.create_table(
         "uses",
