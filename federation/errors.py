@@ -29,6 +29,10 @@ WIRE_CODES: Final[dict[str, tuple[str, str]]] = {
     "no_common_applicants": ("no applicant is known to all parties", "各方没有共同的申请人"),
     "too_few_rows": ("fewer rows than its minimum would be used", "所用行数低于其下限"),
     "unknown_applicant": ("the applicant is not in its table", "该申请人不在其数据表中"),
+    "stale_tokens": (
+        "it was started anew between two messages of this question: ask again",
+        "它在本次查询的两条消息之间重新启动过，请重新查询",
+    ),
     "unknown_model": ("it does not hold its half of this model", "它没有该模型的另一半"),
     "rows_changed": (
         "its rows, their values or its rules are no longer those the run began with, so the model would not be the "

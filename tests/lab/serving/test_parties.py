@@ -69,7 +69,7 @@ def test_a_node_with_another_half(world: World) -> None:
     [
         (encode(Failure(code="policy")), "policy"),
         (encode(Goodbye(code="")), "out_of_turn"),
-        (encode(EvaluatedApplicants(points=b"")), "bad_value"),
+        (encode(EvaluatedApplicants(points=b"", key_id=bytes(8))), "bad_value"),
         (b"\x00garbage", "unreadable"),
         (b"", "unreadable"),
     ],
@@ -79,7 +79,9 @@ def test_a_node_that_refuses_or_answers_nonsense(world: World, reply: bytes, cod
 
 
 def test_a_node_that_sends_a_false_point(world: World) -> None:
-    problem_of(call(world, with_tax(world, encode(EvaluatedApplicants(points=bytes(32))))), 502, "bad_point")
+    problem_of(
+        call(world, with_tax(world, encode(EvaluatedApplicants(points=bytes(32), key_id=bytes(8))))), 502, "bad_point"
+    )
 
 
 def test_a_bug_of_ours_tells_neither_caller_nor_log(world: World, caplog: pytest.LogCaptureFixture) -> None:

@@ -18,7 +18,7 @@ from federation.transports.memory import FaultyWire, MemoryWire
 from federation.vertical.scorecard.guest import Developed
 from federation.vertical.scoring.guest import Scored, score
 from federation.vertical.scoring.host import ALLOWED, ScoringHost
-from federation.vertical.scoring.messages import Parts, Wanted
+from federation.vertical.scoring.messages import BlindedApplicants, EvaluatedApplicants, Parts, Wanted
 from models.errors import ModelError
 from models.joint import joint_from_json
 from models.reasons import Player, Words
@@ -230,7 +230,10 @@ def test_no_value_bound_or_woe_of_a_host_passes(world: World) -> None:
 def test_a_half_that_is_not_the_one_meant_is_refused(world: World, changes: dict[str, str]) -> None:
     host = ScoringHost(world.session.problem.hosts[TAX], {"m-1": world.session.halves[TAX]}, HostPolicy())
     digest = world.model.host_digests[TAX]
-    good = Wanted(model="scorecard", model_id="m-1", digest=digest, tokens=bytes(16), reasons=False, request="")
+    named = host.answer(BlindedApplicants(points=b""))
+    assert isinstance(named, EvaluatedApplicants)
+    asked = {"tokens": bytes(16), "key_id": named.key_id, "reasons": False, "request": ""}
+    good = Wanted(model="scorecard", model_id="m-1", digest=digest, **asked)
     assert isinstance(host.answer(good), Parts)
     with pytest.raises(LianmoError) as caught:
         host.answer(replace(good, **changes))
