@@ -1,0 +1,216 @@
+"""A wire over standing lines, for scoring through a relay: each host's line is opened again when it is lost.
+
+No line, no waiting: whoever asks a host that is away is told at once, and asks others or does without. A line is
+replaced while it still works, after a time or many questions, so that no key lives long.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import FIRST_EXCEPTION, wait
+from dataclasses import dataclass
+from threading import Condition, Event, Thread
+from types import TracebackType
+from typing import Final, Self
+
+from federation.errors import LocalProtocolError, PartyId, TransportError
+from federation.transports.line import Line, Question, line_down
+from federation.transports.link import Link
+from models.errors import LianmoError
+
+log = logging.getLogger("lianmo.link")
+
+#: Opens a link to a host, on which keys are agreed with it, and enters it. Raises ``LianmoError``.
+OpenLink = Callable[[PartyId], Link]
+
+#: A key seals 2^20 frames (``sealing``); a question or reply of ten chunks is ten.
+_MOST_QUESTIONS: Final = 100_000
+_LOOK_SECONDS: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Pauses:
+    """Between attempts to open a line: each twice as long as the last one, with chance in it (Brooker, "Exponential
+    backoff and jitter", AWS Architecture Blog, 2015: many nodes do not come back in the same moment).
+
+    Attributes:
+        first, longest: seconds.
+        renewal: seconds after which a line is replaced.
+    """
+
+    first: float = 0.1
+    longest: float = 5.0
+    renewal: float = 1800.0
+
+    def after(self, n_failed: int) -> float:
+        """Seconds to wait after so many attempts that failed, one at least."""
+        return min(self.longest, self.first * 2.0 ** min(n_failed - 1, 32)) * random.uniform(0.5, 1.0)  # noqa: S311
+
+
+class StandingWire:
+    """The guest's ``Wire`` (see ``federation.script``), shared by threads; to be entered before use.
+
+    Args:
+        open_link: to one host.
+        deadline_seconds: longest wait for all replies of one exchange.
+    """
+
+    def __init__(
+        self,
+        open_link: OpenLink,
+        parties: Collection[PartyId],
+        *,
+        deadline_seconds: float = 10.0,
+        pauses: Pauses | None = None,
+    ) -> None:
+        self._posts = {party: _Post(open_link, party, deadline_seconds, pauses or Pauses()) for party in parties}
+        self._deadline_seconds = deadline_seconds
+
+    def __enter__(self) -> Self:
+        for post in self._posts.values():
+            post.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave all lines; exchanges still under way fail."""
+        for post in self._posts.values():
+            post.closing.set()
+        for post in self._posts.values():
+            post.stop()
+
+    def exchange(self, frames: Mapping[PartyId, bytes]) -> Mapping[PartyId, bytes]:
+        """Send one frame to each party and return one reply of each.
+
+        Raises:
+            TransportError: "party_absent": no line to it for now; "party_left", "line_lost": the line ended before it
+                answered; "party_timeout": too slow.
+            RemoteProtocolError: what came in its name is none of its replies, or not what it sealed.
+        """
+        until = time.monotonic() + self._deadline_seconds
+        lines = {party: self.line_to(party, until) for party in frames}
+        asked = {party: _Asked(line, line.ask(frames[party]), line.n_heard) for party, line in lines.items()}
+        replies = {asking.question.reply: party for party, asking in asked.items()}
+        done, late = wait(replies, max(0.0, until - time.monotonic()), FIRST_EXCEPTION)
+        try:
+            for reply in done:
+                reply.result()
+            for reply in late:
+                raise self._too_slow(asked[replies[reply]], replies[reply])
+        except BaseException:
+            for asking in asked.values():
+                asking.line.give_up(asking.question)
+            raise
+        return {party: asking.question.reply.result() for party, asking in asked.items()}
+
+    def line_to(self, party: PartyId, until: float) -> Line:
+        """The line in use, waiting for the very first one until that moment (``time.monotonic``) at most.
+
+        Raises:
+            TransportError: "party_absent".
+            LocalProtocolError: the wire is not open.
+        """
+        if party not in self._posts:
+            raise TransportError(party, "party_absent", "no line to it is configured.", "未配置与其的线路。")
+        return self._posts[party].line(until)
+
+    def _too_slow(self, asked: _Asked, party: PartyId) -> TransportError:
+        error = TransportError(
+            party,
+            "party_timeout",
+            f"did not answer within {self._deadline_seconds:g} seconds.",
+            f"未在 {self._deadline_seconds:g} 秒内应答。",
+        )
+        if asked.line.n_heard == asked.heard:  # nothing at all came meanwhile: the other end is gone
+            asked.line.end(error)
+        return error
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """``heard``: replies that had come over the line when it was asked."""
+
+    line: Line
+    question: Question
+    heard: int
+
+
+class _Post:
+    """Keeps a line to one host."""
+
+    def __init__(self, open_link: OpenLink, party: PartyId, drain_seconds: float, pauses: Pauses) -> None:
+        self._open_link, self._party = open_link, party
+        self._drain_seconds, self._pauses = drain_seconds, pauses
+        self.closing = Event()
+        self._changed = Condition()
+        self._line: Line | None = None
+        self._fault: LianmoError | None = None
+        self._keeper: Thread | None = None
+
+    def start(self) -> None:
+        self._keeper = Thread(target=self._keep, name="line-keeper", daemon=True)
+        self._keeper.start()
+
+    def stop(self) -> None:
+        self.closing.set()
+        if self._keeper:
+            # One that is just opening a line notices afterwards, and leaves it.
+            self._keeper.join(2 * _LOOK_SECONDS)
+            self._keeper = None
+
+    def line(self, until: float) -> Line:
+        if self._keeper is None:
+            raise LocalProtocolError("wire_closed", "The wire is not open.", "通道尚未打开。")
+        with self._changed:
+            self._changed.wait_for(lambda: self._line or self._fault, max(0.0, until - time.monotonic()))
+            if self._line and not self._line.over.is_set():
+                return self._line
+        raise line_down(self._party, "party_absent")
+
+    def _keep(self) -> None:
+        n_failed = 0
+        while not self.closing.is_set():
+            try:
+                line = Line(self._open_link(self._party), self._party)
+            except LianmoError as error:
+                n_failed += 1
+                self._note(error, n_failed)
+                self.closing.wait(self._pauses.after(n_failed))
+                continue
+            self._replace(line)
+            opened = time.monotonic()
+            while not line.over.wait(_LOOK_SECONDS) and not self.closing.is_set():
+                if time.monotonic() - opened > self._pauses.renewal or line.n_asked > _MOST_QUESTIONS:
+                    break
+            # One that ends as soon as it is open counts as a failure: the other end does not want us.
+            n_failed = n_failed + 1 if line.over.is_set() and time.monotonic() - opened < self._pauses.longest else 0
+            if line.fault:
+                self._note(line.fault, n_failed)
+                line.close()
+            if n_failed > 1:
+                self.closing.wait(self._pauses.after(n_failed - 1))
+        self._replace(None)
+
+    def _note(self, error: LianmoError, n_failed: int) -> None:
+        if n_failed <= 1:  # once, not at every attempt
+            log.warning("no line to %s: %s", self._party, error.code)
+        with self._changed:
+            self._fault = error
+            self._changed.notify_all()
+
+    def _replace(self, line: Line | None) -> None:
+        with self._changed:
+            before, self._line = self._line, line
+            self._fault = None if line else self._fault
+            self._changed.notify_all()
+        if line:
+            log.info("line to %s stands", self._party)
+        if before:
+            until = time.monotonic() + self._drain_seconds
+            while not before.idle() and time.monotonic() < until and not self.closing.wait(0.01):
+                pass
+            before.close()
