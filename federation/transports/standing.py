@@ -19,7 +19,6 @@ from typing import Final, Self
 from federation.errors import LocalProtocolError, PartyId, TransportError
 from federation.transports.line import Line, Question, line_down
 from federation.transports.link import Link
-from models.errors import LianmoError
 
 log = logging.getLogger("lianmo.link")
 
@@ -148,7 +147,7 @@ class _Post:
         self.closing = Event()
         self._changed = Condition()
         self._line: Line | None = None
-        self._fault: LianmoError | None = None
+        self._away = False
         self._keeper: Thread | None = None
 
     def start(self) -> None:
@@ -166,7 +165,7 @@ class _Post:
         if self._keeper is None:
             raise LocalProtocolError("wire_closed", "The wire is not open.", "通道尚未打开。")
         with self._changed:
-            self._changed.wait_for(lambda: self._line or self._fault, max(0.0, until - time.monotonic()))
+            self._changed.wait_for(lambda: self._line or self._away, max(0.0, until - time.monotonic()))
             if self._line and not self._line.over.is_set():
                 return self._line
         raise line_down(self._party, "party_absent")
@@ -176,7 +175,7 @@ class _Post:
         while not self.closing.is_set():
             try:
                 line = Line(self._open_link(self._party), self._party)
-            except LianmoError as error:
+            except Exception as error:  # whatever it is, it must not be the last attempt
                 n_failed += 1
                 self._note(error, n_failed)
                 self.closing.wait(self._pauses.after(n_failed))
@@ -195,17 +194,17 @@ class _Post:
                 self.closing.wait(self._pauses.after(n_failed - 1))
         self._replace(None)
 
-    def _note(self, error: LianmoError, n_failed: int) -> None:
+    def _note(self, error: Exception, n_failed: int) -> None:
         if n_failed <= 1:  # once, not at every attempt
-            log.warning("no line to %s: %s", self._party, error.code)
+            log.warning("no line to %s: %s", self._party, getattr(error, "code", type(error).__name__))
         with self._changed:
-            self._fault = error
+            self._away = True
             self._changed.notify_all()
 
     def _replace(self, line: Line | None) -> None:
         with self._changed:
             before, self._line = self._line, line
-            self._fault = None if line else self._fault
+            self._away = self._away and not line
             self._changed.notify_all()
         if line:
             log.info("line to %s stands", self._party)

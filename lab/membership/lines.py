@@ -15,7 +15,7 @@ from threading import Event, Lock, Thread
 from typing import Any, Final
 
 from federation.endpoint import Endpoint
-from federation.errors import PartyId, RemoteProtocolError
+from federation.errors import PartyId, RemoteProtocolError, TransportError
 from federation.transports.line import answer_line
 from federation.transports.link import Link
 from federation.transports.standing import Pauses, StandingWire
@@ -124,9 +124,9 @@ def _joined(node: Path, peer: PartyId, told: Mapping[str, Any]) -> Link:
     seals = seals_for(node, (peer,))
     link = Link(
         membership.address,
-        str(told["session"]),
+        str(told.get("session")),
         membership.party,
-        str(told["ticket"]),
+        str(told.get("ticket")),
         tls=tls_of(node),
         deadline_seconds=_JOIN_SECONDS,
         seals=seals,
@@ -138,6 +138,6 @@ def _joined(node: Path, peer: PartyId, told: Mapping[str, Any]) -> Link:
         with suppress(LianmoError):
             link.close()
         if isinstance(error, TimeoutError):
-            raise RemoteProtocolError(peer, "party_absent", "it did not come to the line.", "未加入线路。") from None
+            raise TransportError(peer, "party_absent", "it did not come to the line.", "未加入线路。") from None
         raise
     return link
