@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from federation.errors import PartyId, RemoteProtocolError, TransportError
 from federation.transports.assembly import Parcel
-from federation.transports.link import Link
+from federation.transports.link import OUTBOX_BYTES, Link
 from models.errors import LianmoError
 
 #: Questions that a host works on at the same time; then it reads no further, and the guest's line fills.
@@ -59,6 +59,11 @@ class Line:
     def fault(self) -> LianmoError | None:
         """Why it is over."""
         return self._fault
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether a small frame goes out without waiting for the relay."""
+        return self._link.queued_bytes < OUTBOX_BYTES // 2
 
     @property
     def n_asked(self) -> int:

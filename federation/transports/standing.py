@@ -6,6 +6,7 @@ replaced while it still works, after a time or many questions, so that no key li
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import time
@@ -28,6 +29,7 @@ OpenLink = Callable[[PartyId], Link]
 #: A key seals 2^20 frames (``sealing``); a question or reply of ten chunks is ten.
 _MOST_QUESTIONS: Final = 100_000
 _LOOK_SECONDS: Final = 0.5
+_QUICK_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Pauses:
 
 
 class StandingWire:
-    """The guest's ``Wire`` (see ``federation.script``), shared by threads; to be entered before use.
+    """The guest's ``Wire`` (see ``federation.script``), shared by threads and event loops; to be entered before use.
 
     Args:
         open_link: to one host.
@@ -82,6 +84,14 @@ class StandingWire:
         for post in self._posts.values():
             post.stop()
 
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.__exit__, kind, error, trace)
+
     def exchange(self, frames: Mapping[PartyId, bytes]) -> Mapping[PartyId, bytes]:
         """Send one frame to each party and return one reply of each.
 
@@ -91,7 +101,7 @@ class StandingWire:
             RemoteProtocolError: what came in its name is none of its replies, or not what it sealed.
         """
         until = time.monotonic() + self._deadline_seconds
-        lines = {party: self.line_to(party, until) for party in frames}
+        lines = {party: self._line_to(party, until) for party in frames}
         asked = {party: _Asked(line, line.ask(frames[party]), line.n_heard) for party, line in lines.items()}
         replies = {asking.question.reply: party for party, asking in asked.items()}
         done, late = wait(replies, max(0.0, until - time.monotonic()), FIRST_EXCEPTION)
@@ -99,34 +109,49 @@ class StandingWire:
             for reply in done:
                 reply.result()
             for reply in late:
-                raise self._too_slow(asked[replies[reply]], replies[reply])
+                raise asked[replies[reply]].too_slow(replies[reply], self._deadline_seconds)
         except BaseException:
             for asking in asked.values():
                 asking.line.give_up(asking.question)
             raise
         return {party: asking.question.reply.result() for party, asking in asked.items()}
 
-    def line_to(self, party: PartyId, until: float) -> Line:
-        """The line in use, waiting for the very first one until that moment (``time.monotonic``) at most.
+    async def ask(self, party: PartyId, frame: bytes, seconds: float) -> bytes:
+        """One frame to one party and its reply, in an event loop. Raises as ``exchange``.
 
-        Raises:
-            TransportError: "party_absent".
-            LocalProtocolError: the wire is not open.
+        Args:
+            seconds: longest wait.
         """
+        until = time.monotonic() + seconds
+        line = self._post(party).now() or await asyncio.to_thread(self._line_to, party, until)
+        heard = line.n_heard
+        # What is small goes straight out; what could wait for the relay waits elsewhere.
+        quick = len(frame) <= _QUICK_BYTES and line.is_clear
+        asked = _Asked(line, line.ask(frame) if quick else await asyncio.to_thread(line.ask, frame), heard)
+        try:
+            async with asyncio.timeout(max(0.0, until - time.monotonic())):
+                return await asyncio.wrap_future(asked.question.reply)
+        except TimeoutError:
+            raise asked.too_slow(party, seconds) from None
+        finally:
+            line.give_up(asked.question)
+
+    async def reaches(self, party: PartyId, seconds: float) -> bool:
+        """Whether there is a line to the party, waiting for the very first one so long at most."""
+        try:
+            await asyncio.to_thread(self._line_to, party, time.monotonic() + seconds)
+        except TransportError:
+            return False
+        return True
+
+    def _line_to(self, party: PartyId, until: float) -> Line:
+        """The line in use, waiting for the very first one until that moment at most. Raises as ``exchange``."""
+        return self._post(party).line(until)
+
+    def _post(self, party: PartyId) -> _Post:
         if party not in self._posts:
             raise TransportError(party, "party_absent", "no line to it is configured.", "未配置与其的线路。")
-        return self._posts[party].line(until)
-
-    def _too_slow(self, asked: _Asked, party: PartyId) -> TransportError:
-        error = TransportError(
-            party,
-            "party_timeout",
-            f"did not answer within {self._deadline_seconds:g} seconds.",
-            f"未在 {self._deadline_seconds:g} 秒内应答。",
-        )
-        if asked.line.n_heard == asked.heard:  # nothing at all came meanwhile: the other end is gone
-            asked.line.end(error)
-        return error
+        return self._posts[party]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +161,14 @@ class _Asked:
     line: Line
     question: Question
     heard: int
+
+    def too_slow(self, party: PartyId, seconds: float) -> TransportError:
+        error = TransportError(
+            party, "party_timeout", f"did not answer within {seconds:g} seconds.", f"未在 {seconds:g} 秒内应答。"
+        )
+        if self.line.n_heard == self.heard:  # nothing at all came meanwhile: the other end is gone
+            self.line.end(error)
+        return error
 
 
 class _Post:
@@ -161,13 +194,24 @@ class _Post:
             self._keeper.join(2 * _LOOK_SECONDS)
             self._keeper = None
 
+    def now(self) -> Line | None:
+        """The line, if there is one that is of use."""
+        line = self._line
+        return line if line and not line.over.is_set() else None
+
     def line(self, until: float) -> Line:
+        """The same, waiting for the very first one until that moment (``time.monotonic``) at most.
+
+        Raises:
+            TransportError: "party_absent".
+            LocalProtocolError: "wire_closed".
+        """
         if self._keeper is None:
             raise LocalProtocolError("wire_closed", "The wire is not open.", "通道尚未打开。")
         with self._changed:
             self._changed.wait_for(lambda: self._line or self._away, max(0.0, until - time.monotonic()))
-            if self._line and not self._line.over.is_set():
-                return self._line
+        if line := self.now():
+            return line
         raise line_down(self._party, "party_absent")
 
     def _keep(self) -> None:

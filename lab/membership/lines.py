@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any, Final
@@ -19,7 +19,6 @@ from federation.errors import PartyId, RemoteProtocolError, TransportError
 from federation.transports.line import answer_line
 from federation.transports.link import Link
 from federation.transports.standing import Pauses, StandingWire
-from federation.vertical.scoring.host import ALLOWED
 from lab.errors import ConfigError
 from lab.membership.hub_client import Hub
 from lab.membership.papers import membership_of, tls_of
@@ -54,7 +53,7 @@ class LineServer:
     """A host's answers on all lines of its guest; of a folder that joined a hub.
 
     Attributes:
-        endpoint: who may ask, and what answers; it must bear calls from several threads. Scoring only.
+        endpoint: who may ask, and what answers, and nothing else; it must bear calls from several threads.
     """
 
     node: Path
@@ -99,7 +98,6 @@ class LineServer:
 
     def _answer(self, told: Mapping[str, Any]) -> None:
         guest = self.endpoint.guest
-        door = replace(self.endpoint, allowed=ALLOWED)
         try:
             link = _joined(self.node, guest, told)
             with self._changing:
@@ -108,7 +106,7 @@ class LineServer:
             try:
                 if not full:
                     log.info("line to %s stands", guest)
-                    answer_line(link, door.answer, guest)
+                    answer_line(link, self.endpoint.answer, guest)
             finally:
                 link.close()
                 with self._changing:

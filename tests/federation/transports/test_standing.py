@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import threading
 import time
@@ -119,6 +120,33 @@ def test_many_threads_ask_at_once_and_each_gets_its_own_answer(hub: Exchange) ->
     frames = [b"question %d" % k for k in range(400)]
     with hub.wire() as wire, ThreadPoolExecutor(16) as pool:
         assert list(pool.map(lambda f: ask(wire, f), frames)) == [f[::-1] for f in frames]
+    assert hub.n_opened == 1
+
+
+def test_an_event_loop_asks_as_threads_do(hub: Exchange) -> None:
+    late = threading.Event()
+
+    def answer(frame: bytes) -> tuple[bytes, bool]:
+        if frame == b"slow":
+            late.wait(SECONDS)
+        return echo(frame)
+
+    async def all_at_once() -> list[bytes]:
+        async with hub.wire() as wire:
+            assert await wire.reaches(TAX, SECONDS)
+            assert not await wire.reaches("host:nobody", SECONDS)
+            assert await wire.ask(TAX, bytes(3_000_000), SECONDS) == bytes(3_000_000)
+            slow = asyncio.ensure_future(wire.ask(TAX, b"slow", 0.2))
+            answers = await asyncio.gather(*(wire.ask(TAX, frame, SECONDS) for frame in frames))
+            with pytest.raises(TransportError) as caught:
+                await slow
+            assert (caught.value.party, caught.value.code) == (TAX, "party_timeout")
+            late.set()
+            return answers
+
+    hub.answer = answer
+    frames = [b"question %d" % k for k in range(200)]
+    assert asyncio.run(all_at_once()) == [frame[::-1] for frame in frames]
     assert hub.n_opened == 1
 
 
@@ -296,6 +324,8 @@ def test_a_host_answers_its_guest_only_and_in_order(hub: Exchange) -> None:
     with ExitStack() as stack:
         tax, bank, stranger = (stack.enter_context(hub.link("three", party)) for party in (TAX, BANK, other))
         stranger.send(TAX, b"from a stranger", 1)
+        with tax._changed:
+            assert tax._changed.wait_for(lambda: tax._inbox, SECONDS)
         bank.send(TAX, b"first", 1)
         bank.send(TAX, b"third", 3)
         with pytest.raises(RemoteProtocolError) as caught:
