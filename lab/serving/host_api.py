@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from federation.endpoint import Endpoint
 from federation.transports.http import FRAME_TYPE, PATH
 from federation.vertical.scoring.host import ALLOWED
+from lab.serving.bank_certificate import need_bank
 from lab.serving.gate import Gate
 from lab.serving.problems import answer_problems
 
@@ -22,7 +23,8 @@ def create_host_app(endpoint: Endpoint, *, max_body_bytes: int = MAX_BODY_BYTES,
     """``POST /v1/messages`` and ``GET /healthz`` over ``endpoint``; whatever it allows, only scoring is answered.
 
     The endpoint's responder must bear calls from several threads; ``ScoringHost`` does. Who may call is for TLS to
-    settle (``server.serve_app``): whoever is let in speaks as ``endpoint.guest``.
+    settle (``server.serve_app``): who shows a certificate must be ``endpoint.guest`` by its common name, and whoever is
+    let in speaks as it.
 
     Args:
         max_body_bytes, read_seconds: a request that is larger, or slower to arrive, is refused.
@@ -34,6 +36,7 @@ def create_host_app(endpoint: Endpoint, *, max_body_bytes: int = MAX_BODY_BYTES,
 
     @app.post(PATH)
     async def post_messages(request: Request) -> Response:
+        need_bank(request.scope, door.guest)
         reply, _ = await run_in_threadpool(door.answer, await request.body())
         return Response(reply, media_type=FRAME_TYPE)
 

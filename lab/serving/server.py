@@ -14,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from lab.errors import ServiceError
+from lab.serving.access.connection import Connection
 from models.declared import Declared
 
 CRYPTO: Final = (
@@ -98,6 +99,7 @@ def running(
 def _server(app: FastAPI, tls: ssl.SSLContext | None) -> _Server:
     config = uvicorn.Config(
         app,
+        http=Connection,
         ws="none",
         log_config=None,
         access_log=False,  # the gate logs each call
