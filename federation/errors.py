@@ -21,6 +21,10 @@ WIRE_CODES: Final[dict[str, tuple[str, str]]] = {
     "key_too_short": ("it refuses keys under 2,048 bits", "它拒绝短于 2048 位的密钥"),
     "not_encrypting": ("it refuses a cipher that does not encrypt", "它拒绝不加密的“密码”"),
     "policy": ("its own rules forbid the request", "其自身规则不允许该请求"),
+    "budget_spent": (
+        "its budget of questions or rows for this consumer in this period is used up",
+        "本期内允许该使用方的查询次数或行数已用尽",
+    ),
     "epsilon_spent": (
         "the noise it must add to counts has no budget left in this period",
         "其计数噪声的隐私预算（ε）在本期内已不足",

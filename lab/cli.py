@@ -161,9 +161,14 @@ def serve(
     host: HostUrls = None,
     bind: Annotated[str, typer.Option(help="Address to listen on. 监听地址。")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port. 端口。")] = 8100,
+    through: Annotated[
+        Path | None,
+        typer.Option("--hub", help="Through a hub, from the folder that joined it. 经枢纽（本方入网目录）。"),
+    ] = None,
 ) -> None:
     """Serve scores (bank) or a host's half of them. 启动评分服务（银行或数据方）。"""
     from lab.jobs import HostJob
+    from lab.membership.lines import serve_lines
     from lab.serving.guest_api import create_guest_app
     from lab.serving.host_api import create_host_app
     from lab.serving.nodes import bank_record, job_in, joint_model, own_words, scoring_endpoint, scoring_wire
@@ -176,12 +181,15 @@ def serve(
     def announce(url: str) -> None:
         console.print(f"listening on 正在监听 {url}", highlight=False)
 
+    if isinstance(job_in(node), HostJob) and through:
+        serve_lines(through, scoring_endpoint(node), lambda at: announce(f"{at.hub}, {at.address}"))
+        return
     if isinstance(job_in(node), HostJob):
         serve_app(create_host_app(scoring_endpoint(node)), bind, port, announce=announce)
         return
     model, published = joint_model(node)
     need_default(model.objective if isinstance(model, JointModel) else "binary", "lianmo serve")
-    with scoring_wire(node, model, _urls(host), local=False) as wire:
+    with scoring_wire(node, model, _urls(host), local=False, hub=through) as wire:
         guest = create_guest_app(
             model,
             wire,

@@ -123,7 +123,9 @@ class StandingWire:
             seconds: longest wait.
         """
         until = time.monotonic() + seconds
-        line = self._post(party).now() or await asyncio.to_thread(self._line_to, party, until)
+        line = self._post(party).now()
+        if line is None:
+            line = await asyncio.to_thread(self._line_to, party, until)
         heard = line.n_heard
         # What is small goes straight out; what could wait for the relay waits elsewhere.
         quick = len(frame) <= _QUICK_BYTES and line.is_clear

@@ -7,7 +7,8 @@ are sealed from end to end with the keys that both made when they joined (``peer
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+import signal
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ from federation.transports.link import Link
 from federation.transports.standing import Pauses, StandingWire
 from lab.errors import ConfigError
 from lab.membership.hub_client import Hub
-from lab.membership.papers import membership_of, tls_of
+from lab.membership.papers import Membership, membership_of, tls_of
 from lab.membership.session import seals_for
 from models.errors import LianmoError
 
@@ -46,6 +47,20 @@ def wire_through_hub(node: Path, hosts: Collection[PartyId], *, deadline_seconds
         return _joined(node, host, Hub(node).line_to(host))
 
     return StandingWire(open_link, hosts, deadline_seconds=deadline_seconds)
+
+
+def serve_lines(node: Path, endpoint: Endpoint, announce: Callable[[Membership], None] = lambda _: None) -> None:
+    """Answer the bank's lines until the process is told to stop (SIGINT, SIGTERM). Raises as ``LineServer.serve``.
+
+    Args:
+        node: the host's folder, from which it joined the hub.
+        announce: called once the hub can be asked.
+    """
+    server = LineServer(node, endpoint)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: server.stop())
+    announce(membership_of(node))
+    server.serve()
 
 
 @dataclass(slots=True)
@@ -76,6 +91,10 @@ class LineServer:
                 f"{self.node} joined as {membership.party} ({membership.role}); only a host answers.",
                 f"{self.node} 以 {membership.party}（{membership.role}）加入，仅数据方可提供应答。",
             )
+        Thread(target=self._ask, name="lines", daemon=True).start()  # its call may wait longer than we may
+        self._told.wait()
+
+    def _ask(self) -> None:
         n_failed = 0
         while not self._told.is_set():
             try:

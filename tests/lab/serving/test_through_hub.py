@@ -132,7 +132,7 @@ def until(answered: Callable[[], bytes]) -> bytes:
             PAUSE.wait(0.02)
 
 
-def until_refused(answered: Callable[[], bytes]) -> PartyId:
+def until_refused(answered: Callable[[], object]) -> PartyId:
     """Who is missing, once the call does not come through any more."""
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
