@@ -168,14 +168,18 @@ class ScoringHost:
             out[..., known] = values
             return out
 
+        # Points and margins say the same, so neither is told more finely than the other.
+        points = self.policy.round_parts
+        log_odds = points / half.rules.factor
         contributions = b""
         if reasons:
             each = half.contributions(there).T
-            contributions = margins_to_bytes(placed(each if self._gives_reasons else each.sum(axis=0)))
+            told = each if self._gives_reasons else each.sum(axis=0)
+            contributions = margins_to_bytes(placed(_nearest(told, log_odds)))
         return Parts(
             known=pack_bits(known),
-            margins=margins_to_bytes(placed(half.margin(there))),
-            points=placed(half.points(there)).astype("<f8").tobytes(),
+            margins=margins_to_bytes(placed(_nearest(half.margin(there), log_odds))),
+            points=placed(_nearest(half.points(there), points)).astype("<f8").tobytes(),
             contributions=contributions,
             words=self._words([f.name for f in half.features], reasons),
         )
@@ -187,3 +191,8 @@ class ScoringHost:
     def _words(self, names: Sequence[str], reasons: bool) -> tuple[Words, ...]:
         given = self.policy.reasons
         return tuple(given.get(name, ("", "")) for name in names) if reasons and given is not None else ()
+
+
+def _nearest(values: Floats, step: float) -> Floats:
+    """Multiples of ``step``; the values themselves if it is 0."""
+    return np.rint(values / step) * step if step else values
