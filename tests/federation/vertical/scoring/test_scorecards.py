@@ -233,7 +233,7 @@ def test_a_host_that_rounds_tells_multiples_only_and_no_finer_by_another_field(
     rounded = run(score(world.model, rows, 3), recording)
     exact = run(score(world.model, rows, 3), world.wire(reasons))
     factor = world.model.half.rules.factor
-    parts = [m for m in map(lambda frame: decode(frame, TAX), recording.told) if isinstance(m, Parts)]
+    parts = [m for m in (decode(frame, TAX) for frame in recording.told) if isinstance(m, Parts)]
     assert len(parts) == 2
     for told in parts:
         points = np.frombuffer(told.points, "<f8")
