@@ -80,12 +80,13 @@ class Parts(Message, kind="scoring.parts"):
     ``contributions``: nothing unless reasons are wanted; else what each of its features adds to the margin against the
     average fitted row, shape ``(n_features, n_applicants)`` in the form of ``margins``, if the host gives reasons, and
     of all its features together if not; ``words``: as in ``scoring.routes``, of the features in the order of the half.
+    A host may round: points to multiples of its ``round_parts``, margins and contributions to as much in log-odds.
 
-    Reveals to guest: whether the host holds the applicant, and this host's own part of the margin and points, unmasked
-    (which combinations of its bins these are, the guest can narrow down). If reasons are wanted, also the mean of that
-    part over the fitted rows; and, if this host's operator gives reasons, the part of each unnamed feature, which is
-    its bin in effect, and what the operator lets the public read about its features.
-    向银行透露：数据方是否持有该申请人，以及该数据方自身的对数几率部分与分数（未加掩码，银行可据此缩小其分箱组合的范围）。
+    Reveals to guest: whether the host holds the applicant, and this host's own part of the margin and points, unmasked,
+    as finely as the host tells them (which combinations of its bins these are, the guest can narrow down). If reasons
+    are wanted, also the mean of that part over the fitted rows; and, if this host's operator gives reasons, the part of
+    each unnamed feature, which is its bin in effect, and what the operator lets the public read about its features.
+    向银行透露：数据方是否持有该申请人，以及该数据方自身的对数几率部分与分数（未加掩码，精度由数据方决定，银行可据此缩小其分箱组合的范围）。
     如需原因说明，另透露该部分在拟合行上的均值；若数据方运维人员允许，则另透露每个未命名特征的贡献（实际上等同于其所在分箱）
     以及允许公开的特征说明。
     """
