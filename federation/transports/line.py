@@ -7,6 +7,7 @@ told that the line is gone.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import BoundedSemaphore, Event, Lock, Thread
@@ -48,7 +49,7 @@ class Line:
         self._waiting: dict[int, Future[bytes]] = {}
         self._given_up: set[int] = set()
         self._n_asked = 0
-        self._n_heard = 0
+        self._unheard_since: float | None = None
         self._fault: LianmoError | None = None
         #: Set once the line is of no more use.
         self.over = Event()
@@ -71,9 +72,10 @@ class Line:
         return self._n_asked
 
     @property
-    def n_heard(self) -> int:
-        """Replies that have come, also to questions given up: a line on which none comes is dead."""
-        return self._n_heard
+    def silent_seconds(self) -> float:
+        """For how long questions have been waiting and nothing at all has come; 0 if nobody waits."""
+        since = self._unheard_since
+        return 0.0 if since is None else time.monotonic() - since
 
     def ask(self, frame: bytes) -> Question:
         """Send one frame; what goes wrong stands in the future: ``TransportError``, ``RemoteProtocolError``."""
@@ -86,6 +88,7 @@ class Line:
                     question.reply.set_exception(self._fault)
                     return question
                 self._waiting[question.number] = question.reply
+                self._unheard_since = self._unheard_since or time.monotonic()
             try:
                 self._link.send(self._party, frame, question.number)
             except LianmoError as error:
@@ -96,7 +99,7 @@ class Line:
         """Its reply is not waited for any more and is dropped when it comes."""
         with self._changing:
             if self._waiting.pop(question.number, None):
-                self._given_up.add(question.number)
+                self._given_up.add(question.number)  # it still counts as unheard
             overdue = len(self._given_up) > _MOST_GIVEN_UP
         if overdue:
             self.end(RemoteProtocolError(self._party, "out_of_turn", "it leaves too much unanswered.", "未应答过多。"))
@@ -135,8 +138,8 @@ class Line:
 
     def _take(self, parcel: Parcel) -> None:
         with self._changing:
-            self._n_heard += 1
             reply = self._waiting.pop(parcel.number, None)
+            self._unheard_since = time.monotonic() if self._waiting else None
             if reply is None and parcel.number in self._given_up:
                 self._given_up.remove(parcel.number)
                 return

@@ -15,7 +15,7 @@ from concurrent.futures import FIRST_EXCEPTION, wait
 from dataclasses import dataclass
 from threading import Condition, Event, Thread
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from federation.errors import LocalProtocolError, PartyId, TransportError
 from federation.transports.line import Line, Question, line_down
@@ -40,11 +40,13 @@ class Pauses:
     Attributes:
         first, longest: seconds.
         renewal: seconds after which a line is replaced.
+        silence: a line on which questions wait for so many seconds and nothing comes is dead.
     """
 
     first: float = 0.1
     longest: float = 5.0
     renewal: float = 1800.0
+    silence: float = 5.0
 
     def after(self, n_failed: int) -> float:
         """Seconds to wait after so many attempts that failed, one at least."""
@@ -67,7 +69,8 @@ class StandingWire:
         deadline_seconds: float = 10.0,
         pauses: Pauses | None = None,
     ) -> None:
-        self._posts = {party: _Post(open_link, party, deadline_seconds, pauses or Pauses()) for party in parties}
+        self._pauses = pauses or Pauses()
+        self._posts = {party: _Post(open_link, party, deadline_seconds, self._pauses) for party in parties}
         self._deadline_seconds = deadline_seconds
 
     def __enter__(self) -> Self:
@@ -102,14 +105,14 @@ class StandingWire:
         """
         until = time.monotonic() + self._deadline_seconds
         lines = {party: self._line_to(party, until) for party in frames}
-        asked = {party: _Asked(line, line.ask(frames[party]), line.n_heard) for party, line in lines.items()}
+        asked = {party: _Asked(line, line.ask(frames[party])) for party, line in lines.items()}
         replies = {asking.question.reply: party for party, asking in asked.items()}
         done, late = wait(replies, max(0.0, until - time.monotonic()), FIRST_EXCEPTION)
         try:
             for reply in done:
                 reply.result()
             for reply in late:
-                raise asked[replies[reply]].too_slow(replies[reply], self._deadline_seconds)
+                raise self._too_slow(asked[replies[reply]].line, replies[reply], self._deadline_seconds)
         except BaseException:
             for asking in asked.values():
                 asking.line.give_up(asking.question)
@@ -126,17 +129,16 @@ class StandingWire:
         line = self._post(party).now()
         if line is None:
             line = await asyncio.to_thread(self._line_to, party, until)
-        heard = line.n_heard
         # What is small goes straight out; what could wait for the relay waits elsewhere.
         quick = len(frame) <= _QUICK_BYTES and line.is_clear
-        asked = _Asked(line, line.ask(frame) if quick else await asyncio.to_thread(line.ask, frame), heard)
+        question = line.ask(frame) if quick else await asyncio.to_thread(line.ask, frame)
         try:
             async with asyncio.timeout(max(0.0, until - time.monotonic())):
-                return await asyncio.wrap_future(asked.question.reply)
+                return await asyncio.wrap_future(question.reply)
         except TimeoutError:
-            raise asked.too_slow(party, seconds) from None
+            raise self._too_slow(line, party, seconds) from None
         finally:
-            line.give_up(asked.question)
+            line.give_up(question)
 
     async def reaches(self, party: PartyId, seconds: float) -> bool:
         """Whether there is a line to the party, waiting for the very first one so long at most."""
@@ -150,27 +152,23 @@ class StandingWire:
         """The line in use, waiting for the very first one until that moment at most. Raises as ``exchange``."""
         return self._post(party).line(until)
 
+    def _too_slow(self, line: Line, party: PartyId, seconds: float) -> TransportError:
+        error = TransportError(
+            party, "party_timeout", f"did not answer within {seconds:g} seconds.", f"未在 {seconds:g} 秒内应答。"
+        )
+        if line.silent_seconds >= self._pauses.silence:
+            line.end(error)
+        return error
+
     def _post(self, party: PartyId) -> _Post:
         if party not in self._posts:
             raise TransportError(party, "party_absent", "no line to it is configured.", "未配置与其的线路。")
         return self._posts[party]
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """``heard``: replies that had come over the line when it was asked."""
-
+class _Asked(NamedTuple):
     line: Line
     question: Question
-    heard: int
-
-    def too_slow(self, party: PartyId, seconds: float) -> TransportError:
-        error = TransportError(
-            party, "party_timeout", f"did not answer within {seconds:g} seconds.", f"未在 {seconds:g} 秒内应答。"
-        )
-        if self.line.n_heard == self.heard:  # nothing at all came meanwhile: the other end is gone
-            self.line.end(error)
-        return error
 
 
 class _Post:

@@ -225,9 +225,17 @@ def test_a_lost_relay_goes_by_the_name_of_the_host_that_was_asked(hub: Exchange)
 
 def test_lines_are_renewed_under_load_and_no_answer_is_lost(hub: Exchange) -> None:
     frames = [b"question %d" % k for k in range(3000)]
+    heard: list[bytes] = []
+
+    def answer(frame: bytes) -> tuple[bytes, bool]:
+        heard.append(frame)
+        return echo(frame)
+
+    hub.answer = answer
     with hub.wire(pauses={"renewal": 0.0}) as wire, ThreadPoolExecutor(4) as pool:
         answers = pool.map(lambda f: ask(wire, f), itertools.chain(frames))
         assert list(answers) == [f[::-1] for f in frames]
+        assert sorted(heard) == sorted(frames)  # each once: a second time would cost budget
         until = time.monotonic() + SECONDS
         while hub.n_opened < 3:
             assert ask(wire, b"ab") == b"ba"
@@ -243,7 +251,8 @@ def test_a_slow_answer_is_dropped_when_it_comes_and_the_line_stays(hub: Exchange
         return frame, False
 
     hub.answer = answer
-    with hub.wire(deadline_seconds=0.5) as wire, ThreadPoolExecutor(1) as pool:
+    with hub.wire(deadline_seconds=1.0) as wire, ThreadPoolExecutor(1) as pool:
+        assert wire._posts[TAX].line(time.monotonic() + SECONDS)
         slow = pool.submit(ask, wire, b"slow")
         while not slow.done():
             assert ask(wire, b"quick") == b"quick"
@@ -264,7 +273,8 @@ def test_a_line_on_which_nothing_comes_is_opened_anew(hub: Exchange) -> None:
         return frame, False
 
     hub.answer = answer
-    with hub.wire(deadline_seconds=0.3) as wire:
+    with hub.wire(deadline_seconds=0.3, pauses={"silence": 0.2}) as wire:
+        assert wire._posts[TAX].line(time.monotonic() + SECONDS)
         with pytest.raises(TransportError) as caught:
             ask(wire, b"stuck")
         assert (caught.value.party, caught.value.code) == (TAX, "party_timeout")
