@@ -92,8 +92,17 @@ class Line:
             try:
                 self._link.send(self._party, frame, question.number)
             except LianmoError as error:
-                self.end(error)
+                if error.code == "too_large":  # nothing was sent, and the line is as good as before
+                    self._unask(question, error)
+                else:
+                    self.end(error)
         return question
+
+    def _unask(self, question: Question, error: LianmoError) -> None:
+        with self._changing:
+            self._n_asked -= 1
+            self._waiting.pop(question.number)
+        question.reply.set_exception(error)
 
     def give_up(self, question: Question) -> None:
         """Its reply is not waited for any more and is dropped when it comes."""

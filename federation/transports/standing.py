@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import FIRST_EXCEPTION, wait
 from dataclasses import dataclass
-from threading import Condition, Event, Thread
+from threading import Condition, Event, Lock, Thread
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
@@ -58,6 +58,7 @@ class StandingWire:
 
     Args:
         open_link: to one host.
+        parties: to whom lines are opened at once; to others when they are first asked.
         deadline_seconds: longest wait for all replies of one exchange.
     """
 
@@ -70,21 +71,29 @@ class StandingWire:
         pauses: Pauses | None = None,
     ) -> None:
         self._pauses = pauses or Pauses()
-        self._posts = {party: _Post(open_link, party, deadline_seconds, self._pauses) for party in parties}
+        self._open_link = open_link
         self._deadline_seconds = deadline_seconds
+        self._parties = parties
+        self._adding = Lock()
+        self._posts: dict[PartyId, _Post] = {}
+        self._is_open = False
 
     def __enter__(self) -> Self:
-        for post in self._posts.values():
-            post.start()
+        self._is_open = True
+        for party in self._parties:
+            self._post(party)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave all lines; exchanges still under way fail."""
-        for post in self._posts.values():
+        with self._adding:
+            self._is_open = False
+            posts, self._posts = self._posts, {}
+        for post in posts.values():
             post.closing.set()
-        for post in self._posts.values():
+        for post in posts.values():
             post.stop()
 
     async def __aenter__(self) -> Self:
@@ -161,9 +170,12 @@ class StandingWire:
         return error
 
     def _post(self, party: PartyId) -> _Post:
-        if party not in self._posts:
-            raise TransportError(party, "party_absent", "no line to it is configured.", "未配置与其的线路。")
-        return self._posts[party]
+        with self._adding:
+            if not self._is_open:
+                raise LocalProtocolError("wire_closed", "The wire is not open.", "通道尚未打开。")
+            if party not in self._posts:
+                self._posts[party] = _Post(self._open_link, party, self._deadline_seconds, self._pauses)
+            return self._posts[party]
 
 
 class _Asked(NamedTuple):
@@ -181,18 +193,13 @@ class _Post:
         self._changed = Condition()
         self._line: Line | None = None
         self._away = False
-        self._keeper: Thread | None = None
-
-    def start(self) -> None:
         self._keeper = Thread(target=self._keep, name="line-keeper", daemon=True)
         self._keeper.start()
 
     def stop(self) -> None:
         self.closing.set()
-        if self._keeper:
-            # One that is just opening a line notices afterwards, and leaves it.
-            self._keeper.join(2 * _LOOK_SECONDS)
-            self._keeper = None
+        # One that is just opening a line notices afterwards, and leaves it.
+        self._keeper.join(2 * _LOOK_SECONDS)
 
     def now(self) -> Line | None:
         """The line, if there is one that is of use."""
@@ -204,10 +211,7 @@ class _Post:
 
         Raises:
             TransportError: "party_absent".
-            LocalProtocolError: "wire_closed".
         """
-        if self._keeper is None:
-            raise LocalProtocolError("wire_closed", "The wire is not open.", "通道尚未打开。")
         with self._changed:
             self._changed.wait_for(lambda: self._line or self._away, max(0.0, until - time.monotonic()))
         if line := self.now():

@@ -50,7 +50,7 @@ class Exchange:
 
     def open(self, party: str) -> Link:
         """What a hub does: a session of two, of which both ends are told."""
-        if not self.up:
+        if not self.up or party not in TICKETS:
             raise TransportError(party, "party_absent", "It is away.", "未连接。")
         self.n_opened += 1
         session = f"line-{self.n_opened}"
@@ -342,6 +342,19 @@ def test_a_host_answers_its_guest_only_and_in_order(hub: Exchange) -> None:
             answer_line(tax, answer, BANK)
     assert (caught.value.party, caught.value.code) == (BANK, "out_of_turn")
     assert heard == [b"first"]
+
+
+def test_a_question_that_is_too_long_is_refused_here_and_the_line_stays(hub: Exchange) -> None:
+    hub.relay.open_session("short", {p: TICKETS[p] for p in (BANK, TAX)})
+    thread = threading.Thread(target=hub._host, args=("short", TAX))
+    thread.start()
+    line = Line(hub.link("short", BANK, max_message_bytes=100).__enter__(), TAX)
+    with pytest.raises(LocalProtocolError) as caught:
+        line.ask(bytes(101)).reply.result(SECONDS)
+    assert caught.value.code == "too_large"
+    assert line.ask(b"abc").reply.result(SECONDS) == b"cba"
+    line.close()
+    thread.join(SECONDS)
 
 
 def test_a_wire_that_is_not_open_says_so(hub: Exchange) -> None:
