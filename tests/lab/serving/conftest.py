@@ -88,7 +88,8 @@ class World:
 
     def app(self, guard: Guard | None = None, wire: Wire | None = None, model: JointModel | None = None) -> FastAPI:
         """The bank's service behind ``guard``; without a wire both nodes answer in this process."""
-        return create_guest_app(self.shelf(model=model), ThreadedWire(wire or self.memory_wire()), rules=PATIENT, guard=guard)
+        over = ThreadedWire(wire or self.memory_wire())
+        return create_guest_app(self.shelf(model=model), over, rules=PATIENT, guard=guard)
 
     def body(self, row: int, **features: Any) -> dict[str, Any]:
         """What a caller sends for the applicant in ``row``; ``features`` replace the table's."""
