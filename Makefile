@@ -7,7 +7,7 @@ DATA   ?= ../shared/data
 BENCH  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types architecture unit notebooks bench lock wheelhouse airgap clean
+.PHONY: help install demo test lint types architecture unit notebooks bench bench-serving lock wheelhouse airgap clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ notebooks: install ## Run the notebooks on small data
 
 bench: install ## Speed and growth of the encrypted engine (BENCH=--full: a million rows)
 	$(BIN)/python experiments/0002-engine/run.py --data $(DATA) $(BENCH)
+
+bench-serving: install ## Latency and throughput of scoring, beside mlflow models serve, and a soak (minutes; BENCH=--quick)
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python experiments/0020-serving/run.py --soak-seconds 600 --out runs/bench $(BENCH)
 
 lock: ## Write requirements.lock anew from a fresh environment
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock

@@ -21,6 +21,10 @@ WIRE_CODES: Final[dict[str, tuple[str, str]]] = {
     "key_too_short": ("it refuses keys under 2,048 bits", "它拒绝短于 2048 位的密钥"),
     "not_encrypting": ("it refuses a cipher that does not encrypt", "它拒绝不加密的“密码”"),
     "policy": ("its own rules forbid the request", "其自身规则不允许该请求"),
+    "budget_spent": (
+        "its budget of questions or rows for this consumer in this period is used up",
+        "本期内允许该使用方的查询次数或行数已用尽",
+    ),
     "epsilon_spent": (
         "the noise it must add to counts has no budget left in this period",
         "其计数噪声的隐私预算（ε）在本期内已不足",
@@ -29,6 +33,10 @@ WIRE_CODES: Final[dict[str, tuple[str, str]]] = {
     "no_common_applicants": ("no applicant is known to all parties", "各方没有共同的申请人"),
     "too_few_rows": ("fewer rows than its minimum would be used", "所用行数低于其下限"),
     "unknown_applicant": ("the applicant is not in its table", "该申请人不在其数据表中"),
+    "stale_tokens": (
+        "it was started anew between two messages of this question: ask again",
+        "它在本次查询的两条消息之间重新启动过，请重新查询",
+    ),
     "unknown_model": ("it does not hold its half of this model", "它没有该模型的另一半"),
     "selftest_failed": (
         "its half of this model does not answer its own examples as when it was stored",

@@ -48,6 +48,8 @@ class HostPolicy:
         Without it levels are cut one by one.
     reasons: own feature → words anyone may read. None: no part of a score is shown by feature, and nothing is named;
         features without words go by number.
+    round_parts: points to whose nearest multiple this party's part of a scorecard's score is rounded before it is told,
+        and its margins alike; 0: parts are told as they are. Trees have no parts.
     algorithms: which models this party helps to train: ``boosting``, ``scorecard``.
     noise: on counts of rows and bads per bin, in scorecards; None: exact. With it nothing is told of how features
         moved. Trees have none.
@@ -62,6 +64,7 @@ class HostPolicy:
     share_stability: bool = True
     share_levels: bool = True
     reasons: Mapping[str, Words] | None = None
+    round_parts: float = 0.0
     algorithms: tuple[str, ...] = ("boosting", "scorecard")
     noise: CountNoise | None = None
     permit: Permit | None = None

@@ -176,6 +176,11 @@ def serve(
     store: Annotated[
         str | None, typer.Option(help="Store of answers; default: sqlite in the folder. 评分结果数据库。")
     ] = None,
+    through: Annotated[
+        Path | None,
+        typer.Option("--hub", help="Through a hub, from the folder that joined it. 经枢纽（本方入网目录）。"),
+    ] = None,
+    policy: Annotated[Path | None, typer.Option(help="The bank's decision policy, TOML. 决策策略。")] = None,
     tls_cert: TlsCertificate = None,
     tls_key: TlsKey = None,
     caller_ca: CallerAuthority = None,
@@ -185,7 +190,7 @@ def serve(
 ) -> None:
     """Serve scores (bank) or a host's half of them. 启动评分服务（银行或数据方）。"""
     from lab.serving.access.listening import Listening
-    from lab.serving.command import serve_party
+    from lab.serving.command import Serving, serve_party
 
     console = Console()
     door = Listening(
@@ -201,7 +206,18 @@ def serve(
     def announce(url: str) -> None:
         console.print(f"listening on 正在监听 {url}", highlight=False)
 
-    serve_party(node, _urls(host), door, port, workers=workers, rules=rules, store=store, announce=announce)
+    wanted = Serving(
+        directory=node.resolve(),
+        urls=_urls(host),
+        hub=through,
+        door=door,
+        port=port,
+        workers=workers,
+        rules=rules,
+        store=store,
+        policy=policy,
+    )
+    serve_party(wanted, announce)
 
 
 @app.command()

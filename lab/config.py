@@ -210,6 +210,8 @@ class Party(Section):
         project: host: under which the node is asked; goes with ``node``.
         reasons: feature → its words in English and in Chinese, for reasons of scores. A host that has this key, even
             empty, shows when asked what each of its features adds to a score; those without words go by number.
+        round_parts: host: scorecards: points to whose nearest multiple its part of a score is rounded before the bank
+            is told; 0: not rounded, and the bank can tell the bins (experiment 0018).
         cut_points, special_codes, trends: scorecards: column → cut points by hand; values kept apart; how to merge it.
         insecure_allow_plaintext: host: take part in a run that does not encrypt.
         insecure_allow_label_hints: guest: sample rows by gradient (goss), from which hosts can guess labels.
@@ -230,6 +232,7 @@ class Party(Section):
     node: Path | None = None
     project: str = Field(default="", max_length=64)
     reasons: dict[str, Words] | None = None
+    round_parts: float = Field(default=1.0, ge=0, le=1000, allow_inf_nan=False)
     cut_points: dict[str, tuple[float, ...]] = Field(default_factory=dict)
     special_codes: dict[str, tuple[float, ...]] = Field(default_factory=dict)
     trends: dict[str, str] = Field(default_factory=dict)
@@ -253,6 +256,7 @@ class Party(Section):
             share_stability=self.share_stability,
             share_levels=self.share_levels,
             reasons=self.reasons,
+            round_parts=self.round_parts,
         )
 
     @field_validator("reasons")

@@ -50,6 +50,7 @@ class Bench:
     def __init__(self, place: Path, world: World, a: argparse.Namespace) -> None:
         self.place, self.world, self.a = place, world, a
         self.log = place / "log.txt"
+        self.cpu: dict[str, float] = {}
         self.bodies = [world.body(row) for row in range(len(world.table))]
 
     def bank(self, urls: dict[str, str], **given: Any) -> Bank:
@@ -64,12 +65,12 @@ class Bench:
         """With and without the audit log, and how much of each second the log took."""
         path = self.place / "bodies.txt"
         bodies_file(self.world, path)
-        found = {}
+        found: dict[str, Any] = {}
         for audited in (True, False):
             with self.start(self.bank({}, alone=True, audited=audited), self.a.workers) as service:
-                closed_loop(f"{service.url}/v1/scores", path, min(2.0, self.a.seconds), self.a.connections)
-                found[audited] = closed_loop(f"{service.url}/v1/scores", path, self.a.seconds, self.a.connections)
-        return {"bank_only": found[True], "bank_only_without_audit": found[False]}
+                name = "bank_only" if audited else "bank_only_without_audit"
+                found[name] = self.loaded(service, "/v1/scores", path, name)
+        return found
 
     def mlflow(self) -> dict[str, Any]:
         path = self.place / "mlflow-bodies.txt"
@@ -91,8 +92,17 @@ class Bench:
             first = json.loads(lines[0])
             told = httpx.post(url, json=first, timeout=60, trust_env=False).json()["predictions"][0]
             assert 0 < told["default_probability"] < 1
-            closed_loop(url, path, min(2.0, self.a.seconds), self.a.connections)
-            return closed_loop(url, path, self.a.seconds, self.a.connections)
+            return self.loaded(service, "/invocations", path, "mlflow_models_serve")
+
+    def loaded(self, service: Process, path: str, bodies: Path, name: str) -> dict[str, Any]:
+        """Under full load; and the CPU that a request takes, which other work on the machine changes less."""
+        url, connections = service.url + path, self.a.connections
+        closed_loop(url, bodies, min(2.0, self.a.seconds), connections)
+        before = service.cpu_seconds()
+        found = closed_loop(url, bodies, self.a.seconds, connections)
+        spent = service.cpu_seconds() - before
+        self.cpu[name] = round(spent * 1000 / max(1.0, found["requests_per_second"] * self.a.seconds), 3)
+        return found
 
     def joint(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -165,6 +175,7 @@ def table_of(found: dict[str, Any]) -> list[str]:
                 f"| {name} | {row['p50_ms']:.1f} | {row['p95_ms']:.1f} | {row['p99_ms']:.1f} | "
                 f"{row['requests_per_second']:,.1f} | {offered} | {row['errors']} |"
             )
+    lines += ["", "CPU ms per request: " + ", ".join(f"{k} {v:.2f}" for k, v in found["cpu_ms_per_request"].items())]
     s = found["soak"]
     lines += [
         "",
@@ -207,6 +218,7 @@ def main() -> None:
         say(f"soak 持续压测 {a.soak_seconds:g} s")
         found["soak"] = soak(worlds, a.soak_seconds, a.rate, place, bench.log)
         tail = bench.log.read_text(encoding="utf-8", errors="replace").splitlines()
+    found["cpu_ms_per_request"] = bench.cpu
     found["conditions"] = {
         "deadline_ms": DEADLINE_SECONDS * 1000,
         "workers": a.workers,

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import psutil
 from fastapi import FastAPI
 
 from federation.endpoint import Endpoint
@@ -100,6 +101,12 @@ class Process:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def cpu_seconds(self) -> float:
+        """Of it and what it started, so far."""
+        parent = psutil.Process(self.pid)
+        times = [p.cpu_times() for p in (parent, *parent.children(recursive=True))]
+        return sum(t.user + t.system for t in times)
 
     def stop(self) -> None:
         if self._process.poll() is None:

@@ -43,7 +43,8 @@ log = logging.getLogger("lianmo.link")
 
 
 class Link:
-    """The connection of one party to one session; use it as a context manager, from one thread.
+    """The connection of one party to one session; use it as a context manager. One thread at a time sends, one
+    receives, any may close.
 
     Args:
         address: "host:port" of the relay.
@@ -157,6 +158,11 @@ class Link:
             with self._changed:
                 raise self._fault or relay_error("relay_lost") from None
         return number
+
+    @property
+    def queued_bytes(self) -> int:
+        """What the relay has not taken yet."""
+        return self._outbox.held
 
     def receive(self, timeout: float, watch: Collection[PartyId] = ()) -> Parcel:
         """The next message, of whichever party.

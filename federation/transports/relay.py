@@ -161,6 +161,11 @@ class Relay:
         """What each party of an open session has sent so far. Raises KeyError when it is not open."""
         return self._sessions[session].traffic()
 
+    def is_whole(self, session: str) -> bool:
+        """Whether all parties of the session are in it."""
+        found = self._sessions.get(session)
+        return found is not None and found.n_present == len(found.seats)
+
     def stop(self) -> None:
         """Close every session, stop listening and wait until no thread is left."""
         self._stopped.set()

@@ -108,7 +108,7 @@ def admitted(
             gate.check(asked)
 
     def spend(n_features: int) -> None:
-        with _told_to_the_bank("epsilon_spent"):
+        with _told_to_the_bank():
             noted(gate.spend(asked, found.terms, n_features))
 
     noise = CountNoise(epsilon=found.terms.epsilon, spend=spend) if found.terms.epsilon else None
@@ -134,12 +134,17 @@ def _for_scoring(gate: Gate, table: Table, policy: HostPolicy, asked: Asked) -> 
     return Admission(table, replace(policy, permit=permit), Basis.of(gate, asked, cited, terms), fresh=fresh)
 
 
+#: What a bank is told of a refusal beside that it was one; of all else it learns ``policy``.
+_SAID: Final = frozenset({"budget_spent", "epsilon_spent"})
+
+
 @contextmanager
-def _told_to_the_bank(code: str = "policy") -> Iterator[None]:
+def _told_to_the_bank() -> Iterator[None]:
     """A refusal of the gate leaves the node as a code and nothing else."""
     try:
         yield
     except GovernanceError as error:
+        code = error.code if error.code in _SAID else "policy"
         raise LocalProtocolError(code, error.english, error.chinese) from None
 
 

@@ -10,12 +10,13 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Annotated, Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from sqlalchemy import Engine, Select, func, insert, or_, select, true, update
+from sqlalchemy import Engine, Select, bindparam, func, insert, or_, select, true, update
 
 from lab.errors import GovernanceError
 from lab.governance.days import Moment
@@ -99,40 +100,20 @@ class ConsentLedger:
         Returns:
             One bit per subject, in order.
         """
-        wanted, g = sorted(set(scopes)), GRANTS.c
-        counted = func.count(g.scope.distinct())
-        valid = self._valid(select(g.subject), party, purpose, wanted, at).group_by(g.subject)
-        valid = valid.having(counted >= len(wanted))
+        wanted = sorted(set(scopes))
+        query, given = _asked(_allowed, subjects, party, purpose, wanted, at)
         with self.engine.connect() as connection:
-            if len(subjects) <= AT_ONCE:
-                found = set(connection.scalars(valid.where(g.subject.in_(list(subjects)))))
-            else:  # more than one statement can name: all of them
-                found = set(connection.scalars(valid))
+            found = set(connection.scalars(query, {**given, "n_scopes": len(wanted)}))
         return np.fromiter((s in found for s in subjects), dtype=bool, count=len(subjects))
 
     def used(
         self, subjects: Sequence[str], *, party: str, purpose: str, scopes: Sequence[str], at: datetime
     ) -> list[str]:
         """Numbers of the consents by which ``allowed`` lets these subjects through, in order."""
-        g, asked = GRANTS.c, set(subjects)
-        valid = self._valid(select(g.consent, g.subject), party, purpose, sorted(set(scopes)), at).distinct()
-        if len(subjects) <= AT_ONCE:
-            valid = valid.where(g.subject.in_(list(subjects)))
+        query, given = _asked(_used, subjects, party, purpose, sorted(set(scopes)), at)
+        asked = set(subjects)
         with self.engine.connect() as connection:
-            return sorted({row.consent for row in connection.execute(valid) if row.subject in asked})
-
-    @staticmethod
-    def _valid(query: Select[Any], party: str, purpose: str, scopes: Sequence[str], at: datetime) -> Select[Any]:
-        """Only what was granted to the party for the purpose, of these scopes if there are any, and counts then."""
-        g, now = GRANTS.c, _utc(at)
-        return query.where(
-            g.party == party,
-            g.purpose == purpose,
-            g.scope.in_(scopes) if scopes else true(),
-            g.starts <= now,
-            g.ends > now,
-            or_(g.revoked.is_(None), g.revoked > now),
-        )
+            return sorted({row.consent for row in connection.execute(query, given) if row.subject in asked})
 
     def add(self, consents: Sequence[Consent]) -> int:
         """Add consents, all or none; those that are there already, equal in all, are passed over.
@@ -222,6 +203,51 @@ class ConsentLedger:
                 for row in connection.execute(query).mappings():
                     found.setdefault(row["consent"], []).append(dict(row))
         return found
+
+
+# Written once: to put a statement together takes longer than to run it.
+
+
+@cache
+def _allowed(by_scope: bool, by_subject: bool) -> Select[Any]:
+    g = GRANTS.c
+    counted = func.count(g.scope.distinct()) >= bindparam("n_scopes")
+    return _valid(select(g.subject), by_scope, by_subject).group_by(g.subject).having(counted)
+
+
+@cache
+def _used(by_scope: bool, by_subject: bool) -> Select[Any]:
+    return _valid(select(GRANTS.c.consent, GRANTS.c.subject), by_scope, by_subject).distinct()
+
+
+def _valid(query: Select[Any], by_scope: bool, by_subject: bool) -> Select[Any]:
+    """Only what was granted to a party for a purpose, of these scopes if there are any, and counts at a moment."""
+    g, now = GRANTS.c, bindparam("now", type_=GRANTS.c.starts.type)
+    return query.where(
+        g.party == bindparam("party"),
+        g.purpose == bindparam("purpose"),
+        g.scope.in_(bindparam("scopes", expanding=True)) if by_scope else true(),
+        g.subject.in_(bindparam("subjects", expanding=True)) if by_subject else true(),
+        g.starts <= now,
+        g.ends > now,
+        or_(g.revoked.is_(None), g.revoked > now),
+    )
+
+
+def _asked(
+    query: Callable[[bool, bool], Select[Any]],
+    subjects: Sequence[str],
+    party: str,
+    purpose: str,
+    scopes: Sequence[str],
+    at: datetime,
+) -> tuple[Select[Any], dict[str, Any]]:
+    """A statement and what to fill in; of more subjects than one statement can name, it asks for all."""
+    by_scope, by_subject = bool(scopes), len(subjects) <= AT_ONCE
+    given: dict[str, Any] = {"party": party, "purpose": purpose, "now": _utc(at)}
+    given |= {"scopes": list(scopes)} if by_scope else {}
+    given |= {"subjects": list(subjects)} if by_subject else {}
+    return query(by_scope, by_subject), given
 
 
 def checked_by(ring: KeyRing) -> CheckSignature:

@@ -1,21 +1,24 @@
 """What a data node allows whom: projects with purposes, parties, algorithms, budgets and hours; approved, stopped.
 
-Asked before anything is read. Every use that was allowed is noted, and budgets are counted from the notes.
+Asked before anything is read. Every use that was allowed is counted, and budgets are kept by these counts: for each
+consumer its own, so that none lives at another's expense.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
-from typing import Annotated, Final, Literal, Self, get_args
+from datetime import UTC, date, datetime, timedelta, timezone
+from functools import lru_cache
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy import Connection, Date, Engine, Row, bindparam, func, insert, select, text, update
 
 from federation.audit.heads import canonical
 from lab.errors import GovernanceError
 from lab.governance.consents import Name
+from lab.governance.store import counting
 from lab.governance.tables import PROJECTS, USES
 from models.noise import LEAST_EPSILON, MOST_EPSILON
 
@@ -45,8 +48,9 @@ class Terms(BaseModel):
             no noise. With it nothing is told of how features moved. Trees have no noise.
         epsilon_total: most that all releases may spend together per period; goes with ``epsilon``.
         share_levels: whether a bank may learn which unnamed cuts are levels of one category.
-        period_days: of the budgets.
-        max_uses, max_rows: most sessions or scoring calls, and most rows of all of them together, per period.
+        period_days: of the budgets: today and the days before, in China Standard Time.
+        max_uses, max_rows: most sessions or scoring calls of each consumer, and most rows of all of its together, per
+            period.
         hours: first and last hour of the day, in China Standard Time, within which it may ask; (0, 24): always.
         ends: no use from then on.
     """
@@ -98,12 +102,30 @@ class Use:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Remaining:
-    """What is left of a project's budgets in the period that ends now."""
+class Counted(NamedTuple):
+    """Uses and rows of one consumer under one project, in the period that ends now."""
 
     uses: int
     rows: int
+
+
+# Written once: to put a statement together takes longer than to run it.
+_WANTED: Final = PROJECTS.c.project == bindparam("wanted")
+_ROW: Final = select(PROJECTS.c.status, PROJECTS.c.terms).where(_WANTED)
+_HELD: Final = (
+    update(PROJECTS).where(_WANTED).values(status=PROJECTS.c.status).returning(PROJECTS.c.status, PROJECTS.c.terms)
+)
+_NOTED: Final = text(
+    "INSERT INTO uses (project, party, day, n_uses, n_rows) VALUES (:project, :party, :day, 1, :n_rows) "
+    "ON CONFLICT (project, party, day) "
+    "DO UPDATE SET n_uses = uses.n_uses + 1, n_rows = uses.n_rows + excluded.n_rows"
+).bindparams(bindparam("day", type_=Date))
+_SPENT: Final = select(func.coalesce(func.sum(USES.c.n_uses), 0), func.coalesce(func.sum(USES.c.n_rows), 0)).where(
+    USES.c.project == bindparam("project"),
+    USES.c.party == bindparam("party"),
+    USES.c.day > bindparam("before"),
+    USES.c.day <= bindparam("until"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,37 +192,30 @@ class PolicyBook:
                 ``purpose_not_allowed``, ``algorithm_not_allowed``, ``out_of_hours``, ``project_ended``,
                 ``budget_spent``.
         """
-        status, terms = self._row(use.project)
-        self._check(use, status, terms)
-        row = {
-            "project": use.project,
-            "party": use.party,
-            "purpose": use.purpose,
-            "algorithm": use.algorithm,
-            "at": _utc(use.at),
-            "n_rows": use.n_rows,
-        }
-        with self.engine.begin() as connection:
-            # Noted first and counted with it: two that ask at once cannot both have the last of a budget.
-            connection.execute(update(PROJECTS).where(PROJECTS.c.project == use.project).values(status=status))
-            connection.execute(insert(USES), [row])
-            n_uses, n_rows = self._spent(connection, use.project, terms, use.at)
-            if n_uses > terms.max_uses or n_rows > terms.max_rows:
+        noting = counting(self.engine) if use.algorithm == "scoring" else self.engine.begin()
+        with noting as connection:
+            # The row of the project is held first: two that ask at once cannot both have the last of a budget.
+            status, terms = _read(use.project, connection.execute(_HELD, {"wanted": use.project}).first())
+            self._check(use, status, terms)
+            noted = {"project": use.project, "party": use.party, "day": _day(use.at), "n_rows": use.n_rows}
+            connection.execute(_NOTED, noted)
+            spent = self._spent(connection, use, terms)
+            if spent.uses > terms.max_uses or spent.rows > terms.max_rows:
                 raise _no(
                     "budget_spent",
-                    f"Project {use.project} has used up its budget of {terms.max_uses:,} uses or {terms.max_rows:,} "
-                    f"rows in {terms.period_days} days.",
-                    f"项目 {use.project} 在 {terms.period_days} 天内的额度已用尽"
+                    f"{use.party} has used up its budget of {terms.max_uses:,} uses or {terms.max_rows:,} rows in "
+                    f"{terms.period_days} days under project {use.project}.",
+                    f"{use.party} 在项目 {use.project} 下 {terms.period_days} 天内的额度已用尽"
                     f"（{terms.max_uses:,} 次或 {terms.max_rows:,} 行）。",
                 )
         return terms
 
-    def dry_run(self, use: Use) -> tuple[GovernanceError | None, Remaining]:
+    def dry_run(self, use: Use) -> tuple[GovernanceError | None, Counted]:
         """What ``admit`` would say, and what is left of the budgets; nothing is noted."""
         status, terms = self._row(use.project)
         with self.engine.connect() as connection:
-            n_uses, n_rows = self._spent(connection, use.project, terms, use.at)
-        left = Remaining(terms.max_uses - n_uses, terms.max_rows - n_rows)
+            spent = self._spent(connection, use, terms)
+        left = Counted(terms.max_uses - spent.uses, terms.max_rows - spent.rows)
         try:
             self._check(use, status, terms)
         except GovernanceError as error:
@@ -239,19 +254,27 @@ class PolicyBook:
 
     def _row(self, project: str) -> tuple[Status, Terms]:
         with self.engine.connect() as connection:
-            row = connection.execute(select(PROJECTS).where(PROJECTS.c.project == project)).first()
-        if row is None:
-            raise _no("project_unknown", f"There is no project {project}.", f"不存在项目 {project}。")
-        return row.status, Terms.model_validate(json.loads(row.terms))
+            return _read(project, connection.execute(_ROW, {"wanted": project}).first())
 
     @staticmethod
-    def _spent(connection: Connection, project: str, terms: Terms, at: datetime) -> tuple[int, int]:
-        """Uses and rows in the period that ends at ``at``."""
-        since = _utc(at) - timedelta(days=terms.period_days)
-        n_rows = func.coalesce(func.sum(USES.c.n_rows), 0)
-        query = select(func.count(USES.c.use), n_rows).where(USES.c.project == project, USES.c.at > since)
-        found = connection.execute(query).one()
-        return int(found[0]), int(found[1])
+    def _spent(connection: Connection, use: Use, terms: Terms) -> Counted:
+        """In the period whose last day is that of the use."""
+        until = _day(use.at)
+        before = until - timedelta(days=terms.period_days)
+        asked = {"project": use.project, "party": use.party, "before": before, "until": until}
+        n_uses, n_rows = connection.execute(_SPENT, asked).one()
+        return Counted(int(n_uses), int(n_rows))
+
+
+def _read(project: str, row: Row[Any, Any] | None) -> tuple[Status, Terms]:
+    if row is None:
+        raise _no("project_unknown", f"There is no project {project}.", f"不存在项目 {project}。")
+    return row.status, _terms(row.terms)
+
+
+@lru_cache(maxsize=256)
+def _terms(told: str) -> Terms:
+    return Terms.model_validate(json.loads(told))
 
 
 def algorithm_of(name: str) -> Algorithm:
@@ -268,6 +291,10 @@ def algorithm_of(name: str) -> Algorithm:
 
 def _no(code: str, english: str, chinese: str) -> GovernanceError:
     return GovernanceError(code, english, chinese)
+
+
+def _day(moment: datetime) -> date:
+    return moment.astimezone(CHINA).date()
 
 
 def _utc(moment: datetime) -> datetime:

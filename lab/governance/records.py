@@ -6,15 +6,15 @@ was repaired since is gone from the past, too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
-import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import BindParameter, Engine, bindparam, insert, select
 
 from lab.errors import GovernanceError
 from lab.governance.days import Day
@@ -35,6 +35,14 @@ from models.losses import Floats
 
 #: Days that a month counts in "months since".
 _MONTH: Final = 365.25 / 12
+
+# Written once: to put a statement together takes longer than to run it.
+_WANTED: Final[BindParameter[str]] = bindparam("wanted", expanding=True)
+_NUMBERED: Final = select(RECORDS).where(RECORDS.c.record.in_(_WANTED))
+_OF_SUBJECTS: Final = select(RECORDS).where(RECORDS.c.subject.in_(_WANTED))
+_EVENTS: Final = (
+    select(RECORD_EVENTS).where(RECORD_EVENTS.c.record.in_(_WANTED)).order_by(RECORD_EVENTS.c.on, RECORD_EVENTS.c.event)
+)
 
 
 class Record(BaseModel):
@@ -80,6 +88,13 @@ class RecordChange(BaseModel):
 def feature_names(item: str) -> tuple[str, str, str]:
     """What the features made of an item's records are called."""
     return f"{item}_count", f"{item}_months", f"{item}_amount"
+
+
+class _Usable(NamedTuple):
+    """Days on which a record counts that is usable on the day of use."""
+
+    published: date
+    span: Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,52 +195,48 @@ class RecordBook:
             amount of all together, in yuan.
         """
         n = len(subjects)
-        names = pd.Series(list(subjects), dtype=object)  # whatever is inferred of none at all
-        asked = pd.DataFrame({"row": np.arange(n), "subject": names, "as_of": pd.to_datetime(list(as_of))})
-        usable = self._usable(sorted(set(subjects)), used_on, items)
-        found = asked.merge(usable, on="subject")
-        found = found[(found["start"] <= found["as_of"]) & (found["as_of"] < found["end"])]
+        usable = self._usable(sorted(set(subjects)), used_on, frozenset(items))
         columns: dict[str, Floats] = {}
         for item in items:
-            own = found[found["item"] == item].groupby("row")
-            latest = own["published"].max().reindex(range(n))
-            days = (asked["as_of"] - latest).dt.days.to_numpy(dtype=np.float64)
-            count, months, amount = feature_names(item)
-            columns[count] = np.asarray(own.size().reindex(range(n), fill_value=0), dtype=np.float64)
-            columns[months] = np.asarray(days / _MONTH, dtype=np.float64)
-            columns[amount] = own["amount"].sum().reindex(range(n), fill_value=0.0).to_numpy(dtype=np.float64)
+            count, months, amount = (np.zeros(n), np.full(n, np.nan), np.zeros(n))
+            for row, (subject, day) in enumerate(zip(subjects, as_of, strict=True)):
+                counted = [u for u in usable.get((subject, item), ()) if u.span.start <= day < u.span.end]
+                if counted:
+                    count[row] = len(counted)
+                    months[row] = (day - max(u.published for u in counted)).days / _MONTH
+                    amount[row] = math.fsum(u.span.amount or 0.0 for u in counted)
+            columns |= zip(feature_names(item), (count, months, amount), strict=True)
         return columns
 
-    def _usable(self, subjects: Sequence[str], used_on: date, items: Sequence[str]) -> pd.DataFrame:
-        """Spans of all records of the subjects and items that are usable on that day: subject, item, published,
-        start, end, amount."""
+    def _usable(
+        self, subjects: Sequence[str], used_on: date, items: Collection[str]
+    ) -> dict[tuple[str, str], list[_Usable]]:
+        """Subject and item → spans of all their records that are usable on that day."""
         records = [r for r in self._records(subjects=subjects) if r.item in items]
         events = self._events([r.record for r in records])
-        rows: list[tuple[str, str, date, date, date, float]] = []
+        found: dict[tuple[str, str], list[_Usable]] = {}
         for r in records:
             own: list[Span] = spans(r.published, r.term_ends, r.amount, events.get(r.record, []))
             if any(s.start <= used_on < s.end for s in own):
-                rows += [(r.subject, r.item, r.published, s.start, s.end, s.amount or 0.0) for s in own]
-        frame = pd.DataFrame(rows, columns=["subject", "item", "published", "start", "end", "amount"])
-        days = dict.fromkeys(("published", "start", "end"), "datetime64[s]")
-        return frame.astype({"subject": object, **days, "amount": np.float64})
+                found.setdefault((r.subject, r.item), []).extend(_Usable(r.published, s) for s in own)
+        return found
 
     def _records(
         self, *, numbers: Sequence[str] | None = None, subjects: Sequence[str] | None = None
     ) -> Iterator[Record]:
-        column, wanted = (RECORDS.c.record, numbers) if numbers is not None else (RECORDS.c.subject, subjects or [])
+        query, wanted = (_NUMBERED, numbers) if numbers is not None else (_OF_SUBJECTS, subjects or [])
         with self.engine.connect() as connection:
-            for piece in in_pieces(wanted or []):
-                for row in connection.execute(select(RECORDS).where(column.in_(piece))).mappings():
+            for piece in in_pieces(wanted):
+                for row in connection.execute(query, {"wanted": piece}).mappings():
                     yield Record.model_construct(**row)
 
     def _events(self, records: Sequence[str]) -> dict[str, list[Event]]:
-        e = RECORD_EVENTS.c
         found: dict[str, list[Event]] = {}
+        if not records:
+            return found
         with self.engine.connect() as connection:
             for piece in in_pieces(records):
-                query = select(RECORD_EVENTS).where(e.record.in_(piece)).order_by(e.on, e.event)
-                for row in connection.execute(query).mappings():
+                for row in connection.execute(_EVENTS, {"wanted": piece}).mappings():
                     event: Any = Event(row["kind"], row["on"], row["amount"])
                     found.setdefault(row["record"], []).append(event)
         return found

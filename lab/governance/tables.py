@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Column, Date, DateTime, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Date,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 
 METADATA: Final = MetaData(
     naming_convention={
@@ -72,18 +85,15 @@ PROJECTS: Final = Table(
     Column("decided", DateTime, nullable=False),
 )
 
-#: What was asked and allowed; only added to. Budgets are counted from it.
+#: What was asked and allowed: sessions or scoring calls, and their rows, of each consumer on each day in China.
 USES: Final = Table(
     "uses",
     METADATA,
-    Column("use", Integer, primary_key=True, autoincrement=True),
-    Column("project", String(64), ForeignKey("projects.project"), nullable=False),
-    Column("party", String(64), nullable=False),
-    Column("purpose", String(64), nullable=False),
-    Column("algorithm", String(32), nullable=False),
-    Column("at", DateTime, nullable=False),
-    Column("n_rows", Integer, nullable=False),
-    Index(None, "project", "at"),
+    Column("project", String(64), ForeignKey("projects.project"), primary_key=True),
+    Column("party", String(64), primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("n_uses", Integer, nullable=False),
+    Column("n_rows", BigInteger, nullable=False),
 )
 
 #: Counts that were released with noise: epsilon per feature, and how many features; only added to.

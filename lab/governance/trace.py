@@ -116,7 +116,7 @@ def trace(wanted: str, logs: Sequence[Path]) -> Branch:
 
 def _read(path: Path, wanted: str) -> Iterator[Entry]:
     """Entries of a log that a trace may need. Lines that are no entries are for verification to name."""
-    mark = wanted.encode("utf-8")
+    mark = _asked_with(wanted).encode("utf-8")
     applicants = {a.encode() for line in lines_of(path) if mark in line and (a := _applicant(line))}
     for line in lines_of(path):
         if says(line, _MANY) and mark not in line and not any(a in line for a in applicants):
@@ -125,6 +125,11 @@ def _read(path: Path, wanted: str) -> Iterator[Entry]:
             yield parse(line)
         except ValueError:
             continue
+
+
+def _asked_with(score: str) -> str:
+    """Name of the question that hosts were asked: a batch has one, each score in it a number behind a dot."""
+    return score.partition(".")[0]
 
 
 def _applicant(line: bytes) -> str:
@@ -151,7 +156,8 @@ class _Said:
     # -- branches --------------------------------------------------------------------------------------------------
 
     def score(self, score: str) -> Branch:
-        answered = self.that("score", score, "score_answered")
+        names = dict.fromkeys((score, _asked_with(score)))
+        answered = tuple(e for name in names for e in self.that("score", name, "score_answered"))
         facts = _facts(answered, "model", "version", "purpose", "applicant", "parties", "policy", "sources", "items")
         consents = self._consents(answered)
         models = tuple(self.model(model) for model in _values(answered, "model"))

@@ -7,6 +7,8 @@
 | /v1/leave       | a member, by its certificate     | gives both back                                   |
 | /v1/members     | a member, by its certificate     | who else there is, and the keys they prove by     |
 | /v1/runs…       | a guest, by its certificate      | begin, look after, stop its own runs              |
+| /v1/lines       | a guest, by its certificate      | a standing line to a host that serves scores      |
+| /v1/lines/next  | a host, by its certificate       | waits for the next line to it                     |
 | /v1/fleet/…     | a member's registered node key   | Flower's SuperNodes; the signature Flower checks  |
 
 Flower's control and runtime APIs have no path here.
@@ -29,6 +31,7 @@ from aiohttp import web
 
 from lab.errors import ServiceError
 from lab.hub.joining import VERSIONS, Joining
+from lab.hub.lines import Lines
 from lab.hub.members import Member, Members
 from lab.hub.sessions import HubRun, Sessions
 from models.declared import Declared
@@ -86,6 +89,7 @@ class Front:
     members: Members
     joining: Joining
     sessions: Sessions
+    lines: Lines
     superlink: str
     trusted: ssl.SSLContext = field(repr=False)
     outgoing: aiohttp.ClientSession | None = None
@@ -101,6 +105,8 @@ class Front:
         app.router.add_get("/v1/runs", self.list_runs)
         app.router.add_get("/v1/runs/{session}", self.show)
         app.router.add_post("/v1/runs/{session}/stop", self.stop)
+        app.router.add_post("/v1/lines", self.open_line)
+        app.router.add_post("/v1/lines/next", self.next_line)
         app.router.add_post("/v1/fleet/{call}", self.fleet)
         app.cleanup_ctx.append(self._connected)
         return app
@@ -121,6 +127,7 @@ class Front:
         member = self._member(request)
         await self.sessions.stop_all(member.party)
         await self.joining.leave(member.party)
+        self.lines.keep_to([m.party for m in self.members.all()])
         return web.json_response({"party": member.party})
 
     async def list_members(self, request: web.Request) -> web.Response:
@@ -136,16 +143,7 @@ class Front:
         except (KeyError, TypeError, ValueError) as error:
             raise DeniedError(400, "bad_request", "session, hosts and terms are needed.", "缺少必要的字段。") from error
         nodes = {guest.party: guest.flower_node}
-        for host in hosts:
-            member = self.members.find(str(host))
-            if member is None or member.role != "host":
-                raise DeniedError(
-                    404,
-                    "party_absent",
-                    f"{host!s:.64} has not joined this hub as a host. `lianmo hub status` lists who has.",
-                    f"{host!s:.64} 未以数据方身份加入该枢纽。可用 lianmo hub status 查看成员。",
-                )
-            nodes[member.party] = member.flower_node
+        nodes |= {member.party: member.flower_node for member in map(self._host, hosts)}
         return web.json_response(self.sessions.begin(session, guest.party, nodes, terms).told(), status=202)
 
     async def list_runs(self, request: web.Request) -> web.Response:
@@ -159,6 +157,24 @@ class Front:
         run = self._run(request)
         await self.sessions.stop(run)
         return web.json_response(run.told())
+
+    async def open_line(self, request: web.Request) -> web.Response:
+        guest = self._guest(request)
+        host = self._host((await _asked(request)).get("host"))
+        return web.json_response(await self.lines.open(guest.party, host.party))
+
+    async def next_line(self, request: web.Request) -> web.Response:
+        host = self._member(request)
+        guests = (await _asked(request)).get("guests")
+        if host.role != "host" or not isinstance(guests, list):
+            raise _denied(
+                "Lines lead to hosts, which name the guests they serve.", "线路仅通往数据方，须写明所服务的银行。"
+            )
+
+        def alive() -> bool:
+            return request.transport is not None and not request.transport.is_closing()
+
+        return web.json_response(await self.lines.wait(host.party, guests, alive) or {})
 
     async def fleet(self, request: web.Request) -> web.Response:
         """A node's call, to Flower, if the key it signs with is a member's."""
@@ -194,6 +210,17 @@ class Front:
         member = self._member(request)
         if member.role != "guest":
             raise _denied(f"{member.party} is no guest: it may not start runs.", f"{member.party} 无权发起运行。")
+        return member
+
+    def _host(self, name: object) -> Member:
+        member = self.members.find(str(name))
+        if member is None or member.role != "host":
+            raise DeniedError(
+                404,
+                "party_absent",
+                f"{name!s:.64} has not joined this hub as a host. `lianmo hub status` lists who has.",
+                f"{name!s:.64} 未以数据方身份加入该枢纽。可用 lianmo hub status 查看成员。",
+            )
         return member
 
     def _member(self, request: web.Request) -> Member:

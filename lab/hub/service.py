@@ -10,7 +10,7 @@ import signal
 import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from aiohttp import web
 
@@ -20,6 +20,7 @@ from lab.hub.authority import serial_number
 from lab.hub.door import Door
 from lab.hub.front import Front
 from lab.hub.joining import Joining, Registry
+from lab.hub.lines import Lines
 from lab.hub.members import Members
 from lab.hub.mlflow_server import start_mlflow
 from lab.hub.sessions import Control, Sessions
@@ -51,6 +52,13 @@ class Flower(Registry, Control, Protocol):
     def address(self) -> str: ...
 
 
+class Opened(NamedTuple):
+    """What goes through the hub."""
+
+    sessions: Sessions
+    lines: Lines
+
+
 def serve_hub(folder: Path, announce: Callable[[HubSettings], None] = lambda _: None) -> None:
     """Run the hub until the process is told to stop (SIGINT, SIGTERM).
 
@@ -76,8 +84,8 @@ async def _until_told(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told.set)
-    async with open_hub(folder, settings, superlink) as sessions:
-        watching = asyncio.create_task(_look_after(superlink, sessions, Members(folder)))
+    async with open_hub(folder, settings, superlink) as opened:
+        watching = asyncio.create_task(_look_after(superlink, opened, Members(folder)))
         try:
             announce(settings)
             await told.wait()
@@ -86,7 +94,7 @@ async def _until_told(
 
 
 @contextlib.asynccontextmanager
-async def open_hub(folder: Path, settings: HubSettings, flower: Flower) -> AsyncIterator[Sessions]:
+async def open_hub(folder: Path, settings: HubSettings, flower: Flower) -> AsyncIterator[Opened]:
     """All that listens, before Flower. Raises as ``serve_hub``."""
     runs = folder / "runs"
     shutil.rmtree(runs, ignore_errors=True)  # of a hub that was killed: their tickets are worth nothing
@@ -95,9 +103,9 @@ async def open_hub(folder: Path, settings: HubSettings, flower: Flower) -> Async
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(asyncio.to_thread, relay.stop)
         relay_port = relay.serve("127.0.0.1:0", Tls(papers.certificate, papers.key, authority.certificate))
-        sessions = Sessions(runs, flower, relay)
+        sessions, lines = Sessions(runs, flower, relay), Lines(relay)
         joining = Joining(settings.name, authority, members, flower)
-        front = Front(members, joining, sessions, flower.address, _trusting(folder))
+        front = Front(members, joining, sessions, lines, flower.address, _trusting(folder))
         front_port = await stack.enter_async_context(_http(front.app(), "127.0.0.1", 0, _context(folder)))
         if settings.metrics:
             host, _, port = settings.metrics.rpartition(":")
@@ -106,7 +114,7 @@ async def open_hub(folder: Path, settings: HubSettings, flower: Flower) -> Async
         listening = await door.open(settings.listen, settings.port)
         stack.callback(listening.close)
         stack.push_async_callback(sessions.stop_all)
-        yield sessions
+        yield Opened(sessions, lines)
 
 
 @contextlib.asynccontextmanager
@@ -132,14 +140,17 @@ def _metrics(relay: Relay) -> web.Application:
     return app
 
 
-async def _look_after(superlink: SuperLink, sessions: Sessions, members: Members) -> None:
-    """Start the SuperLink again when it dies (its database knows its nodes); end the runs of members put out."""
+async def _look_after(superlink: SuperLink, opened: Opened, members: Members) -> None:
+    """Start the SuperLink again when it dies (its database knows its nodes); end what members put out had going."""
     while True:
         await asyncio.sleep(_LOOK_SECONDS)
         if superlink.died():
             log.error("Flower's SuperLink ended by itself; starting it again")
             superlink.start()
-        await sessions.keep_to([member.party for member in members.all()])
+        present = [member.party for member in members.all()]
+        await opened.sessions.keep_to(present)
+        opened.lines.keep_to(present)
+        opened.lines.reap()
 
 
 def _context(folder: Path) -> ssl.SSLContext:

@@ -117,6 +117,15 @@ class Hub:
         """End a run of ours."""
         return dict(self._call("POST", f"/v1/runs/{session}/stop", {}))
 
+    def line_to(self, host: PartyId) -> dict[str, Any]:
+        """Ask for a standing line: ``session`` and ``ticket``. Waits a while for the host."""
+        return dict(self._call("POST", "/v1/lines", {"host": host}))
+
+    def next_line(self, guests: Sequence[PartyId]) -> dict[str, Any]:
+        """Wait for the next line one of these guests asks for: ``session``, ``guest``, ``ticket``; nothing: nobody has
+        asked for a while."""
+        return dict(self._call("POST", "/v1/lines/next", {"guests": list(guests)}))
+
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         with _client(self.membership.address, self._context, _SECONDS) as http:
             return _answer(http, method, path, body)

@@ -1,17 +1,21 @@
-"""``lianmo serve``: a party's folder behind a port, in one process or in several that share it."""
+"""``lianmo serve``: a party's folder behind a port or at a hub, in one process or in several that share it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi import FastAPI
 
 from federation.errors import PartyId
 from federation.transports.async_http import AsyncHttpWire
+from federation.transports.standing import StandingWire
+from lab.decision.policy import load_policy
 from lab.jobs import HostJob
+from lab.membership.lines import serve_lines, wire_through_hub
 from lab.serving.access.listening import Listening
+from lab.serving.decisions import Decider
 from lab.serving.guest_api import create_guest_app
 from lab.serving.host_api import create_host_app
 from lab.serving.nodes import addresses, bank_record, job_in, scoring_endpoint
@@ -22,61 +26,73 @@ from lab.serving.store import AnswerStore
 from lab.serving.workers import serve_workers
 from lab.validation.amounts import need_default
 from models.bundle import JointModel
+from models.joint import Joint
 
 #: In the bank's folder, unless another store is named.
 STORE = "answers.db"
 
 
-@dataclass(frozen=True, slots=True)
-class BankService:
-    """All that a worker needs to make the bank's application; nothing open, so that it can be sent to a process."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """What an operator wants served; nothing open, so that it can be sent to a worker.
+
+    Attributes:
+        directory: a party's folder of a run, or a bank's shelf.
+        urls: host → its endpoint; what a model needs beyond them cannot be published.
+        hub: the folder that joined a hub, if scores go through one; None: over HTTP.
+        port: 0: any free one.
+        workers: processes of the bank's service.
+        rules, policy: TOML files.
+        store: SQLAlchemy address of answers; None: sqlite in the folder.
+    """
 
     directory: Path
-    urls: Mapping[PartyId, str]
-    store: str
     door: Listening
-    rules: ServiceRules = field(default_factory=ServiceRules)
+    urls: Mapping[PartyId, str]
+    hub: Path | None = None
+    port: int = 0
+    workers: int = 1
+    rules: Path | None = None
+    store: str | None = None
+    policy: Path | None = None
 
     def app(self) -> FastAPI:
-        """Raises ``ModelError``, ``ConfigError``, ``GovernanceError`` (of the store)."""
+        """The bank's application. Raises ``ModelError``, ``ConfigError``, ``GovernanceError`` (of the store)."""
         shelf = open_shelf(self.directory)
         model = shelf.chosen("").joint.model
         return create_guest_app(
             shelf,
-            AsyncHttpWire(addresses(model, self.urls)),
-            rules=self.rules,
+            self._wire(model),
+            rules=load_rules(self.rules) if self.rules else ServiceRules(),
+            decider=Decider(load_policy(self.policy)) if self.policy else None,
             record=bank_record(self.directory, model),
-            store=AnswerStore.open(self.store),
+            store=AnswerStore.open(self.store or f"sqlite:///{self.directory / STORE}"),
             guard=self.door.guard(),
         )
 
+    def _wire(self, model: Joint) -> AsyncHttpWire | StandingWire:
+        if self.hub:
+            return wire_through_hub(self.hub, model.needed_hosts)
+        addresses(model, self.urls)
+        return AsyncHttpWire(self.urls)
 
-def serve_party(
-    directory: Path,
-    urls: Mapping[PartyId, str],
-    door: Listening,
-    port: int,
-    *,
-    workers: int = 1,
-    rules: Path | None = None,
-    store: str | None = None,
-    announce: Callable[[str], None] = lambda _: None,
-) -> None:
-    """Serve until told to stop. Raises as ``Listening``, ``BankService.app`` and ``serve_app``."""
+
+def serve_party(wanted: Serving, announce: Callable[[str], None] = lambda _: None) -> None:
+    """Serve until told to stop. Raises as ``Listening``, ``Serving.app``, ``serve_app`` and ``serve_lines``."""
+    directory, door = wanted.directory, wanted.door
+    if isinstance(job_in(directory), HostJob) and wanted.hub:
+        serve_lines(wanted.hub, scoring_endpoint(directory), lambda at: announce(f"{at.hub}, {at.address}"))
+        return
     door.check()
     tls = door.tls()
     if isinstance(job_in(directory), HostJob):
         app = create_host_app(scoring_endpoint(directory), guard=door.guard())
-        serve_app(app, door.bind, port, tls=tls, announce=announce)
+        serve_app(app, door.bind, wanted.port, tls=tls, announce=announce)
         return
-    address = store or f"sqlite:///{directory.resolve() / STORE}"
-    service = BankService(
-        directory.resolve(), dict(urls), address, door, load_rules(rules) if rules else ServiceRules()
-    )
     model = open_shelf(directory).chosen("").joint.model
     need_default(model.objective if isinstance(model, JointModel) else "binary", "lianmo serve")
-    if workers == 1:
-        serve_app(service.app(), door.bind, port, tls=tls, announce=announce)
+    if wanted.workers == 1:
+        serve_app(wanted.app(), door.bind, wanted.port, tls=tls, announce=announce)
         return
-    service.app()  # whatever is wrong is said here, once, and the store is up to date before anybody shares it
-    serve_workers(service.app, door, port, workers, announce=announce)
+    wanted.app()  # whatever is wrong is said here, once, and the store is up to date before anybody shares it
+    serve_workers(wanted.app, door, wanted.port, wanted.workers, announce=announce)

@@ -18,14 +18,15 @@ from lab.governance.scoring_record import ScoringRecord
 from lab.serving.access.caller import Caller
 from lab.serving.access.description import describe_access
 from lab.serving.access.guard import Guard, Visit
+from lab.serving.decisions import Decider
 from lab.serving.gate import Gate
 from lab.serving.guest_openapi import describe, described
 from lab.serving.idempotency import HEADER, REPLAYED, Once
 from lab.serving.ledger import Ledger
 from lab.serving.loaded import Shelf
 from lab.serving.metrics import ServiceMetrics
-from lab.serving.policy import Decide, undecided
 from lab.serving.problems import RequestError, answer_problems
+from lab.serving.publishing.shelf import FollowingShelf
 from lab.serving.readiness import readiness
 from lab.serving.rules import ServiceRules
 from lab.serving.schemas import CurrentModel
@@ -43,7 +44,7 @@ def create_guest_app(
     wire: AsyncWire,
     *,
     rules: ServiceRules | None = None,
-    decide: Decide = undecided,
+    decider: Decider | None = None,
     record: ScoringRecord | None = None,
     store: AnswerStore | None = None,
     guard: Guard | None = None,
@@ -55,7 +56,7 @@ def create_guest_app(
 
     Args:
         wire: if it must be entered (``AsyncHttpWire``), the application does so where it runs.
-        decide: the bank's policy.
+        decider: by the bank's policy; none: applications are scored and not decided.
         record: the bank's own: every score is there before it is told; none: the bank keeps no log.
         store: of answers and of calls that must not be done twice; none: in memory, for one worker.
         guard: who may call; none: whoever can connect.
@@ -65,7 +66,7 @@ def create_guest_app(
     answers = store or AnswerStore.open()
     scorer = Scorer(wire, rules, metrics)
     ledger = Ledger(answers, record)
-    service = ScoringService(shelf, scorer, ledger, decide)
+    service = ScoringService(shelf, scorer, ledger, decider)
     once = Once(answers, timedelta(seconds=rules.idempotency_seconds))
 
     @asynccontextmanager
@@ -73,6 +74,8 @@ def create_guest_app(
         async with AsyncExitStack() as stack:
             if isinstance(wire, AbstractAsyncContextManager):
                 await stack.enter_async_context(wire)
+            if isinstance(shelf, FollowingShelf):
+                stack.enter_context(shelf.following())
             await run_in_threadpool(service.prepare)
             await run_in_threadpool(answers.purge, timedelta(days=rules.keep_days), once.keep_for)
             stack.callback(ledger.close)
@@ -133,7 +136,7 @@ def create_guest_app(
         if (key := request.headers.get(HEADER)) is None:
             reply = await work("")
         else:
-            reply, again = await once.reply(key, caller, request.url.path, body, work)
+            reply, again = await once.reply(key, caller, request.scope["path"], body, work)
             headers = {REPLAYED: "true"} if again else {}
         metrics.took(kind, time.perf_counter() - started)
         return Response(reply, media_type=_JSON, headers=headers)

@@ -14,6 +14,7 @@ from federation.transports.http import FRAME_TYPE, PATH
 from federation.vertical.publishing.host import ALLOWED as PUBLISHING
 from federation.vertical.scoring.host import ALLOWED as SCORING
 from lab.serving.access.guard import Guard
+from lab.serving.bank_certificate import need_bank
 from lab.serving.gate import Gate
 from lab.serving.problems import answer_problems
 
@@ -32,7 +33,8 @@ def create_host_app(
     answered.
 
     The endpoint's responder must bear calls from several threads; ``ScoringHost`` does. Who may call is for TLS and
-    the guard to settle: whoever is let in speaks as ``endpoint.guest``.
+    the guard to settle: who shows a certificate must be ``endpoint.guest`` by its common name, and whoever is let in
+    speaks as it.
 
     Args:
         guard: who may call; none: whoever can connect.
@@ -45,6 +47,7 @@ def create_host_app(
 
     @app.post(PATH)
     async def post_messages(request: Request) -> Response:
+        need_bank(request.scope, door.guest)
         reply, _ = await run_in_threadpool(door.answer, await request.body())
         return Response(reply, media_type=FRAME_TYPE)
 

@@ -24,6 +24,7 @@ from lab.governance.admission import admitted
 from lab.governance.publishing_record import PublishingRecord
 from lab.governance.scoring_record import ScoringRecord
 from lab.jobs import GuestJob, HostJob, load_job
+from lab.membership.lines import wire_through_hub
 from lab.serving.loaded import Published
 from lab.serving.publishing.halves import HalfStore, ServedHalves, tested_half
 from models.bundle import load
@@ -113,18 +114,24 @@ def hosts_beside(directory: Path) -> dict[str, Path]:
 
 
 @contextmanager
-def scoring_wire(directory: Path, model: Joint, urls: Mapping[PartyId, str], *, local: bool) -> Iterator[Wire]:
-    """The wire from the bank's folder to all hosts its model needs: over HTTP, or in this process if they are
-    ``local``.
+def scoring_wire(
+    directory: Path, model: Joint, urls: Mapping[PartyId, str], *, local: bool, hub: Path | None = None
+) -> Iterator[Wire]:
+    """The wire from the bank's folder to all hosts its model needs: over HTTP, through the hub that the bank joined
+    from the folder ``hub``, or in this process if they are ``local``.
 
     Raises:
-        ConfigError: ``hosts_missing`` naming the hosts without an address.
+        ConfigError: ``hosts_missing`` naming the hosts without an address; ``not_joined``.
     """
     needed = model.needed_hosts
     if local:
         folders = hosts_beside(directory)
         _need_all(needed, folders)
         yield MemoryWire({host: scoring_endpoint(folders[host]).answer for host in needed})
+        return
+    if hub:
+        with wire_through_hub(hub, needed) as wire:
+            yield wire
         return
     with HttpWire(addresses(model, urls)) as wire:
         yield wire

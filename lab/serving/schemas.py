@@ -10,7 +10,9 @@ from typing import Annotated, Any, Final, Literal
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, Field, create_model
 
+from lab.decision.loan import Loan
 from lab.given import Given, whole
+from lab.serving.decisions import DecisionAnswer
 from lab.serving.problems import RequestError
 from models.binning import FeatureBins
 from models.table import Column, Table
@@ -27,7 +29,8 @@ NumberOfReasons = Annotated[int, Field(ge=0, le=MOST_REASONS), BeforeValidator(w
 class ScoreRequest(Given):
     """One application to score. Null means that a feature is missing; ``request_schema`` names the features.
     ``reasons``: how many features that raise the risk are to be named. ``purpose`` and ``consent_id``: what for, and by
-    which consent of the applicant; both stand in the answer and, the latter as a keyed digest, in the audit log."""
+    which consent of the applicant; both stand in the answer and, the latter as a keyed digest, in the audit log.
+    ``loan``: what is asked for; the bank's policy, if the service has one, decides of it."""
 
     application_id: Annotated[str, Field(min_length=1, max_length=128, examples=["loan-2026-000417"])]
     applicant_id: Annotated[str, Field(min_length=1, max_length=256, examples=["91310000MA1FL0000X"])]
@@ -35,6 +38,7 @@ class ScoreRequest(Given):
     reasons: NumberOfReasons = 0
     purpose: Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$", examples=["loan_score"])] | None = None
     consent_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    loan: Loan | None = None
 
 
 class ServedModel(BaseModel):
@@ -68,8 +72,9 @@ class DegradedReason(BaseModel):
 class ScoreAnswer(BaseModel):
     """``mode``: ``joint``: all parties of the model; ``bank_only``: the bank's own model, trained and calibrated apart;
     ``refer``: nobody scored, a person decides, and probability, points and band are null. ``default_probability``: in
-    [0, 1], calibrated. ``points``: higher is safer. ``limit``, ``price``, ``decision``: as the policy gives them, if
-    there is one. ``model``: the one that answered; with ``refer`` the one that could not."""
+    [0, 1], calibrated. ``points``: higher is safer. ``decision``, ``policy_version``, ``limit`` (yuan), ``price`` (of a
+    year): of the policy, if the service has one and a loan was asked for; ``decided``: all that it says. ``model``: the
+    one that answered; with ``refer`` the one that could not."""
 
     score_id: str
     request_id: str
@@ -83,6 +88,7 @@ class ScoreAnswer(BaseModel):
     policy_version: str | None
     limit: float | None
     price: float | None
+    decided: DecisionAnswer | None
     reasons: list[ScoreReason]
     model: ServedModel
     parties_used: list[str]

@@ -15,9 +15,9 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from lab.serving.batch import new_name
+from lab.serving.decisions import Decider, DecisionAnswer, decision_answer
 from lab.serving.ledger import Ledger, Written
 from lab.serving.loaded import Shelf
-from lab.serving.policy import Decide, undecided
 from lab.serving.problems import RequestError
 from lab.serving.schemas import ScoreRequest, invalid_request, table_of
 from lab.serving.scorer import Outcome, Scorer
@@ -57,13 +57,13 @@ class Application:
 @dataclass(slots=True)
 class ScoringService:
     """Attributes:
-    decide: the bank's policy.
+    decider: by the bank's policy; None: there is none.
     """
 
     shelf: Shelf
     scorer: Scorer
     ledger: Ledger
-    decide: Decide = undecided
+    decider: Decider | None = None
     preparations: Preparations = field(default_factory=Preparations)
 
     def current(self) -> Served:
@@ -92,6 +92,8 @@ class ScoringService:
                 f"Scores are given for these purposes only: {', '.join(purposes)}.",
                 f"评分仅用于以下用途：{'、'.join(purposes)}。",
             )
+        if self.decider and asked.loan:
+            self.decider.check(asked.loan)
         return Application(score_id, asked, served, purpose)
 
     async def one(self, application: Application, call: Call) -> bytes:
@@ -137,7 +139,7 @@ class ScoringService:
     def _told(self, application: Application, outcome: Outcome, call: Call) -> dict[str, Any]:
         asked, answer, degraded = application.asked, outcome.answer, outcome.degraded
         named, at = outcome.part.told, datetime.now(UTC)
-        decided = self.decide(asked, outcome, at)
+        decided = self._decided(asked, outcome, at)
         self.scorer.metrics.answered(outcome.mode, named["alias"], degraded.code if degraded else None)
         return {
             "score_id": application.score_id,
@@ -151,7 +153,8 @@ class ScoringService:
             "decision": decided.decision if decided else "refer" if answer is None else None,
             "policy_version": decided.policy_version if decided else None,
             "limit": decided.limit if decided else None,
-            "price": decided.price if decided else None,
+            "price": decided.rate if decided else None,
+            "decided": decided,
             "reasons": [asdict(reason) for reason in answer.reasons[: asked.reasons]] if answer else [],
             "model": named,
             "parties_used": outcome.parties_used,
@@ -160,6 +163,11 @@ class ScoringService:
             "scored_at": at,
             "latency_ms": _milliseconds(call),
         }
+
+    def _decided(self, asked: ScoreRequest, outcome: Outcome, at: datetime) -> DecisionAnswer | None:
+        if self.decider is None or asked.loan is None:
+            return None
+        return decision_answer(self.decider(outcome.answer, outcome.mode, asked.loan, at))
 
     async def _keep(
         self, pairs: Sequence[tuple[Application, Outcome]], bodies: Sequence[bytes], reply: bytes, call: Call

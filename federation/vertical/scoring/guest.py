@@ -19,7 +19,14 @@ from federation.messages import Message
 from federation.script import Script
 from federation.vertical.bits import unpack_bits
 from federation.vertical.logistic.layout import MARGIN_FRACTION, MOST_PART
-from federation.vertical.scoring.messages import BlindedApplicants, EvaluatedApplicants, Parts, Routes, Wanted
+from federation.vertical.scoring.messages import (
+    KEY_ID_BYTES,
+    BlindedApplicants,
+    EvaluatedApplicants,
+    Parts,
+    Routes,
+    Wanted,
+)
 from models.boosting.reasons import contributions
 from models.boosting.splits import Mask
 from models.bundle import JointModel
@@ -127,15 +134,18 @@ def _asked(
     blinded = oprf.blind_all(inputs)
     replies = yield dict.fromkeys(hosts, BlindedApplicants(points=b"".join(point for _, point in blinded)))
     scalars = [scalar for scalar, _ in blinded]
-    tokens = {
-        host: tokens_from(host, inputs, scalars, expect(replies, host, EvaluatedApplicants).points) for host in hosts
-    }
+    evaluated = {host: expect(replies, host, EvaluatedApplicants) for host in hosts}
+    for host, reply in evaluated.items():
+        if len(reply.key_id) != KEY_ID_BYTES:
+            raise _misfit(host)
+    tokens = {host: tokens_from(host, inputs, scalars, reply.points) for host, reply in evaluated.items()}
     replies = yield {
         host: Wanted(
             model=kind,
             model_id=model.model_id,
             digest=model.host_digests[host],
             tokens=b"".join(tokens[host]),
+            key_id=evaluated[host].key_id,
             reasons=reasons,
             request=request,
         )

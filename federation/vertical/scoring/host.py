@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,14 @@ from federation.policy import HostPolicy
 from federation.responder import bad_value
 from federation.vertical.bits import pack_bits
 from federation.vertical.logistic.layout import margins_to_bytes
-from federation.vertical.scoring.messages import BlindedApplicants, EvaluatedApplicants, Parts, Routes, Wanted
+from federation.vertical.scoring.messages import (
+    KEY_ID_BYTES,
+    BlindedApplicants,
+    EvaluatedApplicants,
+    Parts,
+    Routes,
+    Wanted,
+)
 from models.bundle import Half
 from models.errors import ModelError
 from models.joint import JointHalf
@@ -72,6 +80,7 @@ class ScoringHost:
     fresh: Callable[[Table], Table] = as_it_is
     note: Callable[[Answering], None] | None = None
     _key: bytes = field(default_factory=oprf.generate_key, repr=False)
+    _key_id: bytes = field(default_factory=lambda: os.urandom(KEY_ID_BYTES), repr=False)
     _row_of: dict[bytes, int] = field(init=False, repr=False)
     _digests: dict[str, str] = field(init=False, repr=False)
 
@@ -124,7 +133,7 @@ class ScoringHost:
         except ValueError:
             raise bad_value("broken list of points", "点列表有误") from None
         self._check_count(len(points))
-        return EvaluatedApplicants(points=b"".join(oprf.evaluate_all(self._key, points)))
+        return EvaluatedApplicants(points=b"".join(oprf.evaluate_all(self._key, points)), key_id=self._key_id)
 
     def _check_count(self, n_applicants: int) -> None:
         if n_applicants > self.policy.max_blinded_ids:
@@ -143,6 +152,12 @@ class ScoringHost:
 
     def _rows(self, m: Wanted) -> NDArray[np.intp]:
         """Row of each applicant, -1 where it is not held, or may not be used now."""
+        if m.key_id != self._key_id:  # else whoever asked across a restart would be told that nobody is held
+            raise LocalProtocolError(
+                "stale_tokens",
+                "Tokens were made under another key: this service was started anew between two messages.",
+                "令牌由其他密钥生成：本服务在两条消息之间重新启动过。",
+            )
         try:
             tokens = list(pieces(m.tokens, TOKEN_BYTES))
         except ValueError:
@@ -171,14 +186,18 @@ class ScoringHost:
             out[..., known] = values
             return out
 
+        # Points and margins say the same, so neither is told more finely than the other.
+        points = self.policy.round_parts
+        log_odds = points / half.rules.factor
         contributions = b""
         if reasons:
             each = half.contributions(there).T
-            contributions = margins_to_bytes(placed(each if self._gives_reasons else each.sum(axis=0)))
+            told = each if self._gives_reasons else each.sum(axis=0)
+            contributions = margins_to_bytes(placed(_nearest(told, log_odds)))
         return Parts(
             known=pack_bits(known),
-            margins=margins_to_bytes(placed(half.margin(there))),
-            points=placed(half.points(there)).astype("<f8").tobytes(),
+            margins=margins_to_bytes(placed(_nearest(half.margin(there), log_odds))),
+            points=placed(_nearest(half.points(there), points)).astype("<f8").tobytes(),
             contributions=contributions,
             words=self._words([f.name for f in half.features], reasons),
         )
@@ -190,3 +209,8 @@ class ScoringHost:
     def _words(self, names: Sequence[str], reasons: bool) -> tuple[Words, ...]:
         given = self.policy.reasons
         return tuple(given.get(name, ("", "")) for name in names) if reasons and given is not None else ()
+
+
+def _nearest(values: Floats, step: float) -> Floats:
+    """Multiples of ``step``; the values themselves if it is 0."""
+    return np.rint(values / step) * step if step else values

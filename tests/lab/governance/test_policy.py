@@ -132,3 +132,19 @@ def test_a_project_is_proposed_once(store: Engine) -> None:
 def test_terms_that_are_none_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         terms(**changes)
+
+
+def test_each_consumer_has_a_budget_of_its_own(store: Engine) -> None:
+    found = book(store, parties=["bank", "bank2"], max_uses=2)
+    for _ in range(2):
+        found.admit(use())
+    assert refusal(found, use()) == "budget_spent"
+    assert found.dry_run(use(party="bank2"))[1].uses == 2
+    found.admit(use(party="bank2"))
+
+
+def test_a_day_of_a_budget_is_a_day_in_china(store: Engine) -> None:
+    found = book(store, max_uses=1, period_days=1)
+    found.admit(use(at=datetime(2026, 6, 1, 15, 59, tzinfo=UTC)))  # one minute to midnight
+    assert refusal(found, use(at=datetime(2026, 6, 1, 15, 59, 59, tzinfo=UTC))) == "budget_spent"
+    found.admit(use(at=datetime(2026, 6, 1, 16, 0, tzinfo=UTC)))

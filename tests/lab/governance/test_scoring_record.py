@@ -50,10 +50,15 @@ class Service:
         self.rows = pd.read_csv(files / "bank.csv", dtype={"id": str}).set_index("id")
 
     def score(self, applicant: str) -> Response:
-        features = {b.name: plain(self.rows.loc[applicant, b.name]) for b in self.model.inputs}
-        body = {"application_id": "a-1", "applicant_id": applicant, "features": features}
+        return self.post("/v1/scores", self.body(applicant))
+
+    def post(self, path: str, body: Any) -> Response:
         content, headers = json.dumps(body, default=float), {"Content-Type": "application/json"}
-        return ask(self.app, "POST", "/v1/scores", content=content, headers=headers)
+        return ask(self.app, "POST", path, content=content, headers=headers)
+
+    def body(self, applicant: str) -> dict[str, Any]:
+        features = {b.name: plain(self.rows.loc[applicant, b.name]) for b in self.model.inputs}
+        return {"application_id": "a-1", "applicant_id": applicant, "features": features}
 
 
 def both(parties: Parties) -> list[str]:
@@ -146,6 +151,24 @@ def test_a_trace_leads_from_a_score_to_features_sources_consents_keys_and_people
     assert found["consents", ""].facts["consent"]
     assert [e.kind for e in next(b for (q, _), b in found.items() if q == "later").entries] == ["consent_revoked"]
     assert not [e for b in branches(tree) for e in b.elsewhere]
+
+
+def test_each_score_of_a_batch_is_on_record_and_leads_to_what_hosts_were_asked(parties: Parties, files: Path) -> None:
+    parties.train()
+    service, asked = Service(files), both(parties)[:3]
+    body = {"applications": [service.body(applicant) | {"consent_id": "c-7"} for applicant in asked]}
+    items = service.post("/v1/scores:batch", body).json()["items"]
+    names = [item["score"]["score_id"] for item in items]
+    at_bank = parties.said("bank", "score_answered")[-3:]
+    assert [entry.references["score"] for entry in at_bank] == names
+    assert len({entry.references["applicant"] for entry in at_bank}) == 3
+    assert {len(entry.references["consent"]) for entry in at_bank} == {64}
+    (at_tax,) = [e for e in parties.said("host:tax", "score_answered") if e.references["n_rows"] == 3]
+    assert at_tax.references["score"] == names[0].partition(".")[0]
+    found = trace(names[1], [parties.path(party) for party in NAMES])
+    assert at_tax.digest in {entry.digest for entry in found.entries}
+    assert at_bank[1].digest in {entry.digest for entry in found.entries}
+    assert not {at_bank[0].digest, at_bank[2].digest} & {entry.digest for entry in found.entries}
 
 
 def officer(parties: Parties, *arguments: str) -> None:

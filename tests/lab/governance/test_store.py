@@ -6,14 +6,18 @@ import logging
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine, create_engine, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from lab.errors import GovernanceError
-from lab.governance.store import open_store
+from lab.governance.policy import PolicyBook
+from lab.governance.store import MIGRATIONS, counting, open_store
 from lab.governance.tables import METADATA
+from tests.lab.governance.test_policy import terms, use
 
 
 def test_migrations_end_where_the_tables_are_declared(store: Engine) -> None:
@@ -39,6 +43,42 @@ def test_neither_logs_nor_errors_hold_what_is_stored(address: str, caplog: pytes
     engine.dispose()
     assert "no_such_table" in caplog.text
     assert "sentinel-7719" not in caplog.text + str(caught.value)
+
+
+def test_after_counting_commits_wait_for_the_disk_again(store: Engine) -> None:
+    ask = "PRAGMA synchronous" if store.dialect.name == "sqlite" else "SHOW synchronous_commit"
+    with counting(store) as connection:
+        assert connection.exec_driver_sql(ask).scalar_one() in (1, "off")
+    with pytest.raises(ZeroDivisionError), counting(store):
+        raise ZeroDivisionError
+    with store.connect() as connection:
+        assert connection.exec_driver_sql(ask).scalar_one() in (2, "on")
+
+
+def test_uses_noted_one_by_one_are_counted_per_consumer_and_day(address: str) -> None:
+    engine = create_engine(address)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+        connection.execute(
+            text("INSERT INTO projects VALUES ('p', 'approved', :terms, 'Li', :at)"),
+            {"terms": terms(max_uses=3, max_rows=100, period_days=1).model_dump_json(), "at": "2026-06-01 00:00:00"},
+        )
+        for at in ("2026-05-31 15:59:00.000000", "2026-05-31 16:00:00.000000", "2026-06-01 03:00:00.000000"):
+            connection.execute(
+                text(
+                    "INSERT INTO uses (project, party, purpose, algorithm, at, n_rows) "
+                    "VALUES ('p', 'bank', 'loan_model', 'boosting', :at, 30)"
+                ),
+                {"at": at},
+            )
+    engine.dispose()
+    engine = open_store(address)
+    _, left = PolicyBook(engine).dry_run(use())
+    assert left == (1, 40)
+    engine.dispose()
 
 
 @pytest.mark.parametrize("address", ["no address", "oracle://x", "nothing+else://x"])

@@ -17,6 +17,7 @@ from aiohttp import web
 from lab.errors import ServiceError
 from lab.flower_programs import free_port
 from lab.hub.invitations import Invitation, invite
+from lab.hub.lines import Lines
 from lab.hub.members import Members
 from lab.hub.service import open_hub
 from lab.hub.sessions import Sessions
@@ -76,6 +77,7 @@ class HubAtWork:
     settings: HubSettings
     flower: FakeFlower
     sessions: Sessions
+    lines: Lines
     loop: asyncio.AbstractEventLoop
 
     def invite(self, party: str, days: float = 1.0) -> Invitation:
@@ -129,9 +131,11 @@ def _at_work(folder: Path, settings: HubSettings) -> Iterator[HubAtWork]:
         await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=own).start()
         flower.address = f"127.0.0.1:{runner.addresses[0][1]}"
         try:
-            async with open_hub(folder, settings, flower) as sessions:
+            async with open_hub(folder, settings, flower) as opened:
                 over.append(asyncio.Event())
-                at_work.append(HubAtWork(folder, settings, flower, sessions, asyncio.get_running_loop()))
+                at_work.append(
+                    HubAtWork(folder, settings, flower, opened.sessions, opened.lines, asyncio.get_running_loop())
+                )
                 begun.set()
                 await over[0].wait()
         finally:

@@ -79,14 +79,17 @@ class World:
     def memory_wire(self) -> MemoryWire:
         return MemoryWire({party: self.endpoint(party).answer for party in self.hosts})
 
-    def shelf(self, bank_only: Calibrated | None = None, **words: tuple[str, str]) -> OneModel:
-        """The trained model as it is served; ``words`` are the bank's."""
-        named, joint = Published("loans", "7", "champion"), Calibrated(model=self.model)
+    def shelf(
+        self, bank_only: Calibrated | None = None, model: JointModel | None = None, **words: tuple[str, str]
+    ) -> OneModel:
+        """The trained model, or another, as it is served; ``words`` are the bank's."""
+        named, joint = Published("loans", "7", "champion"), Calibrated(model=model or self.model)
         return OneModel(Loaded(published=named, joint=joint, bank_only=bank_only, words=words))
 
-    def app(self, guard: Guard | None = None, wire: Wire | None = None) -> FastAPI:
+    def app(self, guard: Guard | None = None, wire: Wire | None = None, model: JointModel | None = None) -> FastAPI:
         """The bank's service behind ``guard``; without a wire both nodes answer in this process."""
-        return create_guest_app(self.shelf(), ThreadedWire(wire or self.memory_wire()), rules=PATIENT, guard=guard)
+        over = ThreadedWire(wire or self.memory_wire())
+        return create_guest_app(self.shelf(model=model), over, rules=PATIENT, guard=guard)
 
     def body(self, row: int, **features: Any) -> dict[str, Any]:
         """What a caller sends for the applicant in ``row``; ``features`` replace the table's."""

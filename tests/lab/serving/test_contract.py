@@ -52,8 +52,7 @@ def test_schemathesis_finds_nothing(world: World, model_alone: JointModel, tmp_p
     folder.mkdir(mode=0o700)
     (folder / "access.toml").write_text("[limits]\nper_second = 1e6\nburst = 1000000\n")
     _, key = KeyBook(folder).add("tester", RIGHTS, 1.0)
-    model = world.model if which == "joint" else model_alone
-    app = world.app(FolderGuard(folder), model=model)
+    app = world.app(FolderGuard(folder), model=world.model if which == "joint" else model_alone)
     with running(app) as url:
         command = [
             str(Path(sys.executable).parent / "schemathesis"),

@@ -60,6 +60,7 @@ def test_damaged_messages_are_answered_with_a_code(app: FastAPI, world: World) -
             model_id="loans-7",
             digest=world.model.host_digests[TAX],
             tokens=bytes(32),
+            key_id=world.hosts[TAX]._key_id,
             reasons=False,
             request="q-1",
         )

@@ -78,7 +78,7 @@ def test_a_node_with_another_half(world: World) -> None:
     [
         (encode(Failure(code="policy")), "policy"),
         (encode(Goodbye(code="")), "out_of_turn"),
-        (encode(EvaluatedApplicants(points=b"")), "bad_value"),
+        (encode(EvaluatedApplicants(points=b"", key_id=bytes(8))), "bad_value"),
         (b"\x00garbage", "unreadable"),
         (b"", "unreadable"),
     ],
@@ -88,7 +88,7 @@ def test_a_node_that_refuses_or_answers_nonsense(world: World, reply: bytes, cod
 
 
 def test_a_node_that_sends_a_false_point(world: World) -> None:
-    reply = encode(EvaluatedApplicants(points=bytes(32)))
+    reply = encode(EvaluatedApplicants(points=bytes(32), key_id=bytes(8)))
     assert why(call(world, with_tax(world, reply)), "bad_point") == [TAX]
 
 

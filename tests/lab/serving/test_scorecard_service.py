@@ -56,8 +56,11 @@ class Run:
         return node_directory(self.directory, "bank")
 
 
-def trained(write_config: Write, section: str = SECTION) -> Run:
-    path = write_config(extra=WORDS + section)
+def trained(write_config: Write, section: str = SECTION, round_parts: str = "round_parts = 0") -> Run:
+    """Hosts tell their parts as they are, unless ``round_parts`` says otherwise."""
+    path = write_config(
+        tax=f'tax.csv"\n{round_parts}\nid = "id', court=f'court.csv"\n{round_parts}\nid = "id', extra=WORDS + section
+    )
     text = path.read_text(encoding="utf-8").replace(
         'label = "bad"', 'label = "bad"\nreasons = { amount = ["A", "甲"] }'
     )
@@ -113,6 +116,18 @@ def test_points_that_are_not_rounded_stay_so(write_config: Write) -> None:
         frame = answers_frame(exact.table, score_table(exact.model, exact.table, opened))
     expected = 500 + 20 / np.log(2) * (-exact.scores["joint"].to_numpy() - np.log(20))
     np.testing.assert_allclose(frame["points"].to_numpy(dtype=float), expected, atol=1e-9)
+
+
+def test_unless_it_is_told_otherwise_a_host_tells_whole_points(write_config: Write) -> None:
+    """The card's points stay what they are; margins move by half a point of each host at most."""
+    card = trained(write_config, round_parts="")
+    with scoring_wire(card.bank, card.model, {}, local=True) as opened:
+        scored = run(score(card.model, card.table), opened)
+    exact = trained(write_config)
+    with scoring_wire(exact.bank, exact.model, {}, local=True) as opened:
+        assert scored.points.tolist() == run(score(exact.model, exact.table), opened).points.tolist()
+    moved = np.abs(scored.margin - card.scores["joint"].to_numpy()).max()
+    assert 0 < moved <= len(card.model.needed_hosts) * 0.5 / (20 / np.log(2)) + 1e-9
 
 
 def test_calls_equal_the_file_and_say_what_is_served(card: Run, wire: Wire) -> None:

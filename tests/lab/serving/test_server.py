@@ -22,7 +22,7 @@ from federation.transports.http import HttpWire
 from lab.errors import ConfigError, ServiceError
 from lab.serving.host_api import create_host_app
 from lab.serving.server import running, serve_app
-from tests.lab.serving.conftest import TAX, World
+from tests.lab.serving.conftest import BANK, FRAME, TAX, World, problem_of
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -90,7 +90,7 @@ def test_both_sides_show_certificates(world: World) -> None:
         context = ssl.create_default_context()
         trusts.configure_trust(context)
         if shows:
-            shows.issue_cert("bank.example").configure_cert(context)
+            shows.issue_cert("bank.example", common_name=BANK).configure_cert(context)
         return context
 
     frame = {TAX: b"not a message"}
@@ -102,6 +102,26 @@ def test_both_sides_show_certificates(world: World) -> None:
             with HttpWire({TAX: url}, tls=context) as wire, pytest.raises(TransportError) as caught:
                 wire.exchange(frame)
             assert caught.value.code == "party_failed"
+
+
+@pytest.mark.parametrize("name", ["bank2", "host:tax", "xbank", "", None])
+def test_a_certificate_of_another_bank_is_worth_nothing_at_a_data_node(world: World, name: str | None) -> None:
+    """Under the same authority, so that TLS lets it in."""
+    authority = trustme.CA()
+    at_host, at_other = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+    at_host.verify_mode = ssl.CERT_REQUIRED
+    authority.configure_trust(at_host)
+    authority.issue_cert("127.0.0.1").configure_cert(at_host)
+    authority.configure_trust(at_other)
+    authority.issue_cert("bank", common_name=name or None).configure_cert(at_other)
+    with (
+        running(create_host_app(world.endpoint(TAX)), tls=at_host) as url,
+        httpx.Client(base_url=url, verify=at_other, trust_env=False) as caller,
+    ):
+        for _ in range(2):  # also the second request of a connection
+            refused = problem_of(caller.post("/v1/messages", content=b"x", headers=FRAME), 403, "other_caller")
+            assert BANK in refused["detail"]
+        assert caller.get("/healthz").status_code == 200
 
 
 def test_exit_codes() -> None:

@@ -18,7 +18,7 @@ from federation.transports.memory import FaultyWire, MemoryWire
 from federation.vertical.scorecard.guest import Developed
 from federation.vertical.scoring.guest import Scored, score
 from federation.vertical.scoring.host import ALLOWED, ScoringHost
-from federation.vertical.scoring.messages import Parts, Wanted
+from federation.vertical.scoring.messages import BlindedApplicants, EvaluatedApplicants, Parts, Wanted
 from models.errors import ModelError
 from models.joint import joint_from_json
 from models.reasons import Player, Words
@@ -50,7 +50,7 @@ class World:
     def rows(self) -> Table:
         return self.session.problem.guest.take(self.developed.arrangement.rows)
 
-    def wire(self, reasons: dict[str, Words] | None = None, **policy: int) -> MemoryWire:
+    def wire(self, reasons: dict[str, Words] | None = None, **policy: float) -> MemoryWire:
         answers = {}
         for party, half in self.session.halves.items():
             allowed = HostPolicy(reasons=reasons if party == TAX else None, **policy)
@@ -223,6 +223,31 @@ def test_no_value_bound_or_woe_of_a_host_passes(world: World) -> None:
     assert [n for n in needles if n in recording.all] == []
 
 
+@pytest.mark.parametrize("reasons", [None, WORDS])
+def test_a_host_that_rounds_tells_multiples_only_and_no_finer_by_another_field(
+    world: World, reasons: dict[str, Words] | None
+) -> None:
+    step = 7.0
+    recording = Recording(world.wire(reasons, round_parts=step))
+    rows = world.rows.take(np.arange(60))
+    rounded = run(score(world.model, rows, 3), recording)
+    exact = run(score(world.model, rows, 3), world.wire(reasons))
+    factor = world.model.half.rules.factor
+    parts = [m for m in (decode(frame, TAX) for frame in recording.told) if isinstance(m, Parts)]
+    assert len(parts) == 2
+    for told in parts:
+        points = np.frombuffer(told.points, "<f8")
+        assert len({*(points / step).tolist()}) > 1
+        assert np.array_equal(points / step, np.rint(points / step))
+        for fixed in (told.margins, told.contributions):
+            multiples = np.frombuffer(fixed, "<i8") / 2.0**40 * factor / step
+            assert np.abs(multiples - np.rint(multiples)).max() < 1e-9
+    assert rounded.points is not None
+    assert exact.points is not None
+    assert 0 < np.abs(rounded.points - exact.points).max() <= len(parts) * step / 2
+    assert 0 < np.abs(rounded.margin - exact.margin).max() <= len(parts) * step / factor / 2 + 1e-9
+
+
 # -- refusals ----------------------------------------------------------------------------------------------------------
 
 
@@ -230,7 +255,10 @@ def test_no_value_bound_or_woe_of_a_host_passes(world: World) -> None:
 def test_a_half_that_is_not_the_one_meant_is_refused(world: World, changes: dict[str, str]) -> None:
     host = ScoringHost(world.session.problem.hosts[TAX], {"m-1": world.session.halves[TAX]}, HostPolicy())
     digest = world.model.host_digests[TAX]
-    good = Wanted(model="scorecard", model_id="m-1", digest=digest, tokens=bytes(16), reasons=False, request="")
+    named = host.answer(BlindedApplicants(points=b""))
+    assert isinstance(named, EvaluatedApplicants)
+    asked = {"tokens": bytes(16), "key_id": named.key_id, "reasons": False, "request": ""}
+    good = Wanted(model="scorecard", model_id="m-1", digest=digest, **asked)
     assert isinstance(host.answer(good), Parts)
     with pytest.raises(LianmoError) as caught:
         host.answer(replace(good, **changes))

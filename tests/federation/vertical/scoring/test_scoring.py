@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -147,6 +148,18 @@ def test_a_missing_column_is_found_when_the_service_starts(session: Session, tra
     assert caught.value.code == "missing_columns"
 
 
+def test_a_host_that_starts_anew_in_the_middle_of_a_question_does_not_say_that_it_knows_nobody(
+    problem: Problem, session: Session, trained: Trained
+) -> None:
+    class Restarting(MemoryWire):
+        def exchange(self, frames: Mapping[str, bytes]) -> Mapping[str, bytes]:
+            return session.scoring_wire().exchange(frames)
+
+    with pytest.raises(Refused) as caught:
+        run(score(trained.fitted.model, problem.guest.take(trained.arrangement.rows[:5])), Restarting({}))
+    assert caught.value.code == "stale_tokens"
+
+
 POINT = oprf.hash_to_group(b"x")
 HOST = ScoringHost(
     Table(("x",), {"v": np.array([1.0])}),
@@ -155,10 +168,13 @@ HOST = ScoringHost(
 )
 DIGEST = Half("m", "host:a", (), (), salt="0").digest()
 ROUTES = Routes(known=b"", left=b"", words=())
+KEY_ID = HOST._key_id
 
 
 def wanted(**changes: str | bytes) -> Wanted:
-    asked = Wanted(model="trees", model_id="m", digest=DIGEST, tokens=bytes(16), reasons=False, request="")
+    asked = Wanted(
+        model="trees", model_id="m", digest=DIGEST, tokens=bytes(16), key_id=KEY_ID, reasons=False, request=""
+    )
     return replace(asked, **changes)
 
 
@@ -171,6 +187,8 @@ def wanted(**changes: str | bytes) -> Wanted:
         (BlindedApplicants(points=POINT * 3), "policy"),
         (wanted(tokens=b"123"), "bad_value"),
         (wanted(tokens=bytes(48)), "policy"),
+        (wanted(key_id=b""), "stale_tokens"),
+        (wanted(key_id=bytes(8)), "stale_tokens"),
         (wanted(digest=""), "unknown_model"),
         (wanted(model_id=""), "unknown_model"),
         (wanted(model="scorecard"), "unknown_model"),
@@ -192,6 +210,7 @@ def test_hostile_requests_are_refused_by_code(request_: Message, code: str) -> N
         (EvaluatedApplicants, lambda m: replace(m, points=m.points[32:]), "bad_value"),
         (EvaluatedApplicants, lambda m: replace(m, points=m.points + b"1"), "bad_value"),
         (EvaluatedApplicants, lambda m: replace(m, points=b"\xff" * len(m.points)), "bad_point"),
+        (EvaluatedApplicants, lambda m: replace(m, key_id=m.key_id[1:]), "bad_value"),
         (EvaluatedApplicants, lambda m: ROUTES, "out_of_turn"),
         (Routes, lambda m: replace(m, known=m.known[1:]), "bad_value"),
         (Routes, lambda m: replace(m, left=m.left + b"\0"), "bad_value"),
