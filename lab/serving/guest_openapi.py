@@ -33,6 +33,32 @@ _COMMON: Final = (
     HTTPStatus.INTERNAL_SERVER_ERROR,
 )
 _MODEL: Final = {"name": "loans", "version": "7", "alias": "champion", "digest": "9f2c" * 16}
+_DECIDED: Final[dict[str, Any]] = {
+    "decision": "approve",
+    "policy": "small-enterprise",
+    "policy_version": "2026-11",
+    "policy_digest": "4f7a" * 16,
+    "policy_is_sample": False,
+    "decided_by": [{"rule": "band", "text": "Band B is approved.", "text_zh": "等级 B：通过。"}],
+    "limit": 500000,
+    "rate": 0.058,
+    "guarantee_fee": 0.0,
+    "review": None,
+}
+_REFERRED: Final[dict[str, Any]] = {
+    "decision": "refer",
+    "decided_by": [{"rule": "band", "text": "Band B is decided by a person.", "text_zh": "等级 B：转人工审核。"}],
+    "limit": None,
+    "rate": None,
+    "guarantee_fee": None,
+    "review": {
+        "role": "credit_officer",
+        "text": "credit officer",
+        "text_zh": "授信审批岗",
+        "why": ["band"],
+        "until": "2026-11-29",
+    },
+}
 EXAMPLE: Final[dict[str, Any]] = {
     "score_id": "0b8f5f0e7d6f4c1f9a52d1c3a4b5c6d7",
     "request_id": "loan-desk.42",
@@ -46,6 +72,7 @@ EXAMPLE: Final[dict[str, Any]] = {
     "policy_version": "2026-11",
     "limit": 500000.0,
     "price": 0.058,
+    "decided": _DECIDED,
     "reasons": [
         ScoreReason(
             code="host:tax/3", party="host:tax", text="Tax paid late", text_zh="逾期缴税", contribution=0.41
@@ -68,6 +95,9 @@ DEGRADED: Final[dict[str, Any]] = EXAMPLE | {
     },
     "parties_used": ["bank"],
     "decision": "refer",
+    "limit": None,
+    "price": None,
+    "decided": _DECIDED | _REFERRED,
     "reasons": [],
 }
 
