@@ -109,19 +109,22 @@ class FollowingShelf:
     @contextmanager
     def following(self, seconds: float = LOOK_SECONDS) -> Iterator[None]:
         """While it lasts a thread looks every so often."""
-        stop = threading.Event()
-
-        def follow() -> None:
-            while not stop.wait(seconds):
-                self.look()
-
-        thread = threading.Thread(target=follow, name="lianmo-shelf", daemon=True)
-        thread.start()
+        stop = self.follow(seconds)
         try:
             yield
         finally:
             stop.set()
-            thread.join()
+
+    def follow(self, seconds: float = LOOK_SECONDS) -> threading.Event:
+        """Have a thread look every so often, until the event is set or the process ends."""
+        stop = threading.Event()
+
+        def look() -> None:
+            while not stop.wait(seconds):
+                self.look()
+
+        threading.Thread(target=look, name="lianmo-shelf", daemon=True).start()
+        return stop
 
     def _first(self, state: InForce) -> Held:
         """At the start: the last version that is good."""
@@ -148,7 +151,11 @@ def share_of(version: str, application_id: str) -> float:
 
 
 def open_shelf(directory: Path) -> Shelf:
-    """A shelf's folder, to be followed; or the bank's folder of one run, whose model is served as it is. Raises
+    """A shelf's folder, followed from now on; or the bank's folder of one run, whose model is served as it is. Raises
     ``ModelError``."""
     folder = ShelfFolder(directory)
-    return FollowingShelf(folder) if folder.exists else OneModel(loaded_from(directory))
+    if not folder.exists:
+        return OneModel(loaded_from(directory))
+    shelf = FollowingShelf(folder)
+    shelf.follow()
+    return shelf
