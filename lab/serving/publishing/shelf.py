@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -102,6 +103,10 @@ class FollowingShelf:
                 self._held = self._load(state, self._held.versions)
             except LianmoError as error:
                 log.error("%s: %s", error.code, error)
+                return False
+            except Exception as error:  # whatever lies there must not end the following, nor the answering
+                where = "".join(traceback.format_tb(error.__traceback__))
+                log.error("internal error %s on the shelf\n%s", type(error).__name__, where)
                 return False
         log.info("model %s in force, change %d", state.champion, state.number)
         return True
