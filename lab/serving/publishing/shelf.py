@@ -10,7 +10,7 @@ import hashlib
 import logging
 import threading
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,12 +60,24 @@ class Held:
         return None
 
 
+def as_loaded(_: Loaded) -> None:
+    """Where nothing more is to be made of a version."""
+
+
 @dataclass(slots=True)
 class FollowingShelf:
-    """A ``Shelf`` over a folder. Raises as ``ShelfFolder.load`` when it is made, if not even the version before the
-    champion can be loaded, and ``ModelError`` (``nothing_published``)."""
+    """A ``Shelf`` over a folder.
+
+    Attributes:
+        ready: makes a version ready before it is put in place, so that no request waits for that.
+
+    Raises:
+        ModelError: when it is made: ``nothing_published``; as ``ShelfFolder.load`` if not even the version before the
+            champion can be loaded.
+    """
 
     folder: ShelfFolder
+    ready: Callable[[Loaded], object] = as_loaded
     _held: Held = field(init=False)
     _stamp: tuple[int, int] = field(init=False)
     _one: threading.Lock = field(init=False, default_factory=threading.Lock)
@@ -100,7 +112,10 @@ class FollowingShelf:
                 state = self.folder.in_force()
                 if state is None or state.number == self._held.number:
                     return False
-                self._held = self._load(state, self._held.versions)
+                held = self._load(state, self._held.versions)
+                for loaded in held.versions.values():
+                    self.ready(loaded)
+                self._held = held
             except LianmoError as error:
                 log.error("%s: %s", error.code, error)
                 return False

@@ -123,6 +123,16 @@ def test_a_damaged_pointer_leaves_what_answers(lab: Lab, shelf: ShelfFolder) -> 
     assert following.chosen("a-1") is before
 
 
+def test_a_version_is_made_ready_before_it_answers(lab: Lab, shelf: ShelfFolder) -> None:
+    following = FollowingShelf(shelf)
+    seen = []
+    following.ready = lambda loaded: seen.append((loaded, following.chosen("a-1")))
+    before = following.chosen("a-1")
+    shelf.switch(InForce(version(lab, "second")))
+    assert following.look()
+    assert seen == [(following.chosen("a-1"), before)]
+
+
 def test_a_model_that_stays_is_not_loaded_again(lab: Lab, shelf: ShelfFolder) -> None:
     following = FollowingShelf(shelf)
     before = following.chosen("a-1")
