@@ -16,6 +16,7 @@ from sklearn.metrics import roc_auc_score
 from federation.vertical.guest import Arrangement
 from lab.bank_only import bank_only
 from lab.config import load_config
+from lab.finish import report_run
 from lab.runs import train_run
 from lab.serving.batch import score_frame
 from lab.serving.nodes import scoring_wire
@@ -60,12 +61,16 @@ def bank_table(telling: Path) -> tuple[Table, pd.DataFrame]:
 def test_the_banks_own_model_ranks_as_lightgbm_does_and_is_calibrated_apart(
     write_config: Write, telling: Path, extra: str
 ) -> None:
-    result = train(write_config(boosting="reg_lambda = 0.5", extra=extra))
+    config = load_config(write_config(boosting="reg_lambda = 0.5", extra=extra))
+    result = train_run(config, Console(quiet=True), finish=(report_run,))
     bank = telling / "runs" / "small" / "nodes" / "bank"
     loaded = loaded_from(bank)
     assert loaded.bank_only
     model, served = loaded.bank_only.model, result["served"]["bank_only"]
     assert model.needed_hosts == []
+    page = (telling / "runs" / "small" / "report.html").read_text(encoding="utf-8")
+    told = served["auc"]
+    assert f"AUC {told['value']:.3f} ({told['low']:.3f} – {told['high']:.3f})" in page
     assert (model.digest(), model.model_id) == (served["digest"], result["model_id"] + "-bank-only")
     assert model.model_id != loaded.joint.model.model_id
     assert served["calibration"]["source"] == "out_of_fold"
@@ -124,8 +129,9 @@ def test_columns_that_tell_nothing_make_no_model(write_config: Write, files: Pat
     one = np.arange(len(bank)) == 0  # a column that varies, but too little to cut
     bank = bank.assign(amount=np.where(one, 1.0, 2.0), sector=np.where(one, "farm", "trade"))
     bank.to_csv(files / "bank.csv", index=False)
-    result = train(write_config())
+    result = train_run(load_config(write_config()), Console(quiet=True), finish=(report_run,))
     assert result["served"]["bank_only"] is None
+    assert "referred to a person" in (files / "runs" / "small" / "report.html").read_text(encoding="utf-8")
     folder = files / "runs" / "small" / "nodes" / "bank"
     assert not (folder / "bank_only.json").exists()
     assert loaded_from(folder).bank_only is None

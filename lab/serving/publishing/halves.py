@@ -100,7 +100,7 @@ class HalfStore:
     def _fits(self, path: Path, model_id: str) -> bool:
         try:
             job = load_job(path)
-        except (ModelError, ValueError):
+        except (ModelError, ValueError, KeyError):  # another release's, or somebody else's
             return False
         same = isinstance(job, HostJob) and (job.party.party, job.guest) == (self.job.party.party, self.job.guest)
         return same and job.model_id == model_id

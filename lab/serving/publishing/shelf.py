@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,12 +60,24 @@ class Held:
         return None
 
 
+def as_loaded(_: Loaded) -> None:
+    """Where nothing more is to be made of a version."""
+
+
 @dataclass(slots=True)
 class FollowingShelf:
-    """A ``Shelf`` over a folder. Raises as ``ShelfFolder.load`` when it is made, if not even the version before the
-    champion can be loaded, and ``ModelError`` (``nothing_published``)."""
+    """A ``Shelf`` over a folder.
+
+    Attributes:
+        ready: makes a version ready before it is put in place, so that no request waits for that.
+
+    Raises:
+        ModelError: when it is made: ``nothing_published``; as ``ShelfFolder.load`` if not even the version before the
+            champion can be loaded.
+    """
 
     folder: ShelfFolder
+    ready: Callable[[Loaded], object] = as_loaded
     _held: Held = field(init=False)
     _stamp: tuple[int, int] = field(init=False)
     _one: threading.Lock = field(init=False, default_factory=threading.Lock)
@@ -99,9 +112,16 @@ class FollowingShelf:
                 state = self.folder.in_force()
                 if state is None or state.number == self._held.number:
                     return False
-                self._held = self._load(state, self._held.versions)
+                held = self._load(state, self._held.versions)
+                for loaded in held.versions.values():
+                    self.ready(loaded)
+                self._held = held
             except LianmoError as error:
                 log.error("%s: %s", error.code, error)
+                return False
+            except Exception as error:  # whatever lies there must not end the following, nor the answering
+                where = "".join(traceback.format_tb(error.__traceback__))
+                log.error("internal error %s on the shelf\n%s", type(error).__name__, where)
                 return False
         log.info("model %s in force, change %d", state.champion, state.number)
         return True
@@ -109,19 +129,22 @@ class FollowingShelf:
     @contextmanager
     def following(self, seconds: float = LOOK_SECONDS) -> Iterator[None]:
         """While it lasts a thread looks every so often."""
-        stop = threading.Event()
-
-        def follow() -> None:
-            while not stop.wait(seconds):
-                self.look()
-
-        thread = threading.Thread(target=follow, name="lianmo-shelf", daemon=True)
-        thread.start()
+        stop = self.follow(seconds)
         try:
             yield
         finally:
             stop.set()
-            thread.join()
+
+    def follow(self, seconds: float = LOOK_SECONDS) -> threading.Event:
+        """Have a thread look every so often, until the event is set or the process ends."""
+        stop = threading.Event()
+
+        def look() -> None:
+            while not stop.wait(seconds):
+                self.look()
+
+        threading.Thread(target=look, name="lianmo-shelf", daemon=True).start()
+        return stop
 
     def _first(self, state: InForce) -> Held:
         """At the start: the last version that is good."""
@@ -148,7 +171,11 @@ def share_of(version: str, application_id: str) -> float:
 
 
 def open_shelf(directory: Path) -> Shelf:
-    """A shelf's folder, to be followed; or the bank's folder of one run, whose model is served as it is. Raises
+    """A shelf's folder, followed from now on; or the bank's folder of one run, whose model is served as it is. Raises
     ``ModelError``."""
     folder = ShelfFolder(directory)
-    return FollowingShelf(folder) if folder.exists else OneModel(loaded_from(directory))
+    if not folder.exists:
+        return OneModel(loaded_from(directory))
+    shelf = FollowingShelf(folder)
+    shelf.follow()
+    return shelf

@@ -94,6 +94,17 @@ def test_what_does_not_answer_its_examples_is_never_put_in_place(
     assert FollowingShelf(shelf).chosen("a-1").joint.model.digest() == before.joint.model.digest()
 
 
+@pytest.mark.parametrize("name", ["model.json", "selftest.json", "calibration.json", "bank_only.json", "job.json"])
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"format": 1, "role": "guest"}', '{"format": 1, "own": {}}'])
+def test_no_file_on_the_shelf_can_end_the_answering(lab: Lab, shelf: ShelfFolder, name: str, content: str) -> None:
+    following = FollowingShelf(shelf)
+    before = following.chosen("a-1")
+    (shelf.folder(version(lab, "second")) / name).write_text(content)
+    shelf.switch(InForce(version(lab, "first"), None, Challenger(version(lab, "second"), "canary", 1.0)))
+    assert not following.look()
+    assert following.chosen("a-1") is before
+
+
 def test_without_a_good_model_nothing_starts(lab: Lab, shelf: ShelfFolder) -> None:
     damage(shelf.folder(version(lab, "first")))
     with pytest.raises(ModelError) as caught:
@@ -110,6 +121,16 @@ def test_a_damaged_pointer_leaves_what_answers(lab: Lab, shelf: ShelfFolder) -> 
     (shelf.directory / "in_force.json").write_text("{")
     assert not following.look()
     assert following.chosen("a-1") is before
+
+
+def test_a_version_is_made_ready_before_it_answers(lab: Lab, shelf: ShelfFolder) -> None:
+    following = FollowingShelf(shelf)
+    seen = []
+    following.ready = lambda loaded: seen.append((loaded, following.chosen("a-1")))
+    before = following.chosen("a-1")
+    shelf.switch(InForce(version(lab, "second")))
+    assert following.look()
+    assert seen == [(following.chosen("a-1"), before)]
 
 
 def test_a_model_that_stays_is_not_loaded_again(lab: Lab, shelf: ShelfFolder) -> None:
