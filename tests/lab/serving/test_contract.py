@@ -38,15 +38,9 @@ def model_alone(world: World) -> JointModel:
     return run(train(job), MemoryWire({})).fitted.model
 
 
-@pytest.mark.parametrize(
-    ("which", "n"),
-    [
-        ("joint", 20),
-        ("alone", 20),
-        pytest.param("joint", 400, marks=pytest.mark.slow),
-        pytest.param("alone", 400, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.timeout(1000)
+@pytest.mark.parametrize("n", [20, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("which", ["joint", "alone"])
 def test_schemathesis_finds_nothing(world: World, model_alone: JointModel, tmp_path: Path, which: str, n: int) -> None:
     folder = tmp_path / "access"
     folder.mkdir(mode=0o700)
@@ -60,7 +54,7 @@ def test_schemathesis_finds_nothing(world: World, model_alone: JointModel, tmp_p
             *("--checks", "all", "--max-examples", str(n), "--seed", "35", "--generation-deterministic"),
             *("--suppress-health-check", "all", "--no-color"),
         ]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stdout
     assert "0 selected" not in done.stdout
     assert " passed" in done.stdout
