@@ -31,9 +31,14 @@ SHARE_BYTES: Final = 32
 SECRET_BYTES: Final = 31
 
 
+def random_scalar() -> int:
+    """A uniformly random number below the order."""
+    return secrets.randbelow(ORDER)
+
+
 def polynomial(secret: int, threshold: int) -> list[int]:
     """Coefficients, lowest first, of a random polynomial with ``secret`` at 0; ``threshold`` of its values fix it."""
-    return [secret, *(secrets.randbelow(ORDER) for _ in range(threshold - 1))]
+    return [secret, *(random_scalar() for _ in range(threshold - 1))]
 
 
 def value(coefficients: Sequence[int], x: int) -> int:

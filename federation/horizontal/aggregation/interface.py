@@ -1,6 +1,6 @@
 """A sum of vectors over sites that no single party can open: what the coordinator asks for, what a site gives.
 
-Two bodies: ``masking`` (pairwise masks that cancel) and ``opening`` (encryption under a key that sites share). An
+Two bodies: ``masking`` (pairwise masks that cancel) and ``threshold`` (encryption under a key that sites share). An
 application's script asks sites for something with messages of its own; each site answers with whatever its half of the
 aggregation makes of the vector, and the coordinator's half makes the sum of that, or nothing.
 """
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from federation.errors import PartyId
+from federation.horizontal.aggregation.presence import Presence
 from federation.messages import Message
 from federation.script import Script
 
@@ -36,10 +37,10 @@ class Aggregation(Protocol):
     """The coordinator's half. A site that does not answer an exchange has left; the others go on without it.
 
     Attributes:
-        present: sites that have not left, sorted.
+        presence: sites that have not left; shared with the application's script.
     """
 
-    present: tuple[PartyId, ...]
+    presence: Presence
 
     def total(self, requests: Mapping[PartyId, Message], n_values: int, bound: int) -> Script[Total]:
         """Ask ``requests``, which every present site answers with a contribution, and add up.

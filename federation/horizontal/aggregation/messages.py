@@ -10,8 +10,9 @@ from federation.messages import Message
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contribution(Message, kind="aggregation.contribution"):
     """Site → coordinator, in answer to a request of an application. ``turn``: the site's number of the sum, from 0;
-    ``data``: its vector, masked (words, lowest byte first) or encrypted (see the two protocols).
-    ``signature``: of encrypted vectors, see there; masked ones need none.
+    ``data``: its vector, masked (words, lowest byte first) or encrypted (points, 32 bytes each: randomness, then
+    numbers). Of encrypted vectors ``proof``: that the site knows the randomness, 64 bytes; ``signature``: of the
+    randomness. Masked ones need neither.
 
     Reveals to coordinator: nothing but its length; with those of all other contributors, and once enough sites agree,
     the sum.
@@ -20,4 +21,5 @@ class Contribution(Message, kind="aggregation.contribution"):
 
     turn: int
     data: bytes
+    proof: bytes
     signature: bytes

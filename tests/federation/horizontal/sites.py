@@ -12,8 +12,14 @@ from federation.ciphers.suites.choice import suite
 from federation.codec import decode
 from federation.endpoint import Endpoint
 from federation.errors import PartyId
-from federation.horizontal.aggregation.interface import Contributor, Numbers
+from federation.horizontal.aggregation.interface import Contributor, Numbers, Total
+from federation.horizontal.aggregation.masking.coordinator import MaskedAggregation
+from federation.horizontal.aggregation.masking.site import MaskingSite
+from federation.horizontal.aggregation.presence import Presence
+from federation.horizontal.aggregation.threshold.coordinator import ThresholdAggregation
+from federation.horizontal.aggregation.threshold.site import ThresholdSite
 from federation.messages import Message
+from federation.script import Script, run
 from federation.transports.agreement import Seals
 
 COORDINATOR = "coordinator"
@@ -91,3 +97,51 @@ def vectors(n_sites: int, n_turns: int, length: int, bound: int, seed: int = 0) 
     """Site → its vector of each turn."""
     rng = np.random.default_rng(seed)
     return [[rng.integers(-bound, bound, length, endpoint=True) for _ in range(n_turns)] for _ in range(n_sites)]
+
+
+BOUND, LENGTH = 1000, 7
+
+
+def never(count: int, party: PartyId, request: Message) -> str:
+    return ""
+
+
+class City:
+    """``n`` sites with vectors of their own, and a coordinator, with one of the bodies."""
+
+    def __init__(
+        self, n: int, body: str = "masking", loss: Loss = never, suite_name: str = "international", **options: int
+    ) -> None:
+        self.names = names(n)
+        self.signings = signings(n, suite_name)
+        self.vectors = vectors(n, 8, LENGTH, BOUND)
+        kind = {"masking": MaskingSite, "threshold": ThresholdSite}[body]
+        self.sites = {
+            party: VectorSite(kind(party, SESSION, self.signings[party]), self.vectors[k], BOUND)
+            for k, party in enumerate(self.names)
+        }
+        self.wire = LosingWire(self.sites, loss)
+        self.presence = Presence(self.names)
+        self.coordinator: MaskedAggregation | ThresholdAggregation = (
+            MaskedAggregation(SESSION, self.presence, self.signings[self.names[0]], **{"n_turns": 3, **options})
+            if body == "masking"
+            else ThresholdAggregation(SESSION, self.presence, **{"n_keys": 3, **options})
+        )
+
+    def script(self) -> Script[Total]:
+        return self.coordinator.total(dict.fromkeys(self.names, Ask()), LENGTH, BOUND)
+
+    def total(self) -> Total:
+        return run(self.script(), self.wire)
+
+    def expected(self, turn: int, parties: Sequence[PartyId]) -> list[int]:
+        return sum(self.vectors[self.names.index(party)][turn] for party in parties).tolist()
+
+    def until(self, kind: type[Message]) -> dict[PartyId, Message]:
+        """Drive a script until it would send a ``kind``, and return what it would send."""
+        script = self.script()
+        requests = next(script)
+        while not isinstance(next(iter(requests.values())), kind):
+            replies = {party: self.sites[party].answer(request) for party, request in requests.items()}
+            requests = script.send(replies)
+        return dict(requests)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from federation.ciphers import pairwise
 from federation.ciphers.shamir import ORDER, SECRET_BYTES, SHARE_BYTES, weights
 from federation.ciphers.words import Residues, Words
 from federation.errors import LocalProtocolError, PartyId, RemoteProtocolError
-from federation.horizontal.aggregation.arrivals import arrived
 from federation.horizontal.aggregation.interface import Total
 from federation.horizontal.aggregation.masking import masks
 from federation.horizontal.aggregation.masking.messages import (
@@ -29,12 +28,11 @@ from federation.horizontal.aggregation.masking.messages import (
 )
 from federation.horizontal.aggregation.masking.statements import contributors_statement, keys_statement
 from federation.horizontal.aggregation.messages import Contribution
+from federation.horizontal.aggregation.presence import Presence
 from federation.horizontal.aggregation.rules import SiteRules
 from federation.horizontal.aggregation.signing import Signing, check_signature
 from federation.messages import Message
-from federation.script import Replies, Script
-
-_M = TypeVar("_M", bound=Message)
+from federation.script import Script
 
 #: Sums made ready at once: keys and shares of one take 128 bytes per pair of sites.
 TURNS: Final = 16
@@ -45,14 +43,14 @@ class MaskedAggregation:
     """See ``Aggregation``.
 
     Attributes:
-        present: sites to begin with; add one that comes late, and it takes part from the next batch on.
+        presence: sites to begin with; add one that comes late, and it takes part from the next batch on.
         signing: to name a site whose signature is false; ``None`` leaves that to the sites.
         threshold: sites that must agree to open a sum; 0: over two thirds.
         n_turns: sums per batch.
     """
 
     session: str
-    present: tuple[PartyId, ...]
+    presence: Presence
     signing: Signing | None = None
     rules: SiteRules = field(default_factory=SiteRules)
     threshold: int = 0
@@ -69,9 +67,9 @@ class MaskedAggregation:
         assert self._batch is not None
         batch, turn = self._batch, self._turn
         words = Words.for_sum(len(self._parties), bound)
-        asked = [party for party in self._parties if party in self.present]
+        asked = [party for party in self._parties if party in self.presence.sites]
         replies = yield {party: requests[party] for party in asked}
-        vectors = self._arrived(replies, asked, Contribution)
+        vectors = self.presence.arrived(replies, asked, Contribution)
         self.rules.check_sites(len(vectors), batch.threshold)
         sum_: Residues = np.zeros(n_values, dtype=np.uint64)
         for party, vector in vectors.items():
@@ -80,14 +78,14 @@ class MaskedAggregation:
             sum_ += words.load(vector.data)
         contributors = tuple(vectors)
         replies = yield dict.fromkeys(contributors, Contributors(turn=turn, parties=contributors))
-        agreed = self._arrived(replies, contributors, Agreed)
+        agreed = self.presence.arrived(replies, contributors, Agreed)
         self.rules.check_sites(len(agreed), batch.threshold)
         signed = contributors_statement(batch, turn, contributors)
         for party, reply in agreed.items():
             self._check(party, signed, reply.signature)
         signatures = tuple((party, reply.signature) for party, reply in agreed.items())
         replies = yield dict.fromkeys(agreed, Unmask(turn=turn, signatures=signatures))
-        opened = self._arrived(replies, agreed, Unmasked)
+        opened = self.presence.arrived(replies, agreed, Unmasked)
         self.rules.check_sites(len(opened), batch.threshold)
         sum_ -= self._masks(opened, contributors, words, n_values)
         self._turn += 1
@@ -95,19 +93,19 @@ class MaskedAggregation:
 
     def open(self) -> Script[None]:
         """Rounds 0 and 1 for the next ``n_turns`` sums, with all that are present."""
-        self.rules.check_sites(len(self.present))
-        threshold = self.threshold or self.rules.threshold(len(self.present))
-        self.rules.check_threshold(threshold, len(self.present))
+        self.rules.check_sites(len(self.presence.sites))
+        threshold = self.threshold or self.rules.threshold(len(self.presence.sites))
+        self.rules.check_threshold(threshold, len(self.presence.sites))
         batch = Open(
             session=self.session,
             batch=self._n_batches,
-            sites=tuple(sorted(self.present)),
+            sites=tuple(sorted(self.presence.sites)),
             threshold=threshold,
             n_turns=self.n_turns,
         )
         self._n_batches += 1
         replies = yield dict.fromkeys(batch.sites, batch)
-        keys = self._arrived(replies, batch.sites, Keys)
+        keys = self.presence.arrived(replies, batch.sites, Keys)
         self.rules.check_sites(len(keys), threshold)
         for party, reply in keys.items():
             if len(reply.mask_keys) != batch.n_turns * pairwise.KEY_BYTES:
@@ -117,7 +115,7 @@ class MaskedAggregation:
                 self._check(party, statement, reply.signature)
         all_keys = AllKeys(keys=tuple((party, k.sealing_key, k.mask_keys, k.signature) for party, k in keys.items()))
         replies = yield dict.fromkeys(keys, all_keys)
-        shares = self._arrived(replies, keys, SealedShares)
+        shares = self.presence.arrived(replies, keys, SealedShares)
         self.rules.check_sites(len(shares), threshold)
         sealed = {party: dict(reply.shares) for party, reply in shares.items()}
         for party, to in sealed.items():
@@ -129,7 +127,7 @@ class MaskedAggregation:
             )
             for receiver in shares
         }
-        self._arrived(replies, shares, Ready)
+        self.presence.arrived(replies, shares, Ready)
         self._batch, self._turn = batch, 0
         self._keys, self._parties = {party: keys[party] for party in shares}, tuple(shares)
 
@@ -161,12 +159,6 @@ class MaskedAggregation:
 
     def _mask_key(self, party: PartyId) -> bytes:
         return self._keys[party].mask_keys[self._turn * pairwise.KEY_BYTES :][: pairwise.KEY_BYTES]
-
-    def _arrived(self, replies: Replies, asked: Collection[PartyId], kind: type[_M]) -> dict[PartyId, _M]:
-        """Reply of each party asked that has answered; the others are present no more."""
-        came = arrived(replies, asked, kind)
-        self.present = tuple(party for party in self.present if party in came or party not in asked)
-        return came
 
     def _check(self, party: PartyId, message: bytes, signature: bytes) -> None:
         if self.signing:

@@ -106,7 +106,7 @@ class MaskingSite:
         own = masks.own_mask(_seed(s.own_seeds, s.turn), words, n)
         data = words.dump(values.astype(np.int64).view(np.uint64) + own + pairs)
         s.phase = "contributed"
-        return Contribution(turn=s.turn, data=data, signature=b"")
+        return Contribution(turn=s.turn, data=data, proof=b"", signature=b"")
 
     def dump(self) -> bytes:
         return self.state.dump()
