@@ -1,8 +1,8 @@
 """A public grid of numbers to cut at, and the search on it for quantiles of rows of which only counts are known.
 
 A cut point is a number of four significant digits: it tells no value more exactly. The search narrows brackets around
-all quantiles at once: 70 parts, 70 of each, then every number of the grid that is left. Counts of every round may be over
-other rows: quantiles are taken anew each time.
+all quantiles at once: 70 parts, 70 of each, then every number of the grid that is left. Counts of every round may be
+over other rows: quantiles are taken anew each time.
 """
 
 from __future__ import annotations
