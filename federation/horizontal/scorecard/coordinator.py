@@ -10,8 +10,8 @@ import numpy as np
 
 from federation.errors import PartyId
 from federation.horizontal.aggregation.interface import Aggregation
-from federation.horizontal.binning.columns import AgreedColumn
-from federation.horizontal.binning.coordinator import Counted, HorizontalBinning
+from federation.horizontal.prebinning.columns import AgreedColumn
+from federation.horizontal.prebinning.coordinator import Counted, HorizontalPrebinning
 from federation.horizontal.boosting.coordinator import OWNER
 from federation.horizontal.scorecard.features import to_fields
 from federation.horizontal.scorecard.fit import Point, SummedFit
@@ -81,7 +81,7 @@ class HorizontalScorecard:
             ModelError: ``not_converged``.
         """
         self.watch("binning")
-        counted = yield from HorizontalBinning(self.aggregation, self.columns, self.most_rows, self.prebinning).fit()
+        counted = yield from HorizontalPrebinning(self.aggregation, self.columns, self.most_rows, self.prebinning).fit()
         binned = tuple(
             fit_woe(c, self.binning, p.describe) for c, p in zip(counted.counts, counted.prebins, strict=True)
         )

@@ -12,8 +12,8 @@ from federation.errors import PartyId
 from federation.horizontal.aggregation.masking.coordinator import MaskedAggregation
 from federation.horizontal.aggregation.masking.site import MaskingSite
 from federation.horizontal.aggregation.presence import Presence
-from federation.horizontal.binning.columns import AgreedColumn
-from federation.horizontal.binning.site import BinningSite
+from federation.horizontal.prebinning.columns import AgreedColumn
+from federation.horizontal.prebinning.site import PrebinningSite
 from federation.horizontal.scorecard.coordinator import Developed, HorizontalScorecard
 from federation.horizontal.scorecard.site import ScorecardSite
 from federation.messages import Message
@@ -59,7 +59,7 @@ class Trial:
         known = signings(len(parts))
         self.sites = {
             party: ScorecardSite(
-                BinningSite(table.take(rows), label[rows], MaskingSite(party, SESSION, known[party]), seed=k)
+                PrebinningSite(table.take(rows), label[rows], MaskingSite(party, SESSION, known[party]), seed=k)
             )
             for k, (party, rows) in enumerate(zip(self.names, parts, strict=True))
         }

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from federation.horizontal.binning.columns import AgreedColumn
+from federation.horizontal.prebinning.columns import AgreedColumn
 from models.losses import Floats
 from models.scorecard.card import woe_of
 from models.scorecard.logistic import LogisticRules, fit_logistic

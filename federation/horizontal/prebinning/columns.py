@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from federation.horizontal.binning.grid import GRID
-from federation.horizontal.binning.messages import ColumnFields
+from federation.horizontal.prebinning.grid import GRID
+from federation.horizontal.prebinning.messages import ColumnFields
 from models.binning import FeatureBins
 from models.woe.prebins import Prebins
 

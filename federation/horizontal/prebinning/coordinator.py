@@ -1,4 +1,4 @@
-"""Horizontal binning, coordinator's half: cut points, then goods and bads per prebin, from counts over sites."""
+"""Horizontal prebinning, coordinator's half: cut points, then goods and bads per prebin, from counts over sites."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 
 from federation.errors import LocalProtocolError, PartyId
 from federation.horizontal.aggregation.interface import Aggregation
-from federation.horizontal.binning.columns import AgreedColumn, counting_prebins
-from federation.horizontal.binning.grid import ROUNDS, cuts_at, first_bounds, next_bounds
-from federation.horizontal.binning.messages import Count, Open, Opened, Search
+from federation.horizontal.prebinning.columns import AgreedColumn, counting_prebins
+from federation.horizontal.prebinning.grid import ROUNDS, cuts_at, first_bounds, next_bounds
+from federation.horizontal.prebinning.messages import Count, Open, Opened, Search
 from federation.script import Script
 from models.binning import fit_levels
 from models.errors import ModelError
@@ -42,7 +42,7 @@ class Counted:
 
 
 @dataclass(slots=True)
-class HorizontalBinning:
+class HorizontalPrebinning:
     """Prebins for columns that all sites have, and their counts.
 
     Attributes:

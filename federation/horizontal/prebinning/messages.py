@@ -1,4 +1,4 @@
-"""Messages of horizontal binning: the coordinator names places on a public grid, sites contribute counts."""
+"""Messages of horizontal prebinning: the coordinator names places on a public grid, sites contribute counts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ColumnFields = tuple[str, bool, tuple[str, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Open(Message, kind="horizontal.binning.open"):
+class Open(Message, kind="horizontal.prebinning.open"):
     """Coordinator → site. ``columns``: what is agreed of each beforehand; ``most_rows``: no site may have more, so that
     sums are known to fit; ``n_rounds``: of the search for cut points, each over rows of its own.
 
@@ -25,7 +25,7 @@ class Open(Message, kind="horizontal.binning.open"):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opened(Message, kind="horizontal.binning.opened"):
+class Opened(Message, kind="horizontal.prebinning.opened"):
     """Site → coordinator. Its table has these columns.
 
     Reveals to coordinator: that it has.
@@ -34,7 +34,7 @@ class Opened(Message, kind="horizontal.binning.opened"):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Search(Message, kind="horizontal.binning.search"):
+class Search(Message, kind="horizontal.prebinning.search"):
     """Coordinator → site. Contribute, over the rows of round ``round``, how many lie between ``bounds``: per numeric
     column ascending places on the grid. Missing values and special codes lie nowhere.
 
@@ -47,7 +47,7 @@ class Search(Message, kind="horizontal.binning.search"):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Count(Message, kind="horizontal.binning.count"):
+class Count(Message, kind="horizontal.prebinning.count"):
     """Coordinator → site. Contribute goods, then bads, over all rows, per prebin of each column: between ``cuts``,
     places on the grid, or per level and of all other levels; then missing, then special codes.
 

@@ -1,4 +1,4 @@
-"""Horizontal binning, a site's half: counts its rows between bounds, each row in one round, and all of them once."""
+"""Horizontal prebinning, a site's half: counts its rows between bounds, each row in one round, and all of them once."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import msgpack
 import numpy as np
 
 from federation.horizontal.aggregation.interface import Contributor, Numbers
-from federation.horizontal.binning.columns import AgreedColumn, counting_prebins
-from federation.horizontal.binning.grid import GRID, PARTS
-from federation.horizontal.binning.messages import Count, Open, Opened, Search
-from federation.horizontal.binning.state import BinningState
+from federation.horizontal.prebinning.columns import AgreedColumn, counting_prebins
+from federation.horizontal.prebinning.grid import GRID, PARTS
+from federation.horizontal.prebinning.messages import Count, Open, Opened, Search
+from federation.horizontal.prebinning.state import PrebinningState
 from federation.messages import Message
 from federation.responder import Transitions, bad_value, next_phase
 from models.binning import MAX_BINS
@@ -39,7 +39,7 @@ MOST_BOUNDS: Final = (PARTS + 1) * MAX_BINS
 
 
 @dataclass(slots=True)
-class BinningSite:
+class PrebinningSite:
     """Answers over ``table`` and ``label``, and hands messages of the aggregation to ``contributor``.
 
     Attributes:
@@ -50,7 +50,7 @@ class BinningSite:
     label: Floats
     contributor: Contributor
     seed: int | None = None
-    state: BinningState = field(default_factory=BinningState)
+    state: PrebinningState = field(default_factory=PrebinningState)
 
     @property
     def allowed(self) -> tuple[type[Message], ...]:
@@ -76,7 +76,7 @@ class BinningSite:
 
     def load(self, data: bytes) -> None:
         own, of_aggregation = msgpack.unpackb(data)
-        self.state = BinningState.load(own)
+        self.state = PrebinningState.load(own)
         self.contributor.load(of_aggregation)
 
     def _open(self, m: Open) -> Message:

@@ -1,4 +1,4 @@
-"""What a site remembers of horizontal binning."""
+"""What a site remembers of horizontal prebinning."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from federation.horizontal.binning.messages import ColumnFields
+from federation.horizontal.prebinning.messages import ColumnFields
 from federation.state import SecretState
 
 
 @dataclass(slots=True, repr=False)
-class BinningState(SecretState):
+class PrebinningState(SecretState):
     """Attributes:
     columns, most_rows, n_rounds: as opened.
     round: of the search, that is next.
