@@ -127,7 +127,6 @@ class MaskingSite:
                 "The sum would be with sites whose keys are not known here. Import their keys first.",
                 "求和涉及本方不知其公钥的站点，请先导入其公钥。",
             )
-        self.rules.check_sites(len(m.sites))
         self.rules.check_threshold(m.threshold, len(m.sites))
         sealing_key = pairwise.generate_key()
         seeds = [masks.new_seed() for _ in range(m.n_turns)]
