@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,7 +49,7 @@ MOST_ROWS: Final = 2**22
 
 @dataclass(slots=True)
 class BoostingSite:
-    """Answers over ``table`` and ``label``, and hands messages of the aggregation to ``contributor``."""
+    """Answers over ``table`` and ``label``; ``contributor`` hides its sums."""
 
     table: Table
     label: Floats
@@ -59,14 +58,7 @@ class BoostingSite:
     _bins: tuple[FeatureBins, ...] = ()
     _codes: Codes | None = None
 
-    @property
-    def allowed(self) -> tuple[type[Message], ...]:
-        """All that ``answer`` is for."""
-        return (*ALLOWED, *self.contributor.allowed)
-
     def answer(self, request: Message) -> Message:
-        if isinstance(request, self.contributor.allowed):
-            return self.contributor.answer(request)
         phase = next_phase(TRANSITIONS, self.state.phase, request)
         match request:
             case Open():
@@ -83,13 +75,13 @@ class BoostingSite:
         return reply
 
     def dump(self) -> bytes:
-        return bytes(msgpack.packb([self.state.dump(), self.contributor.dump()]))
+        """What this part of a site remembers."""
+        return self.state.dump()
 
     def load(self, data: bytes) -> None:
-        own, of_aggregation = msgpack.unpackb(data)
-        self.state = BoostingState.load(own)
+        """What ``dump`` gave."""
+        self.state = BoostingState.load(data)
         self._bins, self._codes = (), None
-        self.contributor.load(of_aggregation)
 
     def _open(self, m: Open) -> Message:
         if not 1 <= m.most_rows <= MOST_ROWS or not 1 <= m.max_depth <= MOST_DEPTH or not m.features:
