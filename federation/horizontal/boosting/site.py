@@ -24,7 +24,7 @@ from federation.horizontal.boosting.messages import (
 from federation.horizontal.boosting.state import BoostingState
 from federation.messages import Message
 from federation.responder import Transitions, bad_value, next_phase
-from models.binning import Codes, FeatureBins, encode
+from models.binning import Codes, encode
 from models.boosting.derivatives import DERIVATIVE_BITS, Derivatives
 from models.boosting.histograms import bin_sums
 from models.boosting.splits import Candidates, Split, goes_left
@@ -55,8 +55,7 @@ class BoostingSite:
     label: Floats
     contributor: Contributor
     state: BoostingState = field(default_factory=BoostingState)
-    _bins: tuple[FeatureBins, ...] = ()
-    _codes: Codes | None = None
+    _binned: tuple[Candidates, Codes] | None = None
 
     def answer(self, request: Message) -> Message:
         phase = next_phase(TRANSITIONS, self.state.phase, request)
@@ -81,7 +80,7 @@ class BoostingSite:
     def load(self, data: bytes) -> None:
         """What ``dump`` gave."""
         self.state = BoostingState.load(data)
-        self._bins, self._codes = (), None
+        self._binned = None
 
     def _open(self, m: Open) -> Message:
         if not 1 <= m.most_rows <= MOST_ROWS or not 1 <= m.max_depth <= MOST_DEPTH or not m.features:
@@ -110,7 +109,7 @@ class BoostingSite:
             )
         self.state.model_id, self.state.features = m.model_id, m.features
         self.state.most_rows, self.state.max_depth = m.most_rows, m.max_depth
-        self._bins, self._codes = bins, codes
+        self._binned = Candidates(bins), codes
         return Opened()
 
     def _count(self) -> Message:
@@ -154,8 +153,8 @@ class BoostingSite:
         """Sums of g, then of h, per bin, node after node, shape ``(2 * n_nodes * n_bins,)``."""
         everybody = np.arange(len(self.label))
         told = Derivatives.exact(*logistic_derivatives(self.label, self.state.margin), everybody, 1.0)
-        candidates = Candidates(self._known_bins)
-        flat = candidates.flat(self._known_codes)
+        candidates, codes = self._known
+        flat = candidates.flat(codes)
         found = []
         for node in nodes:
             rows = np.flatnonzero(at == node)
@@ -165,30 +164,22 @@ class BoostingSite:
     def _parted(self, cuts: tuple[CutFields, ...]) -> tuple[NDArray[np.int64], int]:
         """Node of each row after these cuts, and how many nodes there are then."""
         at, n_nodes = self.state.at.copy(), self.state.n_nodes
+        candidates, codes = self._known
+        bins, most = candidates.bins, 2 ** (self.state.max_depth + 1)
         for node, feature, code, missing_left, left, right in cuts:
-            fits = (
-                0 <= node < n_nodes and 0 <= feature < len(self._known_bins) and (left, right) == (n_nodes, n_nodes + 1)
-            )
-            if (
-                not fits
-                or not 0 <= code < self._known_bins[feature].n_bins
-                or n_nodes > 2 ** (self.state.max_depth + 1)
-            ):
+            known = 0 <= node < n_nodes < most and 0 <= feature < len(bins)
+            if not known or not 0 <= code < bins[feature].n_bins or (left, right) != (n_nodes, n_nodes + 1):
                 raise bad_value("cuts", "切分")
             here = at == node
-            goes = goes_left(Split(feature, code, missing_left), self._known_bins[feature], self._known_codes[feature])
-            at[here] = np.where(goes[here], left, right)
+            goes = goes_left(Split(feature, code, missing_left), bins[feature], codes[feature][here])
+            at[here] = np.where(goes, left, right)
             n_nodes += 2
         return at, n_nodes
 
     @property
-    def _known_bins(self) -> tuple[FeatureBins, ...]:
-        if not self._bins:
-            self._bins = from_fields(self.state.features)
-        return self._bins
-
-    @property
-    def _known_codes(self) -> Codes:
-        if self._codes is None:
-            self._codes = encode(self.table, self._known_bins)
-        return self._codes
+    def _known(self) -> tuple[Candidates, Codes]:
+        """All cuts there are, and the bin of each row, shape ``(n_features, n_rows)``."""
+        if self._binned is None:
+            bins = from_fields(self.state.features)
+            self._binned = Candidates(bins), encode(self.table, bins)
+        return self._binned
