@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import ModelError
+from models.losses import Integers
 from models.table import Column, Table, is_category
 
 Codes = NDArray[np.uint8]
@@ -112,9 +113,23 @@ def _fit_edges(name: str, column: Column, max_bin: int, min_rows: int) -> Featur
     values = np.asarray(column, dtype=np.float64)
     missing = np.isnan(values)
     distinct, counts = np.unique(values[~missing], return_counts=True)
+    cuts = equal_cuts(counts, max_bin, min_rows)
+    edges = [between(distinct[i], distinct[i + 1]) for i in cuts]
+    return FeatureBins(name, category=False, edges=tuple(edges), has_missing=bool(missing.any()))
+
+
+def equal_cuts(counts: Integers, max_bin: int, min_rows: int = 1) -> list[int]:
+    """Where ascending values, or cells of values, are cut into bins of about as many rows each.
+
+    Args:
+        counts: rows of each, above 0, shape ``(n_values,)``.
+
+    Returns:
+        Positions; each bin but the last ends with the value at one of them.
+    """
     # A value with an even share of the rows has a bin of its own, as in LightGBM: the others share what is left.
     n_rows = int(counts.sum())
-    alone = counts >= (1 if len(distinct) <= max_bin else n_rows / max_bin)
+    alone = counts >= (1 if len(counts) <= max_bin else n_rows / max_bin)
     rows_left, bins_left = n_rows - int(counts[alone].sum()), max_bin - int(alone.sum())
     cuts: list[int] = []
     in_bin, behind = 0, n_rows
@@ -131,11 +146,10 @@ def _fit_edges(name: str, column: Column, max_bin: int, min_rows: int) -> Featur
             if not alone[i]:
                 bins_left -= 1
                 wanted = rows_left / max(1, bins_left)
-    edges = [_between(distinct[i], distinct[i + 1]) for i in cuts]
-    return FeatureBins(name, category=False, edges=tuple(edges), has_missing=bool(missing.any()))
+    return cuts
 
 
-def _between(low: float, high: float) -> float:
+def between(low: float, high: float) -> float:
     """A number with ``low <= number < high``, halfway where floats allow."""
     low = max(float(low), -MAX_FLOAT)
     middle = float(low / 2 + high / 2)

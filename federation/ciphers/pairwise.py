@@ -66,7 +66,7 @@ def agree(private: bytes, others: Sequence[bytes], purpose: bytes) -> tuple[byte
         ValueError: one of them is no public key.
     """
     own = X25519PrivateKey.from_private_bytes(private)
-    mine = public_key(private)
+    mine = own.public_key().public_bytes_raw()
     return tuple(
         expand(own.exchange(X25519PublicKey.from_public_bytes(other)), purpose + b"".join(sorted((mine, other))))
         for other in others

@@ -12,6 +12,8 @@ import numpy as np
 import federation.audit.messages as audit
 import federation.horizontal.aggregation.masking.messages as masking
 import federation.horizontal.aggregation.threshold.messages as threshold
+import federation.horizontal.binning.messages as horizontal_binning
+import federation.horizontal.boosting.messages as horizontal_boosting
 import federation.vertical.binning.messages as binning
 import federation.vertical.boosting.messages as boosting
 import federation.vertical.logistic.messages as logistic
@@ -159,6 +161,22 @@ MESSAGES: tuple[Message, ...] = (
         turn=3, contributions=(("bank:a", bytes(range(32)), bytes(64), b"\x01"),), openers=("bank:a",), n_numbers=2
     ),
     threshold.Partials(points=bytes(range(64))),
+    horizontal_binning.Open(features=(("税额", False, ()), ("sector", True, ("a", "b"))), most_rows=100),
+    horizontal_binning.Opened(),
+    horizontal_binning.CellsWanted(round=1, cells=((0, (191, 192)),)),
+    horizontal_boosting.Open(
+        model_id="模型-1",
+        features=(("税额", False, (0.5, 2.0), (), False, True), ("sector", True, (), ("a", "b"), True, False)),
+        most_rows=100,
+        max_depth=3,
+    ),
+    horizontal_boosting.Opened(),
+    horizontal_boosting.LabelsWanted(),
+    horizontal_boosting.Start(base_margin=-1.5),
+    horizontal_boosting.Started(),
+    horizontal_boosting.Grow(tree=1, cuts=((0, 1, 0, False, 1, 2),), nodes=(2,)),
+    horizontal_boosting.Finish(tree=1, cuts=(), leaves=((1, 0.25), (2, -0.5))),
+    horizontal_boosting.Finished(),
     SealOffer(suite="sm", key=bytes(range(65))),
     SealAnswer(secret=bytes(range(16)), signature=b"\x30\x06", mac=bytes(range(32))),
     SealConfirm(signature=b"\x30\x06", mac=bytes(range(32))),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,7 +24,7 @@ from federation.horizontal.boosting.messages import (
 from federation.horizontal.boosting.state import BoostingState
 from federation.messages import Message
 from federation.responder import Transitions, bad_value, next_phase
-from models.binning import Codes, FeatureBins, encode
+from models.binning import Codes, encode
 from models.boosting.derivatives import DERIVATIVE_BITS, Derivatives
 from models.boosting.histograms import bin_sums
 from models.boosting.splits import Candidates, Split, goes_left
@@ -50,23 +49,15 @@ MOST_ROWS: Final = 2**22
 
 @dataclass(slots=True)
 class BoostingSite:
-    """Answers over ``table`` and ``label``, and hands messages of the aggregation to ``contributor``."""
+    """Answers over ``table`` and ``label``; ``contributor`` hides its sums."""
 
     table: Table
     label: Floats
     contributor: Contributor
     state: BoostingState = field(default_factory=BoostingState)
-    _bins: tuple[FeatureBins, ...] = ()
-    _codes: Codes | None = None
-
-    @property
-    def allowed(self) -> tuple[type[Message], ...]:
-        """All that ``answer`` is for."""
-        return (*ALLOWED, *self.contributor.allowed)
+    _binned: tuple[Candidates, Codes] | None = None
 
     def answer(self, request: Message) -> Message:
-        if isinstance(request, self.contributor.allowed):
-            return self.contributor.answer(request)
         phase = next_phase(TRANSITIONS, self.state.phase, request)
         match request:
             case Open():
@@ -83,13 +74,13 @@ class BoostingSite:
         return reply
 
     def dump(self) -> bytes:
-        return bytes(msgpack.packb([self.state.dump(), self.contributor.dump()]))
+        """What this part of a site remembers."""
+        return self.state.dump()
 
     def load(self, data: bytes) -> None:
-        own, of_aggregation = msgpack.unpackb(data)
-        self.state = BoostingState.load(own)
-        self._bins, self._codes = (), None
-        self.contributor.load(of_aggregation)
+        """What ``dump`` gave."""
+        self.state = BoostingState.load(data)
+        self._binned = None
 
     def _open(self, m: Open) -> Message:
         if not 1 <= m.most_rows <= MOST_ROWS or not 1 <= m.max_depth <= MOST_DEPTH or not m.features:
@@ -118,7 +109,7 @@ class BoostingSite:
             )
         self.state.model_id, self.state.features = m.model_id, m.features
         self.state.most_rows, self.state.max_depth = m.most_rows, m.max_depth
-        self._bins, self._codes = bins, codes
+        self._binned = Candidates(bins), codes
         return Opened()
 
     def _count(self) -> Message:
@@ -162,8 +153,8 @@ class BoostingSite:
         """Sums of g, then of h, per bin, node after node, shape ``(2 * n_nodes * n_bins,)``."""
         everybody = np.arange(len(self.label))
         told = Derivatives.exact(*logistic_derivatives(self.label, self.state.margin), everybody, 1.0)
-        candidates = Candidates(self._known_bins)
-        flat = candidates.flat(self._known_codes)
+        candidates, codes = self._known
+        flat = candidates.flat(codes)
         found = []
         for node in nodes:
             rows = np.flatnonzero(at == node)
@@ -173,30 +164,22 @@ class BoostingSite:
     def _parted(self, cuts: tuple[CutFields, ...]) -> tuple[NDArray[np.int64], int]:
         """Node of each row after these cuts, and how many nodes there are then."""
         at, n_nodes = self.state.at.copy(), self.state.n_nodes
+        candidates, codes = self._known
+        bins, most = candidates.bins, 2 ** (self.state.max_depth + 1)
         for node, feature, code, missing_left, left, right in cuts:
-            fits = (
-                0 <= node < n_nodes and 0 <= feature < len(self._known_bins) and (left, right) == (n_nodes, n_nodes + 1)
-            )
-            if (
-                not fits
-                or not 0 <= code < self._known_bins[feature].n_bins
-                or n_nodes > 2 ** (self.state.max_depth + 1)
-            ):
+            known = 0 <= node < n_nodes < most and 0 <= feature < len(bins)
+            if not known or not 0 <= code < bins[feature].n_bins or (left, right) != (n_nodes, n_nodes + 1):
                 raise bad_value("cuts", "切分")
             here = at == node
-            goes = goes_left(Split(feature, code, missing_left), self._known_bins[feature], self._known_codes[feature])
-            at[here] = np.where(goes[here], left, right)
+            goes = goes_left(Split(feature, code, missing_left), bins[feature], codes[feature][here])
+            at[here] = np.where(goes, left, right)
             n_nodes += 2
         return at, n_nodes
 
     @property
-    def _known_bins(self) -> tuple[FeatureBins, ...]:
-        if not self._bins:
-            self._bins = from_fields(self.state.features)
-        return self._bins
-
-    @property
-    def _known_codes(self) -> Codes:
-        if self._codes is None:
-            self._codes = encode(self.table, self._known_bins)
-        return self._codes
+    def _known(self) -> tuple[Candidates, Codes]:
+        """All cuts there are, and the bin of each row, shape ``(n_features, n_rows)``."""
+        if self._binned is None:
+            bins = from_fields(self.state.features)
+            self._binned = Candidates(bins), encode(self.table, bins)
+        return self._binned

@@ -83,8 +83,9 @@ class MaskedAggregation:
         signed = contributors_statement(batch, turn, contributors)
         for party, reply in agreed.items():
             self._check(party, signed, reply.signature)
-        signatures = tuple((party, reply.signature) for party, reply in agreed.items())
-        replies = yield dict.fromkeys(agreed, Unmask(turn=turn, signatures=signatures))
+        replies = yield {
+            party: Unmask(turn=turn, signatures=_of_others(party, agreed, batch.threshold - 1)) for party in agreed
+        }
         opened = self.presence.arrived(replies, agreed, Unmasked)
         self.rules.check_sites(len(opened), batch.threshold)
         sum_ -= self._masks(opened, contributors, words, n_values)
@@ -163,6 +164,11 @@ class MaskedAggregation:
     def _check(self, party: PartyId, message: bytes, signature: bytes) -> None:
         if self.signing:
             check_signature(self.signing, party, message, signature)
+
+
+def _of_others(party: PartyId, agreed: Mapping[PartyId, Agreed], n: int) -> tuple[tuple[PartyId, bytes], ...]:
+    """Signatures of as many others as ``party`` must see."""
+    return tuple((other, reply.signature) for other, reply in agreed.items() if other != party)[:n]
 
 
 def _combined(shares: Sequence[bytes], counts: Sequence[int], k: int) -> int:

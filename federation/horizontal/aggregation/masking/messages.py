@@ -107,7 +107,8 @@ class Agreed(Message, kind="masking.agreed"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unmask(Message, kind="masking.unmask"):
-    """Coordinator → site, round 4. ``signatures``: party and its signature of the contributors.
+    """Coordinator → site, round 4. ``signatures``: of the contributors, by as many other parties as make up the
+    threshold with the site itself.
 
     Reveals to site: that the others were told the same contributors.
     向站点透露：其他站点所见的提交名单一致。

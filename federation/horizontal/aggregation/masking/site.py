@@ -127,7 +127,6 @@ class MaskingSite:
                 "The sum would be with sites whose keys are not known here. Import their keys first.",
                 "求和涉及本方不知其公钥的站点，请先导入其公钥。",
             )
-        self.rules.check_sites(len(m.sites))
         self.rules.check_threshold(m.threshold, len(m.sites))
         sealing_key = pairwise.generate_key()
         seeds = [masks.new_seed() for _ in range(m.n_turns)]
@@ -205,10 +204,10 @@ class MaskingSite:
         s = self.state
         if m.turn != s.turn:
             raise bad_value("turn", "轮次")
-        agreed = tuple(party for party, _ in m.signatures)
-        if not is_roster(agreed) or not set(agreed) <= set(s.contributors):
+        others = tuple(party for party, _ in m.signatures)
+        if not is_roster(others) or not set(others) <= set(s.contributors) - {self.party}:
             raise bad_value("signers", "签名方")
-        self.rules.check_sites(len(agreed), s.threshold)
+        self.rules.check_sites(len(others) + 1, s.threshold)
         signed = contributors_statement(self._batch, s.turn, s.contributors)
         for party, signature in m.signatures:
             check_signature(self.signing, party, signed, signature)

@@ -132,7 +132,6 @@ class ThresholdSite:
                 "The sum would be with sites whose keys are not known here. Import their keys first.",
                 "求和涉及本方不知其公钥的站点，请先导入其公钥。",
             )
-        self.rules.check_sites(len(m.sites))
         self.rules.check_threshold(m.threshold, len(m.sites))
         sealing_key = pairwise.generate_key()
         own = [polynomial(random_scalar(), m.threshold) for _ in range(m.n_keys)]

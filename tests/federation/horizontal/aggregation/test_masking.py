@@ -136,12 +136,12 @@ def test_a_coordinator_that_asks_for_both_secrets_of_a_site_is_refused() -> None
         for party, parties in told.items()
     }
     for party, parties in told.items():
-        mixed = tuple((p, s) for p, s in signatures.items() if p in parties)
+        mixed = tuple((p, s) for p, s in signatures.items() if p in parties and p != party)
         before = city.sites[party].contributor.state.dump()
         with pytest.raises(RemoteProtocolError) as caught:
             city.sites[party].answer(m.Unmask(turn=0, signatures=mixed))
         assert caught.value.code == "bad_signature"
-        same = tuple((p, s) for p, s in signatures.items() if told[p] == parties)
+        same = tuple((p, s) for p, s in signatures.items() if told[p] == parties and p != party)
         with pytest.raises(LocalProtocolError) as few:
             city.sites[party].answer(m.Unmask(turn=0, signatures=same))  # too few of them for the threshold
         assert few.value.code == "too_few_sites"
@@ -154,6 +154,7 @@ def test_a_site_gives_one_of_two_shares_of_each_site_and_once() -> None:
     signatures = tuple(
         (party, city.sites[party].answer(m.Contributors(turn=0, parties=rest)).signature) for party in rest
     )
+    signatures = tuple(pair for pair in signatures if pair[0] != site.party)
     reply = site.answer(m.Unmask(turn=0, signatures=signatures))
     assert (len(reply.seeds), len(reply.keys)) == (32 * 7, 32)
     for again in (m.Contributors(turn=0, parties=city.names), m.Unmask(turn=0, signatures=signatures)):

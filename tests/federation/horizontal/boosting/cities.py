@@ -14,7 +14,7 @@ from federation.horizontal.aggregation.masking.coordinator import MaskedAggregat
 from federation.horizontal.aggregation.masking.site import MaskingSite
 from federation.horizontal.aggregation.presence import Presence
 from federation.horizontal.boosting.coordinator import OWNER, Grown, HorizontalBoosting
-from federation.horizontal.boosting.site import BoostingSite
+from federation.horizontal.site import HorizontalSite
 from federation.messages import Message
 from federation.script import run
 from models.binning import fit_bins
@@ -43,7 +43,7 @@ def never(party: PartyId, request: Message) -> str:
 class SiteWire:
     """A memory wire to sites that may lose some; keeps what passes."""
 
-    sites: Mapping[PartyId, BoostingSite]
+    sites: Mapping[PartyId, HorizontalSite]
     loss: Callable[[PartyId, Message], str] = never
     passed: list[tuple[PartyId, Message, Message | None]] = field(default_factory=list)
 
@@ -81,7 +81,7 @@ class Trial:
         self.names = names(len(parts))
         known = signings(len(parts))
         self.sites = {
-            party: BoostingSite(table.take(rows), label[rows], MaskingSite(party, SESSION, known[party]))
+            party: HorizontalSite(table.take(rows), label[rows], MaskingSite(party, SESSION, known[party]))
             for party, rows in zip(self.names, parts, strict=True)
         }
         self.wire = SiteWire(self.sites, loss)

@@ -28,7 +28,7 @@ def agree(table: Table, label: Floats, n_sites: int, p: BoostingParameters = PAR
     pooled = fit_aligned([table], label, len(label), p)
     assert pooled.margin.tobytes() == margin.tobytes()
     for site, rows in zip(trial.sites.values(), trial.parts, strict=True):
-        assert site.state.margin.tobytes() == margin[rows].tobytes()
+        assert site.boosting.state.margin.tobytes() == margin[rows].tobytes()
     assert grown.contributors == (trial.names,) * p.n_estimators
 
 

@@ -10,15 +10,18 @@ import pytest
 from federation.codec import encode
 from federation.errors import LocalProtocolError, PartyId, Refused
 from federation.horizontal.aggregation.masking import messages as masking
+from federation.horizontal.aggregation.masking.site import MaskingSite
 from federation.horizontal.aggregation.messages import Contribution
 from federation.horizontal.boosting import messages as m
 from federation.horizontal.boosting.site import TRANSITIONS, BoostingSite
+from federation.horizontal.site import HorizontalSite
 from federation.messages import Failure, Goodbye, Message
 from models.boosting.parameters import BoostingParameters
 from models.errors import DataError, LianmoError, ModelError
 from models.table import Table
 from tests.builders import Problem, fit_aligned
 from tests.federation.horizontal.boosting.cities import DEFAULTS, PARAMETERS, Trial, shares
+from tests.federation.horizontal.sites import SESSION
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2, 3])
@@ -56,7 +59,7 @@ def test_two_of_eight_that_vanish_leave_the_right_model_of_the_rest(problem: Pro
 
     def beginning(party: PartyId, request: Message) -> str:
         if isinstance(request, m.Grow) and not request.cuts:
-            again.sites[party].state.margin = before[parts[again.names.index(party)]]
+            again.sites[party].boosting.state.margin = before[parts[again.names.index(party)]]
         return ""
 
     again.wire.loss = beginning
@@ -114,7 +117,7 @@ def test_nothing_but_sums_of_at_least_three_sites_reaches_the_coordinator(proble
 
             contribute = staticmethod(noted)
 
-        site.contributor = Noting(site.contributor)
+        site.contributor = site.boosting.contributor = Noting(site.contributor)
     trial.fit()
     replies = [reply for _, _, reply in trial.wire.passed]
     empty = {m.Opened, m.Started, m.Finished, masking.Ready}
@@ -273,7 +276,7 @@ def test_a_site_survives_being_dumped_between_any_two_messages(problem: Problem)
 
     def forget(party: PartyId, request: Message) -> str:
         site = trial.sites[party]
-        again = BoostingSite(site.table, site.label, site.contributor)
+        again = HorizontalSite(site.table, site.label, MaskingSite(party, SESSION, site.contributor.signing))
         again.load(site.dump())
         trial.sites[party] = again
         return ""
@@ -294,7 +297,7 @@ def test_parameters_it_does_not_have_are_refused(problem: Problem, changes: dict
 
 def test_a_site_that_refuses_is_named(problem: Problem) -> None:
     trial = Trial(problem.whole, problem.label, shares(len(problem.label), 3))
-    trial.sites["bank:01"].label = trial.sites["bank:01"].label + 0.5
+    trial.sites["bank:01"].boosting.label = trial.sites["bank:01"].label + 0.5
     with pytest.raises(Refused) as caught:
         trial.fit()
     assert (caught.value.party, caught.value.code) == ("bank:01", "bad_data")
