@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
 
-import msgpack
 import numpy as np
 
 from federation.horizontal.aggregation.interface import Contributor, Numbers
@@ -40,7 +39,7 @@ MOST_BOUNDS: Final = (PARTS + 1) * MAX_BINS
 
 @dataclass(slots=True)
 class PrebinningSite:
-    """Answers over ``table`` and ``label``, and hands messages of the aggregation to ``contributor``.
+    """Answers over ``table`` and ``label``.
 
     Attributes:
         seed: of the draw that gives each row its round; None: another one each time.
@@ -52,14 +51,7 @@ class PrebinningSite:
     seed: int | None = None
     state: PrebinningState = field(default_factory=PrebinningState)
 
-    @property
-    def allowed(self) -> tuple[type[Message], ...]:
-        """All that ``answer`` is for."""
-        return (*ALLOWED, *self.contributor.allowed)
-
     def answer(self, request: Message) -> Message:
-        if isinstance(request, self.contributor.allowed):
-            return self.contributor.answer(request)
         phase = next_phase(TRANSITIONS, self.state.phase, request)
         match request:
             case Open():
@@ -70,14 +62,6 @@ class PrebinningSite:
                 reply = self._count(request)
         self.state.phase = phase
         return reply
-
-    def dump(self) -> bytes:
-        return bytes(msgpack.packb([self.state.dump(), self.contributor.dump()]))
-
-    def load(self, data: bytes) -> None:
-        own, of_aggregation = msgpack.unpackb(data)
-        self.state = PrebinningState.load(own)
-        self.contributor.load(of_aggregation)
 
     def _open(self, m: Open) -> Message:
         if not 1 <= m.most_rows <= MOST_ROWS or not 1 <= m.n_rounds <= MOST_ROUNDS:

@@ -10,9 +10,9 @@ import numpy as np
 
 from federation.errors import PartyId
 from federation.horizontal.aggregation.interface import Aggregation
+from federation.horizontal.boosting.coordinator import OWNER
 from federation.horizontal.prebinning.columns import AgreedColumn
 from federation.horizontal.prebinning.coordinator import Counted, HorizontalPrebinning
-from federation.horizontal.boosting.coordinator import OWNER
 from federation.horizontal.scorecard.features import to_fields
 from federation.horizontal.scorecard.fit import Point, SummedFit
 from federation.horizontal.scorecard.messages import Finish, Finished, Open, Opened

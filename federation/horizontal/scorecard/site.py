@@ -7,10 +7,10 @@ import math
 from dataclasses import dataclass, field
 from typing import Final
 
-import msgpack
 import numpy as np
 
-from federation.horizontal.prebinning.site import MOST_ROWS, PrebinningSite
+from federation.horizontal.aggregation.interface import Contributor
+from federation.horizontal.prebinning.site import MOST_ROWS
 from federation.horizontal.scorecard import moments
 from federation.horizontal.scorecard.features import from_fields
 from federation.horizontal.scorecard.messages import Finish, Finished, Open, Opened, Step
@@ -20,6 +20,7 @@ from federation.responder import Transitions, bad_value, next_phase
 from models.errors import LianmoError
 from models.losses import Floats
 from models.scorecard.card import ScorecardHalf, WoeFeature, woe_of
+from models.table import Table
 
 #: (phase, request) → next phase; what is absent is refused.
 TRANSITIONS: Final[Transitions] = {
@@ -38,16 +39,13 @@ MOST_COEFFICIENT: Final = 1e6
 
 @dataclass(slots=True)
 class ScorecardSite:
-    """Answers over the rows of ``prebinning``, to which it hands messages of the prebinning and of the aggregation."""
+    """Answers over ``table`` and ``label``."""
 
-    prebinning: PrebinningSite
+    table: Table
+    label: Floats
+    contributor: Contributor
     state: ScorecardState = field(default_factory=ScorecardState)
     _woe: Floats | None = None
-
-    @property
-    def allowed(self) -> tuple[type[Message], ...]:
-        """All that ``answer`` is for."""
-        return (*ALLOWED, *self.prebinning.allowed)
 
     @property
     def scorecard(self) -> ScorecardHalf | None:
@@ -55,8 +53,6 @@ class ScorecardSite:
         return ScorecardHalf.from_json(json.loads(self.state.scorecard)) if self.state.scorecard else None
 
     def answer(self, request: Message) -> Message:
-        if isinstance(request, self.prebinning.allowed):
-            return self.prebinning.answer(request)
         phase = next_phase(TRANSITIONS, self.state.phase, request)
         match request:
             case Open():
@@ -68,24 +64,15 @@ class ScorecardSite:
         self.state.phase = phase
         return reply
 
-    def dump(self) -> bytes:
-        return bytes(msgpack.packb([self.state.dump(), self.prebinning.dump()]))
-
-    def load(self, data: bytes) -> None:
-        own, of_prebinning = msgpack.unpackb(data)
-        self.state = ScorecardState.load(own)
-        self._woe = None
-        self.prebinning.load(of_prebinning)
-
     def _open(self, m: Open) -> Message:
         if not 1 <= m.most_rows <= MOST_ROWS or not m.features:
             raise bad_value("size of the run", "运行规模")
-        if len(self.prebinning.table) > m.most_rows:
+        if len(self.table) > m.most_rows:
             raise bad_value("fewer rows allowed than there are here", "允许的行数少于本站点行数")
         features = from_fields(m.features)
         if len({f.name for f in features}) < len(features) or not all(map(_sound, features)):
             raise bad_value("features", "特征")
-        self._woe = woe_of(features, self.prebinning.table)
+        self._woe = woe_of(features, self.table)
         self.state.model_id, self.state.features, self.state.most_rows = m.model_id, m.features, m.most_rows
         return Opened()
 
@@ -104,8 +91,8 @@ class ScorecardSite:
             raise bad_value("coefficients at which sums were contributed before", "已提交过求和的系数")
         features, woe = self._features, self._known_woe
         scales = moments.scales_of([features[k] for k in places])
-        values = moments.contribution(woe[:, places], self.prebinning.label, np.array(m.coefficients), scales)
-        reply = self.prebinning.contributor.contribute(values, moments.bound(s.most_rows))
+        values = moments.contribution(woe[:, places], self.label, np.array(m.coefficients), scales)
+        reply = self.contributor.contribute(values, moments.bound(s.most_rows))
         s.told = (*s.told, at)
         return reply
 
@@ -126,7 +113,7 @@ class ScorecardSite:
     @property
     def _known_woe(self) -> Floats:
         if self._woe is None:
-            self._woe = woe_of(self._features, self.prebinning.table)
+            self._woe = woe_of(self._features, self.table)
         return self._woe
 
 

@@ -13,9 +13,8 @@ from federation.horizontal.aggregation.masking.coordinator import MaskedAggregat
 from federation.horizontal.aggregation.masking.site import MaskingSite
 from federation.horizontal.aggregation.presence import Presence
 from federation.horizontal.prebinning.columns import AgreedColumn
-from federation.horizontal.prebinning.site import PrebinningSite
 from federation.horizontal.scorecard.coordinator import Developed, HorizontalScorecard
-from federation.horizontal.scorecard.site import ScorecardSite
+from federation.horizontal.site import HorizontalSite
 from federation.messages import Message
 from federation.script import run
 from models.losses import Floats
@@ -58,9 +57,7 @@ class Trial:
         self.names = names(len(parts))
         known = signings(len(parts))
         self.sites = {
-            party: ScorecardSite(
-                PrebinningSite(table.take(rows), label[rows], MaskingSite(party, SESSION, known[party]), seed=k)
-            )
+            party: HorizontalSite(table.take(rows), label[rows], MaskingSite(party, SESSION, known[party]), seed=k)
             for k, (party, rows) in enumerate(zip(self.names, parts, strict=True))
         }
         self.wire = SiteWire(self.sites, loss)

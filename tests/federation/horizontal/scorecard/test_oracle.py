@@ -37,7 +37,7 @@ def agree(table: Table, label: Floats, n_sites: int, **options: Any) -> Trial:
     assert np.ptp(margin) > 0.5
     np.testing.assert_allclose(margin, trial.sklearn_margin(developed, trial.names, held_out), atol=1e-6, rtol=0)
     for site in trial.sites.values():
-        assert site.scorecard == developed.model.half
+        assert site.scorecard.scorecard == developed.model.half
     return trial
 
 
