@@ -184,6 +184,18 @@ class LocalProtocolError(ProtocolError):
     """We broke it: a bug of ours, or the peer's message came where we do not accept it."""
 
 
+class SiteLeft(ProtocolError):
+    """A site that a sum must be over did not contribute: the sum was not opened, and nothing of it is known."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "site_left",
+            "A site left in the middle of a sum that must be over the sites of the sum before. Nothing was opened; "
+            "start again with the sites that remain.",
+            "有站点在求和中途离开，而该次求和须与上一次涉及相同站点。结果未开启；请由剩余站点重新开始。",
+        )
+
+
 class RemoteProtocolError(ProtocolError):
     """The other party broke it. ``party`` is the culprit."""
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,7 +134,10 @@ class PlainAggregation:
 
     presence: Presence
 
-    def total(self, requests: Mapping[PartyId, Message], n_values: int, bound: int) -> Script[Total]:
+    def total(
+        self, requests: Mapping[PartyId, Message], n_values: int, bound: int, only: Collection[PartyId] = ()
+    ) -> Script[Total]:
+        assert not only
         words = Words.for_sum(len(self.presence.sites), bound)
         replies = yield requests
         vectors = self.presence.arrived(replies, self.presence.sites, Contribution)

@@ -7,7 +7,7 @@ aggregation makes of the vector, and the coordinator's half makes the sum of tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -42,14 +42,19 @@ class Aggregation(Protocol):
 
     presence: Presence
 
-    def total(self, requests: Mapping[PartyId, Message], n_values: int, bound: int) -> Script[Total]:
+    def total(
+        self, requests: Mapping[PartyId, Message], n_values: int, bound: int, only: Collection[PartyId] = ()
+    ) -> Script[Total]:
         """Ask ``requests``, which every present site answers with a contribution, and add up.
 
         Args:
             requests: of the application; those to sites that have left are not sent.
             bound: largest magnitude of a value of one site.
+            only: sites that must all contribute, or nothing is opened: beside a sum over more sites, this one would
+                tell the numbers of those that left.
 
         Raises:
+            SiteLeft: one of ``only`` did not contribute.
             LocalProtocolError: ``too_few_sites``: fewer than the threshold or the minimum are left.
             RemoteProtocolError: of a site whose contribution is none.
             PlaintextOverflow: sums might not fit.

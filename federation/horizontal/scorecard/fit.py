@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 
-from federation.errors import PartyId
+from federation.errors import PartyId, SiteLeft
 from federation.horizontal.aggregation.interface import Aggregation
 from federation.horizontal.scorecard import moments
 from federation.horizontal.scorecard.messages import Step
@@ -27,6 +27,8 @@ from models.scorecard.logistic import (
 from models.scorecard.quadratic import minimise
 
 _MOST_HALVINGS: Final = 40
+#: Longest step of a coefficient, in relation to its size, on whose two sides no two sums may be over different sites.
+SHORT: Final = 1e-2
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +73,12 @@ class SummedFit:
     n_steps: int = 0
     n_sums: int = field(default=0, init=False)
 
-    def at(self, places: Sequence[int], coefficients: Floats) -> Script[Point]:
-        """Ask all that are present. Raises ``LocalProtocolError``: ``too_few_sites``."""
+    def at(self, places: Sequence[int], coefficients: Floats, only: Collection[PartyId] = ()) -> Script[Point]:
+        """Ask all that are present. Raises ``SiteLeft`` and ``LocalProtocolError`` as ``Aggregation``."""
         request = Step(places=tuple(places), coefficients=tuple(coefficients.tolist()))
         everybody = dict.fromkeys(self.aggregation.presence.sites, request)
         n, limit = moments.n_values(len(coefficients)), moments.bound(self.most_rows)
-        total = yield from self.aggregation.total(everybody, n, limit)
+        total = yield from self.aggregation.total(everybody, n, limit, only)
         self.n_sums += 1
         loss, found = moments.summed(total.values, moments.scales_of([self.features[k] for k in places]))
         return Point(tuple(places), coefficients, loss, found, total.contributors)
@@ -84,12 +86,19 @@ class SummedFit:
     def converge(self, point: Point) -> Script[Point]:
         """Newton steps until there is none to take. A site that leaves is missed from the next point on.
 
+        Sums on either side of a short step are nearly alike, and a site that is in one of them only would be told by
+        the other. If a site leaves there, the fit ends with that step, over the sites there were: Newton's method errs
+        by the square of its step.
+
         Raises:
             DataError: ``collinear`` naming features, ``separated``.
             ModelError: ``not_converged``.
         """
         while (target := self._target(point)) is not None:
-            point = yield from self._move(point, target)
+            try:
+                point = yield from self._move(point, target)
+            except SiteLeft:
+                return replace(point, coefficients=target)
             self.n_steps += 1
             self.progress(self.n_steps)
         return point
@@ -129,9 +138,10 @@ class SummedFit:
         """To ``target``, or as far towards it as lowers the penalised loss; over fewer sites it cannot be compared."""
         before = self._objective(point)
         slack = 1e-12 * (1.0 + abs(before)) + len(point.contributors) * np.ldexp(moments.MOST_LOSS, -moments.BITS)
+        short = np.abs(target - point.coefficients).max() <= SHORT * (1.0 + np.abs(point.coefficients).max())
         for halvings in range(_MOST_HALVINGS):
             there = point.coefficients + 0.5**halvings * (target - point.coefficients)
-            found = yield from self.at(point.places, there)
+            found = yield from self.at(point.places, there, point.contributors if short else ())
             if found.contributors != point.contributors or self._objective(found) <= before + slack:
                 return found
         raise not_converged(self.n_steps)

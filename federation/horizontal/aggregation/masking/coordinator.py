@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -11,7 +11,7 @@ import numpy as np
 from federation.ciphers import pairwise
 from federation.ciphers.shamir import ORDER, SECRET_BYTES, SHARE_BYTES, weights
 from federation.ciphers.words import Residues, Words
-from federation.errors import LocalProtocolError, PartyId, RemoteProtocolError
+from federation.errors import LocalProtocolError, PartyId, RemoteProtocolError, SiteLeft
 from federation.horizontal.aggregation.interface import Total
 from federation.horizontal.aggregation.masking import masks
 from federation.horizontal.aggregation.masking.messages import (
@@ -61,7 +61,9 @@ class MaskedAggregation:
     _keys: dict[PartyId, Keys] = field(default_factory=dict)
     _parties: tuple[PartyId, ...] = ()
 
-    def total(self, requests: Mapping[PartyId, Message], n_values: int, bound: int) -> Script[Total]:
+    def total(
+        self, requests: Mapping[PartyId, Message], n_values: int, bound: int, only: Collection[PartyId] = ()
+    ) -> Script[Total]:
         if self._batch is None or self._turn >= self._batch.n_turns:
             yield from self.open()
         assert self._batch is not None
@@ -70,6 +72,9 @@ class MaskedAggregation:
         asked = [party for party in self._parties if party in self.presence.sites]
         replies = yield {party: requests[party] for party in asked}
         vectors = self.presence.arrived(replies, asked, Contribution)
+        if not set(only) <= set(vectors):
+            self._batch = None  # vectors that came stay hidden; the next sum begins anew
+            raise SiteLeft
         self.rules.check_sites(len(vectors), batch.threshold)
         sum_: Residues = np.zeros(n_values, dtype=np.uint64)
         for party, vector in vectors.items():

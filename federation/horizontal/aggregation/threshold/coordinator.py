@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,7 +12,7 @@ from federation.ciphers.dealing import check_points
 from federation.ciphers.elgamal import added, check_room, n_blocks, opened
 from federation.ciphers.oprf import POINT_BYTES, InvalidPoint
 from federation.ciphers.workers import cut, spread
-from federation.errors import PartyId, RemoteProtocolError
+from federation.errors import PartyId, RemoteProtocolError, SiteLeft
 from federation.horizontal.aggregation.interface import Total
 from federation.horizontal.aggregation.messages import Contribution
 from federation.horizontal.aggregation.presence import Presence
@@ -56,7 +56,9 @@ class ThresholdAggregation:
     _turn: int = 0
     _parties: tuple[PartyId, ...] = ()
 
-    def total(self, requests: Mapping[PartyId, Message], n_values: int, bound: int) -> Script[Total]:
+    def total(
+        self, requests: Mapping[PartyId, Message], n_values: int, bound: int, only: Collection[PartyId] = ()
+    ) -> Script[Total]:
         if self._epoch is None or not set(self.presence.sites) <= set(self._parties):
             yield from self.open()
         assert self._epoch is not None
@@ -65,6 +67,9 @@ class ThresholdAggregation:
         asked = [party for party in self._parties if party in self.presence.sites]
         replies = yield {party: requests[party] for party in asked}
         vectors = self.presence.arrived(replies, asked, Contribution)
+        if not set(only) <= set(vectors):
+            self._epoch = None  # vectors that came stay hidden; the next sum begins anew
+            raise SiteLeft
         self.rules.check_sites(len(vectors), epoch.threshold)
         blocks = n_blocks(n_values, epoch.n_keys)
         numbers: list[bytes] = []

@@ -7,7 +7,15 @@ import pytest
 from federation.ciphers.suites.choice import suite
 from federation.codec import encode
 from federation.disclosure import revealed_by
-from federation.errors import LianmoError, LocalProtocolError, PartyId, PlaintextOverflow, Refused, RemoteProtocolError
+from federation.errors import (
+    LianmoError,
+    LocalProtocolError,
+    PartyId,
+    PlaintextOverflow,
+    Refused,
+    RemoteProtocolError,
+    SiteLeft,
+)
 from federation.horizontal.aggregation.masking import messages as m
 from federation.horizontal.aggregation.messages import Contribution
 from federation.horizontal.aggregation.rules import SiteRules
@@ -16,7 +24,7 @@ from federation.messages import REGISTRY, Message
 from federation.script import run
 from federation.transports.agreement import Seals
 from models.errors import ModelError
-from tests.federation.horizontal.sites import LENGTH, Ask, City, VectorSite
+from tests.federation.horizontal.sites import BOUND, LENGTH, Ask, City, VectorSite
 
 BODIES = ("masking", "threshold")
 ROUNDS = [
@@ -224,3 +232,22 @@ def test_every_message_says_what_it_reveals_in_two_languages() -> None:
         english, chinese = revealed_by(kind)
         assert english.isascii()
         assert any("\u4e00" <= c <= "\u9fff" for c in chinese)
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_where_a_sum_must_be_over_certain_sites_none_is_opened_without_them(body: str) -> None:
+    """What came stays hidden, and the next sum, over the others, is right."""
+
+    def loss(count: int, party: PartyId, request: Message) -> str:
+        return "before" if party == "bank:03" and isinstance(request, Ask) else ""
+
+    city = City(5, body, loss)
+    requests = dict.fromkeys(city.names, Ask())
+    with pytest.raises(SiteLeft):
+        run(city.coordinator.total(requests, LENGTH, BOUND, city.names), city.wire)
+    kinds = {type(request) for _, request, _ in city.wire.passed}
+    assert not kinds & {m.Contributors, m.Unmask, t.OpenSum}
+    rest = tuple(party for party in city.names if party != "bank:03")
+    total = run(city.coordinator.total(requests, LENGTH, BOUND, rest), city.wire)
+    assert total.contributors == rest
+    assert total.values.tolist() == city.expected(1, rest)
