@@ -14,6 +14,8 @@ import federation.horizontal.aggregation.masking.messages as masking
 import federation.horizontal.aggregation.threshold.messages as threshold
 import federation.horizontal.binning.messages as horizontal_binning
 import federation.horizontal.boosting.messages as horizontal_boosting
+import federation.horizontal.prebinning.messages as prebinning
+import federation.horizontal.scorecard.messages as horizontal_scorecard
 import federation.vertical.binning.messages as binning
 import federation.vertical.boosting.messages as boosting
 import federation.vertical.logistic.messages as logistic
@@ -177,6 +179,21 @@ MESSAGES: tuple[Message, ...] = (
     horizontal_boosting.Grow(tree=1, cuts=((0, 1, 0, False, 1, 2),), nodes=(2,)),
     horizontal_boosting.Finish(tree=1, cuts=(), leaves=((1, 0.25), (2, -0.5))),
     horizontal_boosting.Finished(),
+    prebinning.Open(
+        columns=(("税额", False, (), (-9.0,)), ("sector", True, ("a", "b"), ())), most_rows=100, n_rounds=3
+    ),
+    prebinning.Opened(),
+    prebinning.Search(round=0, bounds=((171_000, 225_001),)),
+    prebinning.Count(cuts=((171_000,),)),
+    horizontal_scorecard.Open(
+        model_id="模型-1",
+        features=((("税额", False, (0.5,), (), False, True), (-9.0,), (0, 1, 2, 2), (0.5, -0.25, 0.0), 0.0),),
+        most_rows=100,
+    ),
+    horizontal_scorecard.Opened(),
+    horizontal_scorecard.Step(places=(0,), coefficients=(-1.5, -0.75)),
+    horizontal_scorecard.Finish(scorecard=b"{}"),
+    horizontal_scorecard.Finished(),
     SealOffer(suite="sm", key=bytes(range(65))),
     SealAnswer(secret=bytes(range(16)), signature=b"\x30\x06", mac=bytes(range(32))),
     SealConfirm(signature=b"\x30\x06", mac=bytes(range(32))),
