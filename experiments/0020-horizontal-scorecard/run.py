@@ -102,7 +102,7 @@ def together(table: Table, label: Floats, parts: list[Rows]) -> tuple[Developed,
 
 
 def local(table: Table, label: Floats, rows: Rows, late: Table, joint: ScorecardHalf | None = None) -> Floats:
-    """Margins of ``late``: bins and WOE of these rows, scikit-learn's regression; ``joint``: its margin as one more column."""
+    """Margins of ``late``: bins and WOE of these rows, and of ``joint`` the margin, in scikit-learn's regression."""
     fitted = table.take(rows)
     features = [
         WoeFeature(p, f.bins)
@@ -138,10 +138,18 @@ def main() -> None:
     developed, wire = together(table, label, early)
     seconds = time.process_time() - started
     everyone = np.concatenate(early)
-    rows = [
-        "| bank | rows fitted | default rate | alone | eight banks | pooled | eight − pooled | eight − alone | both: alone with the margin of eight − alone |"
+    titles = [
+        "bank",
+        "rows fitted",
+        "default rate",
+        "alone",
+        "eight banks",
+        "pooled",
+        "eight − pooled",
+        "eight − alone",
     ]
-    rows.append("|" + "---|" * 9)
+    titles.append("own columns and the margin of eight − alone")
+    rows = ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
     for k, (bank, where) in enumerate([*((bank, late[k]) for k, (bank, _) in enumerate(banks)), ("all", None)]):
         held = np.concatenate(late) if where is None else where
         known = everyone if where is None else early[k]
