@@ -26,7 +26,7 @@ from federation.horizontal.aggregation.masking.messages import (
     Unmask,
     Unmasked,
 )
-from federation.horizontal.aggregation.masking.statements import contributors_statement, keys_statement
+from federation.horizontal.aggregation.masking.statements import keys_statement
 from federation.horizontal.aggregation.messages import Contribution
 from federation.horizontal.aggregation.presence import Presence
 from federation.horizontal.aggregation.rules import SiteRules
@@ -85,11 +85,8 @@ class MaskedAggregation:
         replies = yield dict.fromkeys(contributors, Contributors(turn=turn, parties=contributors))
         agreed = self.presence.arrived(replies, contributors, Agreed)
         self.rules.check_sites(len(agreed), batch.threshold)
-        signed = contributors_statement(batch, turn, contributors)
-        for party, reply in agreed.items():
-            self._check(party, signed, reply.signature)
         replies = yield {
-            party: Unmask(turn=turn, signatures=_of_others(party, agreed, batch.threshold - 1)) for party in agreed
+            party: Unmask(turn=turn, vouchers=_for(party, agreed, batch.threshold - 1)) for party in agreed
         }
         opened = self.presence.arrived(replies, agreed, Unmasked)
         self.rules.check_sites(len(opened), batch.threshold)
@@ -171,9 +168,15 @@ class MaskedAggregation:
             check_signature(self.signing, party, message, signature)
 
 
-def _of_others(party: PartyId, agreed: Mapping[PartyId, Agreed], n: int) -> tuple[tuple[PartyId, bytes], ...]:
-    """Signatures of as many others as ``party`` must see."""
-    return tuple((other, reply.signature) for other, reply in agreed.items() if other != party)[:n]
+def _for(party: PartyId, agreed: Mapping[PartyId, Agreed], n: int) -> tuple[tuple[PartyId, bytes], ...]:
+    """What ``n`` others vouch for to ``party``. Raises ``RemoteProtocolError`` of one that left it out."""
+    found = []
+    for other in [other for other in agreed if other != party][:n]:
+        macs = dict(agreed[other].vouchers)
+        if party not in macs:
+            raise _unfit(other)
+        found.append((other, macs[party]))
+    return tuple(found)
 
 
 def _combined(shares: Sequence[bytes], counts: Sequence[int], k: int) -> int:

@@ -96,26 +96,26 @@ class Contributors(Message, kind="masking.contributors"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreed(Message, kind="masking.agreed"):
-    """Site → coordinator, round 3. ``signature``: of the contributors of this turn.
+    """Site → coordinator, round 3. ``vouchers``: each other contributor and, for it, a MAC of the contributors.
 
     Reveals to coordinator: that the site was told these contributors.
     向协调方透露：该站点确认所见的提交名单。
     """
 
-    signature: bytes
+    vouchers: tuple[tuple[PartyId, bytes], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unmask(Message, kind="masking.unmask"):
-    """Coordinator → site, round 4. ``signatures``: of the contributors, by as many other parties as make up the
-    threshold with the site itself.
+    """Coordinator → site, round 4. ``vouchers``: as many other parties as make up the threshold with the site itself,
+    and the MAC of each for this site.
 
     Reveals to site: that the others were told the same contributors.
     向站点透露：其他站点所见的提交名单一致。
     """
 
     turn: int
-    signatures: tuple[tuple[PartyId, bytes], ...]
+    vouchers: tuple[tuple[PartyId, bytes], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from federation.ciphers import pairwise
 from federation.ciphers.shamir import SECRET_BYTES, SHARE_BYTES, share
 from federation.ciphers.words import Words
 from federation.errors import LocalProtocolError, PartyId
-from federation.horizontal.aggregation.envelopes import Envelopes
+from federation.horizontal.aggregation.envelopes import Envelopes, check_vouched, vouch
 from federation.horizontal.aggregation.interface import Numbers
 from federation.horizontal.aggregation.masking import masks
 from federation.horizontal.aggregation.masking.messages import (
@@ -166,6 +166,7 @@ class MaskingSite:
         )
         s.parties = parties
         s.sealing_keys = tuple(key for _, key, _, _ in m.keys)
+        s.vouchers = tuple(b"" if p == self.party else envelopes.voucher(p, key) for p, key, _, _ in m.keys)
         s.mask_keys = tuple(keys for _, _, keys, _ in m.keys)
         s.shares = tuple(
             content if party == self.party else b"" for party, content in zip(parties, shares, strict=True)
@@ -187,7 +188,7 @@ class MaskingSite:
             if len(shares[-1]) != s.n_turns * _PAIR_BYTES:
                 raise bad_value("shares", "分片")
         kept = [s.parties.index(party) for party in parties]
-        s.mask_keys = tuple(s.mask_keys[k] for k in kept)
+        s.mask_keys, s.vouchers = (tuple(of[k] for k in kept) for of in (s.mask_keys, s.vouchers))
         s.parties, s.shares, s.sealing_keys, s.turn = parties, tuple(shares), (), 0
         s.sealing_key = b""  # nothing more is sealed to it
         return Ready()
@@ -198,19 +199,25 @@ class MaskingSite:
             raise bad_value("turn", "轮次")
         self._check_parties(m.parties, s.parties)
         s.contributors = m.parties
-        return Agreed(signature=self.signing.sign(contributors_statement(self._batch, s.turn, m.parties)))
+        # Bonawitz et al. sign this; a MAC for each other site convinces it as well, and nobody else needs to be.
+        message = contributors_statement(self._batch, s.turn, m.parties)
+        keys = {p: key for p, key in zip(s.parties, s.vouchers, strict=True) if p in m.parties and p != self.party}
+        return Agreed(
+            vouchers=tuple((p, vouch(self.signing.suite, key, self.party, message)) for p, key in keys.items())
+        )
 
     def _unmask(self, m: Unmask) -> Message:
         s = self.state
         if m.turn != s.turn:
             raise bad_value("turn", "轮次")
-        others = tuple(party for party, _ in m.signatures)
+        others = tuple(party for party, _ in m.vouchers)
         if not is_roster(others) or not set(others) <= set(s.contributors) - {self.party}:
-            raise bad_value("signers", "签名方")
+            raise bad_value("names of those who vouch", "互证方名单")
         self.rules.check_sites(len(others) + 1, s.threshold)
-        signed = contributors_statement(self._batch, s.turn, s.contributors)
-        for party, signature in m.signatures:
-            check_signature(self.signing, party, signed, signature)
+        message = contributors_statement(self._batch, s.turn, s.contributors)
+        key_of = dict(zip(s.parties, s.vouchers, strict=True))
+        for party, mac in m.vouchers:
+            check_vouched(self.signing.suite, key_of[party], party, message, mac)
         # Of each site one of the two, never both: its own seed and its mask key together open its vector.
         seeds, keys = b"", b""
         for party, shares in zip(s.parties, s.shares, strict=True):

@@ -17,6 +17,7 @@ class MaskingState(SecretState):
     mask_seeds, own_seeds: of all turns, 31 bytes each.
     parties: sites whose keys are agreed, then those whose shares have come: whom pairwise masks are with.
     sealing_keys, mask_keys: public, of each of ``parties``.
+    vouchers: keys for MACs with each of ``parties``; empty for this site itself.
     shares: of each of ``parties``, of all turns: mask seed and own seed, 32 bytes each.
     turn: of the next or present sum.
     contributors: of the present sum, as told.
@@ -33,6 +34,7 @@ class MaskingState(SecretState):
     parties: tuple[PartyId, ...] = ()
     sealing_keys: tuple[bytes, ...] = ()
     mask_keys: tuple[bytes, ...] = ()
+    vouchers: tuple[bytes, ...] = ()
     shares: tuple[bytes, ...] = ()
     turn: int = 0
     contributors: tuple[PartyId, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from federation.ciphers.shamir import combine
 from federation.ciphers.words import Words
-from federation.errors import LianmoError, LocalProtocolError, RemoteProtocolError
+from federation.errors import LianmoError, LocalProtocolError, PartyId, RemoteProtocolError
 from federation.horizontal.aggregation.masking import masks
 from federation.horizontal.aggregation.masking import messages as m
 from federation.horizontal.aggregation.masking.coordinator import MaskedAggregation
@@ -50,9 +51,9 @@ MESSAGES: tuple[Message, ...] = (
     m.AllKeys(keys=()),
     m.Deliver(shares=()),
     m.Contributors(turn=0, parties=names(4)),
-    m.Unmask(turn=0, signatures=()),
+    m.Unmask(turn=0, vouchers=()),
     m.Ready(),
-    m.Agreed(signature=b""),
+    m.Agreed(vouchers=()),
     m.Unmasked(seeds=b"", keys=b""),
     m.Keys(sealing_key=b"", mask_keys=b"", signature=b""),
     m.SealedShares(shares=()),
@@ -126,38 +127,65 @@ def test_half_of_the_sites_are_no_threshold() -> None:
     site.answer(replace(OPEN, sites=names(8), threshold=5))
 
 
+def vouchers_for(city: City, told: Mapping[PartyId, tuple[PartyId, ...]]) -> dict[PartyId, dict[PartyId, bytes]]:
+    """Tell each site its contributors of turn 0: receiver → who vouches for that to it, and how."""
+    found: dict[PartyId, dict[PartyId, bytes]] = {party: {} for party in city.names}
+    for sender, parties in told.items():
+        for receiver, mac in city.sites[sender].answer(m.Contributors(turn=0, parties=parties)).vouchers:
+            found[receiver][sender] = mac
+    return found
+
+
 def test_a_coordinator_that_asks_for_both_secrets_of_a_site_is_refused() -> None:
     """It tells half of them that bank:03 contributed, and half that it left: nobody unmasks anything."""
     city, _ = site_at("contributed", 8)
     rest = tuple(party for party in city.names if party != "bank:03")
     told = {party: rest if k % 2 else city.names for k, party in enumerate(rest)}
-    signatures = {
-        party: city.sites[party].answer(m.Contributors(turn=0, parties=parties)).signature
-        for party, parties in told.items()
-    }
+    vouchers = vouchers_for(city, told)
     for party, parties in told.items():
-        mixed = tuple((p, s) for p, s in signatures.items() if p in parties and p != party)
+        mixed = tuple(sorted((p, mac) for p, mac in vouchers[party].items() if p in parties))
         before = city.sites[party].contributor.state.dump()
         with pytest.raises(RemoteProtocolError) as caught:
-            city.sites[party].answer(m.Unmask(turn=0, signatures=mixed))
+            city.sites[party].answer(m.Unmask(turn=0, vouchers=mixed))
         assert caught.value.code == "bad_signature"
-        same = tuple((p, s) for p, s in signatures.items() if told[p] == parties and p != party)
+        assert told[caught.value.party] != parties
+        same = tuple((p, mac) for p, mac in mixed if told[p] == parties)
         with pytest.raises(LocalProtocolError) as few:
-            city.sites[party].answer(m.Unmask(turn=0, signatures=same))  # too few of them for the threshold
+            city.sites[party].answer(m.Unmask(turn=0, vouchers=same))  # too few of them for the threshold
         assert few.value.code == "too_few_sites"
         assert city.sites[party].contributor.state.dump() == before
+
+
+def test_what_one_site_vouches_for_serves_no_other_site_sender_or_turn() -> None:
+    city, site = site_at("contributed")
+    vouchers = vouchers_for(city, dict.fromkeys(city.names, city.names))
+    right = tuple(sorted(vouchers["bank:01"].items()))
+    others = dict(vouchers["bank:02"])
+    for wrong in (
+        (("bank:00", others["bank:00"]), *right[1:]),  # for another
+        (("bank:00", vouchers["bank:00"]["bank:01"]), *right[1:]),  # our own, sent back
+        (("bank:00", dict(right)["bank:02"]), *right[1:]),  # of another
+        (("bank:00", b""), *right[1:]),
+    ):
+        with pytest.raises(RemoteProtocolError) as caught:
+            site.answer(m.Unmask(turn=0, vouchers=wrong))
+        assert (caught.value.party, caught.value.code) == ("bank:00", "bad_signature")
+    with pytest.raises(LocalProtocolError):
+        site.answer(m.Unmask(turn=0, vouchers=(("bank:01", b""), *right[1:])))
+    site.answer(m.Unmask(turn=0, vouchers=right))
+    site.contribute(city.vectors[1][1], BOUND)
+    site.answer(m.Contributors(turn=1, parties=city.names))
+    with pytest.raises(RemoteProtocolError):
+        site.answer(m.Unmask(turn=1, vouchers=right))
 
 
 def test_a_site_gives_one_of_two_shares_of_each_site_and_once() -> None:
     city, site = site_at("contributed", 8)
     rest = tuple(party for party in city.names if party != "bank:03")
-    signatures = tuple(
-        (party, city.sites[party].answer(m.Contributors(turn=0, parties=rest)).signature) for party in rest
-    )
-    signatures = tuple(pair for pair in signatures if pair[0] != site.party)
-    reply = site.answer(m.Unmask(turn=0, signatures=signatures))
+    vouchers = tuple(sorted(vouchers_for(city, dict.fromkeys(rest, rest))["bank:01"].items()))
+    reply = site.answer(m.Unmask(turn=0, vouchers=vouchers))
     assert (len(reply.seeds), len(reply.keys)) == (32 * 7, 32)
-    for again in (m.Contributors(turn=0, parties=city.names), m.Unmask(turn=0, signatures=signatures)):
+    for again in (m.Contributors(turn=0, parties=city.names), m.Unmask(turn=0, vouchers=vouchers)):
         with pytest.raises(LocalProtocolError) as caught:
             site.answer(again)
         assert caught.value.code == "out_of_turn"

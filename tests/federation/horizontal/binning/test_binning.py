@@ -113,8 +113,9 @@ def test_bins_and_trees_from_sums_alone_are_lightgbms_on_the_same_bins(problem: 
     assert fit_aligned([coded], problem.label, len(coded), parameters).margin.tobytes() == margin.tobytes()
 
 
-def test_no_cell_of_few_rows_is_looked_into() -> None:
-    trial = trial_of(table_of())
+@pytest.mark.parametrize("n", [400, N])
+def test_no_cell_of_few_rows_is_looked_into(n: int) -> None:
+    trial = trial_of(table_of(n))
     bins_of(trial)
     requests = [r for p, r, _ in trial.wire.passed if isinstance(r, m.CellsWanted) and p == "bank:00"]
     assert [r.round for r in requests] == [0, 1, 2, 3, 4]
