@@ -47,13 +47,12 @@ class HorizontalSite:
         return (*BINNING, *BOOSTING, *PREBINNING, *SCORECARD, *self.contributor.allowed)
 
     def answer(self, request: Message) -> Message:
-        for kinds, part in (
-            (BINNING, self.binning),
-            (PREBINNING, self.prebinning),
-            (SCORECARD, self.scorecard),
-        ):
-            if isinstance(request, kinds):
-                return part.answer(request)
+        if isinstance(request, BINNING):
+            return self.binning.answer(request)
+        if isinstance(request, PREBINNING):
+            return self.prebinning.answer(request)
+        if isinstance(request, SCORECARD):
+            return self.scorecard.answer(request)
         if isinstance(request, self.contributor.allowed):
             return self.contributor.answer(request)
         return self.boosting.answer(request)
