@@ -30,6 +30,14 @@ WIRE_CODES: Final[dict[str, tuple[str, str]]] = {
         "其计数噪声的隐私预算（ε）在本期内已不足",
     ),
     "no_consent": ("a subject does not consent to this use now", "有主体当前未授权该用途"),
+    "too_few_sites": (
+        "a sum over so few sites, or opened by so few, would show the numbers of single sites",
+        "求和站点数或同意开启的站点数过少，会暴露单个站点的数值",
+    ),
+    "bad_signature": (
+        "what another party of the sum signed is not what it was told: they were told different things",
+        "求和另一方的签名与其所获信息不符：各方被告知的内容不一致",
+    ),
     "no_common_applicants": ("no applicant is known to all parties", "各方没有共同的申请人"),
     "too_few_rows": ("fewer rows than its minimum would be used", "所用行数低于其下限"),
     "unknown_applicant": ("the applicant is not in its table", "该申请人不在其数据表中"),
@@ -186,6 +194,18 @@ class ProtocolError(LianmoError):
 
 class LocalProtocolError(ProtocolError):
     """We broke it: a bug of ours, or the peer's message came where we do not accept it."""
+
+
+class SiteLeft(ProtocolError):
+    """A site that a sum must be over did not contribute: the sum was not opened, and nothing of it is known."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "site_left",
+            "A site left in the middle of a sum that must be over the sites of the sum before. Nothing was opened; "
+            "start again with the sites that remain.",
+            "有站点在求和中途离开，而该次求和须与上一次涉及相同站点。结果未开启；请由剩余站点重新开始。",
+        )
 
 
 class RemoteProtocolError(ProtocolError):

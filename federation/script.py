@@ -29,6 +29,8 @@ class Wire(Protocol):
 
     Raises ``TransportError`` naming the party that did not come, left or was too late, and ``RemoteProtocolError``
     naming one that answered twice, out of turn or with too much. Parties work at the same time where the wire can.
+    Under a script that goes on without parties that leave (``federation.horizontal``) a wire may leave their frames out
+    instead of raising ``TransportError``.
     """
 
     def exchange(self, frames: Mapping[PartyId, bytes]) -> Mapping[PartyId, bytes]: ...

@@ -10,6 +10,7 @@ have one with a bin of its own, even beyond ``max_bin``.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import ModelError
+from models.losses import Integers
 from models.table import Column, Table, is_category
 
 Codes = NDArray[np.uint8]
@@ -111,9 +113,23 @@ def _fit_edges(name: str, column: Column, max_bin: int, min_rows: int) -> Featur
     values = np.asarray(column, dtype=np.float64)
     missing = np.isnan(values)
     distinct, counts = np.unique(values[~missing], return_counts=True)
+    cuts = equal_cuts(counts, max_bin, min_rows)
+    edges = [between(distinct[i], distinct[i + 1]) for i in cuts]
+    return FeatureBins(name, category=False, edges=tuple(edges), has_missing=bool(missing.any()))
+
+
+def equal_cuts(counts: Integers, max_bin: int, min_rows: int = 1) -> list[int]:
+    """Where ascending values, or cells of values, are cut into bins of about as many rows each.
+
+    Args:
+        counts: rows of each, above 0, shape ``(n_values,)``.
+
+    Returns:
+        Positions; each bin but the last ends with the value at one of them.
+    """
     # A value with an even share of the rows has a bin of its own, as in LightGBM: the others share what is left.
     n_rows = int(counts.sum())
-    alone = counts >= (1 if len(distinct) <= max_bin else n_rows / max_bin)
+    alone = counts >= (1 if len(counts) <= max_bin else n_rows / max_bin)
     rows_left, bins_left = n_rows - int(counts[alone].sum()), max_bin - int(alone.sum())
     cuts: list[int] = []
     in_bin, behind = 0, n_rows
@@ -130,11 +146,10 @@ def _fit_edges(name: str, column: Column, max_bin: int, min_rows: int) -> Featur
             if not alone[i]:
                 bins_left -= 1
                 wanted = rows_left / max(1, bins_left)
-    edges = [_between(distinct[i], distinct[i + 1]) for i in cuts]
-    return FeatureBins(name, category=False, edges=tuple(edges), has_missing=bool(missing.any()))
+    return cuts
 
 
-def _between(low: float, high: float) -> float:
+def between(low: float, high: float) -> float:
     """A number with ``low <= number < high``, halfway where floats allow."""
     low = max(float(low), -MAX_FLOAT)
     middle = float(low / 2 + high / 2)
@@ -142,20 +157,41 @@ def _between(low: float, high: float) -> float:
 
 
 def _fit_levels(name: str, column: Column, max_bin: int, min_rows: int, cover: float) -> FeatureBins:
-    present = [v for v in column if v is not None]
-    counts = Counter(present)
-    order = sorted(counts, key=lambda level: (-counts[level], level))
+    counts = Counter(column)
+    n_missing = counts.pop(None, 0)
+    return fit_levels(name, counts, n_missing, max_bin, min_rows, level_cover=cover)
+
+
+def fit_levels(
+    name: str,
+    counts: Mapping[str, int],
+    n_missing: int,
+    max_bin: int,
+    min_rows: int,
+    *,
+    level_cover: float = LEVEL_COVER,
+    n_unnamed: int = 0,
+) -> FeatureBins:
+    """Bins of a category of which only counts are known.
+
+    Args:
+        counts: level → rows.
+        max_bin, min_rows, level_cover: as ``fit_bins``; ``min_rows`` at least 1.
+        n_unnamed: rows with other levels, which share a bin with the rare ones.
+    """
+    order = sorted((level for level in counts if counts[level]), key=lambda level: (-counts[level], level))
+    n_present = sum(counts.values()) + n_unnamed
     kept = [level for level in order if counts[level] >= min_rows]
-    if len(kept) > max_bin or len(kept) < len(order):
+    if len(kept) > max_bin or len(kept) < len(order) or n_unnamed:
         covered = np.cumsum([counts[level] for level in kept])
-        n_covering = int(np.searchsorted(covered, cover * len(present))) + 1 if cover else 0
+        n_covering = int(np.searchsorted(covered, level_cover * n_present)) + 1 if level_cover else 0
         kept = kept[: min(max(max_bin - 1, n_covering), MAX_BINS - 1)]
-    while kept and 0 < len(present) - sum(counts[level] for level in kept) < min_rows:
+    while kept and 0 < n_present - sum(counts[level] for level in kept) < min_rows:
         kept.pop()  # the merged rare levels must fill a bin, too
     return FeatureBins(
         name,
         category=True,
         levels=tuple(sorted(kept)),
-        has_other=len(kept) < len(order),
-        has_missing=len(present) < len(column),
+        has_other=len(kept) < len(order) or n_unnamed > 0,
+        has_missing=n_missing > 0,
     )

@@ -9,7 +9,8 @@
     ├── GovernanceError    (lab)  10   a data node's own rules: catalogue, consent, records, policy
     ├── CipherError (federation)   5   KeyTooShort, PlaintextOverflow, InvalidCiphertext, NotEncrypting, BadKey,
     │                                  BadSignature, NotSealedToUs, NotDecryptable, BadCost, SuiteUnavailable
-    ├── ProtocolError (federation) 6   LocalProtocolError (ours), RemoteProtocolError (theirs), Refused
+    ├── ProtocolError (federation) 6   LocalProtocolError (ours), RemoteProtocolError (theirs), Refused,
+    │                                  SiteLeft
     └── TransportError (federation) 8  a party that does not come, leaves, or is too slow
 
 An error carries a code for machines and one text in English and one in Chinese: what happened, to whom, what to do.

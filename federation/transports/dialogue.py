@@ -74,6 +74,54 @@ class RelayWire:
         )
 
 
+class LenientRelayWire(RelayWire):
+    """Leaves out who does not come, leaves, or is too slow, for scripts that go on without (``federation.horizontal``).
+
+    What a party sends too late is dropped. Arguments as of ``RelayWire``; each exchange with somebody silent takes the
+    whole of ``deadline_seconds``, so scripts ask nobody again who has not answered.
+    """
+
+    def exchange(self, frames: Mapping[PartyId, bytes]) -> Mapping[PartyId, bytes]:
+        """As ``RelayWire.exchange``, but with a reply of those only who gave one.
+
+        Raises:
+            TransportError: what became of the relay.
+            RemoteProtocolError: "out_of_turn", "too_large".
+        """
+        join_by = time.monotonic() + self._join_seconds
+        waiting = {party for party in frames if self._has_come(party, join_by)}
+        for party in sorted(waiting):
+            self._asked[party] = self._link.send(party, frames[party])
+        replies: dict[PartyId, bytes] = {}
+        until = time.monotonic() + self._deadline_seconds
+        while waiting:
+            try:
+                parcel = self._link.receive(until - time.monotonic(), watch=waiting)
+            except TimeoutError:
+                break
+            except TransportError as error:
+                if error.party not in waiting:
+                    raise
+                waiting.remove(error.party)
+                continue
+            asked = self._asked[parcel.sender]
+            if 0 < parcel.number < asked or (parcel.number == asked and parcel.sender not in waiting):
+                continue  # to an exchange that went on without it
+            self._check(parcel, waiting)
+            waiting.remove(parcel.sender)
+            replies[parcel.sender] = parcel.payload
+        return {party: replies[party] for party in frames if party in replies}
+
+    def _has_come(self, party: PartyId, join_by: float) -> bool:
+        try:
+            self._await(party, join_by)
+        except TransportError as error:
+            if error.party != party:
+                raise
+            return False
+        return True
+
+
 def serve_responder(
     link: Link, answer: Callable[[bytes], tuple[bytes, bool]], guest: PartyId, *, idle_seconds: float
 ) -> None:

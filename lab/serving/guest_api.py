@@ -75,6 +75,7 @@ def create_guest_app(
             if isinstance(wire, AbstractAsyncContextManager):
                 await stack.enter_async_context(wire)
             if isinstance(shelf, FollowingShelf):
+                shelf.ready = service.prepared
                 stack.enter_context(shelf.following())
             await run_in_threadpool(service.prepare)
             await run_in_threadpool(answers.purge, timedelta(days=rules.keep_days), once.keep_for)

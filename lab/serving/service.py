@@ -17,7 +17,7 @@ from pydantic_core import to_json
 from lab.serving.batch import new_name
 from lab.serving.decisions import Decider, DecisionAnswer, decision_answer
 from lab.serving.ledger import Ledger, Written
-from lab.serving.loaded import Shelf
+from lab.serving.loaded import Loaded, Shelf
 from lab.serving.problems import RequestError
 from lab.serving.schemas import ScoreRequest, invalid_request, table_of
 from lab.serving.scorer import Outcome, Scorer
@@ -69,6 +69,10 @@ class ScoringService:
     def current(self) -> Served:
         """What answers an application that has no number yet."""
         return self.preparations.of(self.shelf.chosen(""))
+
+    def prepared(self, loaded: Loaded) -> None:
+        """Make ready what is about to answer."""
+        self.preparations.of(loaded).prepare()
 
     def prepare(self) -> None:
         """Make ready what answers now, if anything does, so that the first call does not wait for it."""

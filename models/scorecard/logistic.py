@@ -83,6 +83,49 @@ def moments_of(design: Floats, gradient: Floats, weight: Floats) -> Moments:
     return Moments(design.T @ gradient, design.T @ (design * weight[:, None]))
 
 
+def next_target(
+    moments: Moments,
+    coefficients: Floats,
+    names: Sequence[str],
+    rules: LogisticRules,
+    *,
+    n_rows: float,
+    n_steps: int,
+    rank: float,
+    far: bool,
+) -> Floats | None:
+    """Coefficients to go to from ``coefficients``, where these are the moments; None: the fit is over.
+
+    Args:
+        names: of the coefficients, the intercept first.
+        n_rows: sum of the weights.
+        n_steps: taken so far.
+        rank: as ``Newton.rank``.
+        far: a margin is beyond ``MOST_MARGIN``.
+
+    Raises:
+        DataError: ``collinear`` naming the columns, ``separated``.
+        ModelError: ``not_converged``.
+    """
+    free = rules.l1 == rules.l2 == 0.0
+    penalty = rules.penalty(len(coefficients))
+    if free and n_steps == 0:
+        check_rank(moments.hessian, names, rank)
+    try:
+        target = minimise(moments.gradient, moments.hessian, coefficients, penalty)
+    except np.linalg.LinAlgError:
+        raise separated() if free else not_converged(n_steps) from None
+    step = np.abs(target - coefficients).max()
+    violation = penalty.violation(coefficients, moments.gradient).max()
+    if violation <= rules.tolerance * n_rows and step <= _STILL * (1.0 + np.abs(coefficients).max()):
+        return None
+    if free and far:
+        raise separated()
+    if n_steps >= rules.max_iterations:
+        raise not_converged(n_steps)
+    return target
+
+
 @dataclass(slots=True)
 class Newton:
     """One fit, step by step: ``derivatives``, ``target``, ``move``, and again.
@@ -120,23 +163,16 @@ class Newton:
             DataError: ``collinear`` naming the columns, ``separated``.
             ModelError: ``not_converged``.
         """
-        free = self.rules.l1 == self.rules.l2 == 0.0
-        if free and self.n_steps == 0:
-            check_rank(moments.hessian, self.names, self.rank)
-        try:
-            target = minimise(moments.gradient, moments.hessian, self.coefficients, self.penalty)
-        except np.linalg.LinAlgError:
-            raise separated() if free else not_converged(self.n_steps) from None
-        step = np.abs(target - self.coefficients).max()
-        violation = self.penalty.violation(self.coefficients, moments.gradient).max()
-        small = violation <= self.rules.tolerance * self.weight.sum()
-        if small and step <= _STILL * (1.0 + np.abs(self.coefficients).max()):
-            return None
-        if free and np.abs(self.margin).max() > MOST_MARGIN:
-            raise separated()
-        if self.n_steps >= self.rules.max_iterations:
-            raise not_converged(self.n_steps)
-        return target
+        return next_target(
+            moments,
+            self.coefficients,
+            self.names,
+            self.rules,
+            n_rows=float(self.weight.sum()),
+            n_steps=self.n_steps,
+            rank=self.rank,
+            far=bool(np.abs(self.margin).max() > MOST_MARGIN),
+        )
 
     def move(self, target: Floats, margin: Floats) -> None:
         """One step: to ``target``, whose margins these are, or as far towards it as lowers the penalised loss.

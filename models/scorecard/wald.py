@@ -45,6 +45,12 @@ def wald(names: Sequence[str], values: Floats, hessian: Floats, penalty: Penalty
     )
 
 
+def covariance(hessian: Floats, penalty: Penalty) -> Floats:
+    """Of all coefficients but the intercept, where a fit ended: the inverse of the penalised information."""
+    information = hessian + np.diag(penalty.l2)
+    return np.asarray(np.linalg.pinv(information, hermitian=True)[1:, 1:], dtype=np.float64)
+
+
 def _tested(name: str, value: float, error: float) -> Coefficient:
     z = value / error
     return Coefficient(name, value, error, z, float(2.0 * norm.sf(abs(z))))

@@ -10,6 +10,12 @@ from typing import Any
 import numpy as np
 
 import federation.audit.messages as audit
+import federation.horizontal.aggregation.masking.messages as masking
+import federation.horizontal.aggregation.threshold.messages as threshold
+import federation.horizontal.binning.messages as horizontal_binning
+import federation.horizontal.boosting.messages as horizontal_boosting
+import federation.horizontal.prebinning.messages as prebinning
+import federation.horizontal.scorecard.messages as horizontal_scorecard
 import federation.vertical.binning.messages as binning
 import federation.vertical.boosting.messages as boosting
 import federation.vertical.logistic.messages as logistic
@@ -26,10 +32,14 @@ from federation.alignment.messages import (
     Tokens,
     TokensWanted,
 )
+from federation.ciphers import shamir
 from federation.ciphers.blinding import FixedBase
 from federation.ciphers.packing import PairPacking
 from federation.ciphers.plain import PlainPublic
+from federation.ciphers.words import Words
 from federation.codec import encode
+from federation.horizontal.aggregation.masking import masks
+from federation.horizontal.aggregation.messages import Contribution
 from federation.messages import Failure, Goodbye, Message
 from federation.transports.messages import SealAnswer, SealConfirm, SealOffer
 
@@ -143,6 +153,60 @@ MESSAGES: tuple[Message, ...] = (
     audit.HeadsSigned(countersignature=b"\x01\x02"),
     audit.AllSignatures(countersignatures=(("bank", b"\x01"), ("host:tax", b"\x02"))),
     audit.Kept(),
+    Contribution(turn=3, data=bytes(range(9)), proof=b"", signature=b"\x01"),
+    masking.Open(session="模型-1", batch=1, sites=("bank:a", "bank:甲"), threshold=2, n_turns=2),
+    masking.Keys(sealing_key=bytes(32), mask_keys=bytes(range(64)), signature=b"\x01"),
+    masking.AllKeys(keys=(("bank:a", bytes(32), bytes(range(64)), b"\x01"),)),
+    masking.SealedShares(shares=(("bank:甲", b"\x01\x02"),)),
+    masking.Deliver(shares=(("bank:a", b"\x01\x02"),)),
+    masking.Ready(),
+    masking.Contributors(turn=3, parties=("bank:a", "bank:甲")),
+    masking.Agreed(vouchers=(("bank:a", bytes(range(32))),)),
+    masking.Unmask(turn=3, vouchers=(("bank:a", bytes(range(32))),)),
+    masking.Unmasked(seeds=bytes(range(32)), keys=b""),
+    threshold.Open(session="模型-1", epoch=1, sites=("bank:a", "bank:甲"), threshold=2, n_keys=2),
+    threshold.Committed(sealing_key=bytes(32), commitments=bytes(range(128)), proof=bytes(64), signature=b"\x01"),
+    threshold.AllCommitted(sites=(("bank:a", bytes(32), bytes(range(128)), bytes(64), b"\x01"),)),
+    threshold.Dealt(shares=(("bank:甲", b"\x01\x02"),)),
+    threshold.Deliver(shares=(("bank:a", b"\x01\x02"),)),
+    threshold.KeyMade(signature=b"\x01"),
+    threshold.Confirm(signatures=(("bank:a", b"\x01"),)),
+    threshold.Ready(),
+    threshold.OpenSum(
+        turn=3, contributions=(("bank:a", bytes(range(32)), bytes(64), b"\x01"),), openers=("bank:a",), n_numbers=2
+    ),
+    threshold.Partials(points=bytes(range(64))),
+    horizontal_binning.Open(features=(("税额", False, ()), ("sector", True, ("a", "b"))), most_rows=100),
+    horizontal_binning.Opened(),
+    horizontal_binning.CellsWanted(round=1, cells=((0, (191, 192)),)),
+    horizontal_boosting.Open(
+        model_id="模型-1",
+        features=(("税额", False, (0.5, 2.0), (), False, True), ("sector", True, (), ("a", "b"), True, False)),
+        most_rows=100,
+        max_depth=3,
+    ),
+    horizontal_boosting.Opened(),
+    horizontal_boosting.LabelsWanted(),
+    horizontal_boosting.Start(base_margin=-1.5),
+    horizontal_boosting.Started(),
+    horizontal_boosting.Grow(tree=1, cuts=((0, 1, 0, False, 1, 2),), nodes=(2,)),
+    horizontal_boosting.Finish(tree=1, cuts=(), leaves=((1, 0.25), (2, -0.5))),
+    horizontal_boosting.Finished(),
+    prebinning.Open(
+        columns=(("税额", False, (), (-9.0,)), ("sector", True, ("a", "b"), ())), most_rows=100, n_rounds=3
+    ),
+    prebinning.Opened(),
+    prebinning.Search(round=0, bounds=((171_000, 225_001),)),
+    prebinning.Count(cuts=((171_000,),)),
+    horizontal_scorecard.Open(
+        model_id="模型-1",
+        features=((("税额", False, (0.5,), (), False, True), (-9.0,), (0, 1, 2, 2), (0.5, -0.25, 0.0), 0.0),),
+        most_rows=100,
+    ),
+    horizontal_scorecard.Opened(),
+    horizontal_scorecard.Step(places=(0,), coefficients=(-1.5, -0.75)),
+    horizontal_scorecard.Finish(scorecard=b"{}"),
+    horizontal_scorecard.Finished(),
     SealOffer(suite="sm", key=bytes(range(65))),
     SealAnswer(secret=bytes(range(16)), signature=b"\x30\x06", mac=bytes(range(32))),
     SealConfirm(signature=b"\x30\x06", mac=bytes(range(32))),
@@ -182,7 +246,33 @@ def blinding() -> list[dict[str, Any]]:
     return vectors
 
 
-OURS = {"codec.json": codec, "packing.json": packing, "blinding.json": blinding}
+def masked_sum() -> dict[str, Any]:
+    """A whole masked sum of three sites from fixed seeds: keys, masked vectors, shares, and what they give back."""
+    vectors = [[1, -2, 1000], [0, 5, -1000], [7, 7, 7]]
+    mask_seeds, own_seeds = ([bytes([base + k]) * 31 for k in range(3)] for base in (1, 101))
+    words, public = Words.for_sum(3, 1000), [masks.public_of(seed) for seed in mask_seeds]
+    masked = []
+    for k, vector in enumerate(vectors):
+        others = {j: public[j] for j in range(3) if j != k}
+        pairs = masks.pair_masks(mask_seeds[k], k, others, words, 3)
+        own = masks.own_mask(own_seeds[k], words, 3)
+        masked.append(words.dump(np.array(vector, dtype=np.int64).view(np.uint64) + pairs + own))
+    coefficients = [[int.from_bytes(seed, "little"), 11, 13] for seed in own_seeds]
+    shares = [[shamir.value(c, holder).to_bytes(32, "little").hex() for holder in (1, 2, 3)] for c in coefficients]
+    return {
+        "mask_seeds": [seed.hex() for seed in mask_seeds],
+        "own_seeds": [seed.hex() for seed in own_seeds],
+        "mask_keys": [key.hex() for key in public],
+        "vectors": vectors,
+        "bytes_per_word": words.n_bytes,
+        "masked": [data.hex() for data in masked],
+        "coefficients": [[11, 13]] * 3,
+        "shares_of_own_seeds": shares,
+        "sum": [8, 10, 7],
+    }
+
+
+OURS = {"codec.json": codec, "packing.json": packing, "blinding.json": blinding, "masked_sum.json": masked_sum}
 
 
 def main() -> None:

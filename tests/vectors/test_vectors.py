@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from federation.ciphers.packing import PairPacking
 from federation.codec import decode
 from federation.messages import REGISTRY
 from tests.vectors.regenerate import FOLDER, MESSAGES, OURS
+
+OWN = b"lianmo aggregation own mask 1"
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -39,3 +46,34 @@ def test_packed_vectors_split_into_what_was_joined() -> None:
         plaintexts = [int(p, 16) for p in v["packed"]]
         signed = [p - 2**2048 if p > 2**2047 else p for p in plaintexts]
         assert PairPacking(v["slot"], v["pairs"]).split(signed, len(v["g"])) == (v["g"], v["h"])
+
+
+def test_the_written_masked_sum_comes_out_by_hand() -> None:
+    """With X25519, HKDF and ChaCha20 of the library, and integers of Python: no code of ours."""
+    v = json.loads((FOLDER / "masked_sum.json").read_text(encoding="utf-8"))
+    size = v["bytes_per_word"]
+    modulus = 256**size
+
+    def derived(secret: bytes, info: bytes) -> bytes:
+        return HKDF(SHA256(), 32, salt=None, info=info).derive(secret)
+
+    def words(key: bytes) -> list[int]:
+        data = Cipher(ChaCha20(key, bytes(16)), mode=None).encryptor().update(bytes(3 * size))
+        return [int.from_bytes(data[k : k + size], "little") for k in range(0, 3 * size, size)]
+
+    seeds = [bytes.fromhex(seed) for seed in v["mask_seeds"]]
+    private = [X25519PrivateKey.from_private_bytes(derived(s, b"lianmo aggregation mask key 1")) for s in seeds]
+    public = [key.public_key().public_bytes_raw() for key in private]
+    assert [key.hex() for key in public] == v["mask_keys"]
+    for k, vector in enumerate(v["vectors"]):
+        expected = [x + y for x, y in zip(vector, words(derived(bytes.fromhex(v["own_seeds"][k]), OWN)), strict=True)]
+        for j in (j for j in range(3) if j != k):
+            shared = private[k].exchange(private[j].public_key())
+            pair = words(derived(shared, b"lianmo aggregation pair 1" + b"".join(sorted((public[k], public[j])))))
+            expected = [x + (1 if k < j else -1) * y for x, y in zip(expected, pair, strict=True)]
+        assert b"".join((x % modulus).to_bytes(size, "little") for x in expected).hex() == v["masked"][k]
+    order = 2**252 + 27742317777372353535851937790883648493
+    for seed, shares in zip(v["own_seeds"], v["shares_of_own_seeds"], strict=True):
+        one, two, three = (int.from_bytes(bytes.fromhex(share), "little") for share in shares)
+        assert (3 * one - 3 * two + three) % order == int.from_bytes(bytes.fromhex(seed), "little")
+    assert v["sum"] == [sum(column) for column in zip(*v["vectors"], strict=True)]

@@ -18,6 +18,7 @@ from federation.errors import InvalidCiphertext, PartyId, PlaintextOverflow, Rem
 from federation.vertical.bits import unpack_bits
 from federation.vertical.boosting.messages import Sums
 from models.binning import Codes, FeatureBins
+from models.boosting.histograms import bin_sums
 from models.boosting.sets import NodeTotals, Way, settled
 from models.boosting.splits import Candidates, Directions, Mask, Split, default_side, directions_of, goes_left
 from models.losses import Integers
@@ -63,7 +64,7 @@ class OwnFeatures:
         """Left sums of a node with these fitted rows."""
         flat = self.flat[:, rows]
         g_left, h_left, n_left = (
-            self.candidates.left(_bin_sums(flat, values, self.candidates.n_bins))
+            self.candidates.left(bin_sums(flat, values, self.candidates.n_bins))
             for values in (g[rows], h[rows], np.ones(len(rows), dtype=np.int64))
         )
         least = np.where(self.categories > 0, 1, max(1, self.min_child_samples))
@@ -81,17 +82,6 @@ class OwnFeatures:
         split = default_side(split, bins, codes[here & counted])
         self.splits.append(split)
         return len(self.splits) - 1, here & goes_left(split, bins, codes)
-
-
-def _bin_sums(flat: Rows, values: Integers, n_bins: int) -> Integers:
-    """Exact integer sums per bin: bincount adds floats, so high and low halves go apart and stay below 2**53."""
-    weights = np.broadcast_to(values, flat.shape).ravel()
-    high, low = (
-        np.bincount(flat.ravel(), weights=half, minlength=n_bins)[:n_bins].astype(np.int64)
-        for half in (weights >> 16, weights & 0xFFFF)
-    )
-    total: Integers = (high << 16) + low
-    return total
 
 
 @dataclass(slots=True)

@@ -27,7 +27,7 @@ from models.scorecard.card import JointScorecard, ScorecardHalf, ScorecardRules,
 from models.scorecard.logistic import RANK, LogisticRules, Moments, Newton, begin
 from models.scorecard.quadratic import minimise
 from models.scorecard.selection import correlations
-from models.scorecard.wald import Coefficient
+from models.scorecard.wald import Coefficient, covariance
 from models.table import Table
 
 #: ``Newton.rank`` where products between hosts are in coarser fixed point.
@@ -130,7 +130,7 @@ class JointLogistic:
         correlation = correlation[np.ix_(kept, kept)]
         while True:
             moments = yield from self._converge(newton, moments)
-            kept = list(self.eliminate(newton.coefficients[1:], _covariance(newton, moments)))
+            kept = list(self.eliminate(newton.coefficients[1:], covariance(moments.hessian, newton.penalty)))
             if len(kept) == len(correlation):
                 self.cipher.prepare(0)
                 return (yield from self._seal(newton, moments, correlation))
@@ -244,9 +244,3 @@ class JointLogistic:
             n_rounds=newton.n_steps,
             correlation=correlation,
         )
-
-
-def _covariance(newton: Newton, moments: Moments) -> Floats:
-    """Of all coefficients but the intercept: the inverse of the penalised information."""
-    information = moments.hessian + np.diag(newton.penalty.l2)
-    return np.asarray(np.linalg.pinv(information, hermitian=True)[1:, 1:], dtype=np.float64)

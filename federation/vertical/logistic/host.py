@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from federation.ciphers import pairwise
 from federation.ciphers.interface import PublicCipher
 from federation.ciphers.suite import public_cipher
 from federation.errors import LocalProtocolError
@@ -147,14 +148,14 @@ class LogisticHost:
             n_fit=m.n_fit,
             n_values=m.n_values,
             max_margins=m.max_margins,
-            mask_key=masks.generate_key(),
+            mask_key=pairwise.generate_key(),
             places=tuple(range(len(self.features))),
         )
         work = self._build(state, cipher)
         self._check_floor(work.single)
         state.exponent = exponent_of(work.woe)
         self.state, self._work = state, work
-        mask_key = masks.public_key(state.mask_key)
+        mask_key = pairwise.public_key(state.mask_key)
         return Ready(n_features=len(self.features), mask_key=mask_key, exponent=state.exponent)
 
     def _used(self, state: LogisticState) -> tuple[WoeFeature, ...]:
@@ -202,7 +203,7 @@ class LogisticHost:
         return self._work
 
     def _meet(self, m: Introduce) -> Message:
-        mine = masks.public_key(self.state.mask_key)
+        mine = pairwise.public_key(self.state.mask_key)
         others = [key for key in m.mask_keys if key != mine]
         if len(others) != len(m.mask_keys) - 1 or len(set(others)) != len(others):
             raise bad_value("keys of hosts", "数据方公钥")
@@ -211,7 +212,7 @@ class LogisticHost:
         n_others = sum(n for key, n in zip(m.mask_keys, m.n_features, strict=True) if key != mine)
         self._check_equations(self.state.n_fit, self.state.max_margins, self.state.n_values, n_others)
         try:
-            self.state.shared = masks.agree(self.state.mask_key, others)
+            self.state.shared = pairwise.agree(self.state.mask_key, others, masks.PURPOSE)
         except ValueError:
             raise bad_value("keys of hosts", "数据方公钥") from None
         self.state.adds = tuple(mine < other for other in others)

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from federation.ciphers.interface import SecretCipher
+from federation.ciphers.pairwise import KEY_BYTES
 from federation.errors import CipherError, PartyId, RemoteProtocolError
 from federation.expect import expect
 from federation.script import Script
@@ -26,7 +27,6 @@ from federation.vertical.logistic.layout import (
     SlotLayout,
     fixed,
 )
-from federation.vertical.logistic.masks import KEY_BYTES
 from federation.vertical.logistic.messages import (
     Blocks,
     Collect,

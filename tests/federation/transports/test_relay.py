@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from federation.errors import LocalProtocolError, RemoteProtocolError, TransportError
-from federation.transports.dialogue import RelayWire, serve_responder
+from federation.transports.dialogue import LenientRelayWire, RelayWire, serve_responder
 from federation.transports.frames import CHUNK_BYTES
 from federation.transports.link import Link
 from federation.transports.relay import Relay
@@ -109,6 +109,66 @@ def test_a_party_that_is_too_slow(hub: Hub) -> None:
     with hub.link("bank") as link, hub.link("host:tax"), pytest.raises(TransportError) as slow:
         RelayWire(link, deadline_seconds=0.05, join_seconds=SECONDS).exchange({"host:tax": b"go"})
     assert (slow.value.party, slow.value.code) == ("host:tax", "party_timeout")
+
+
+def test_a_lenient_wire_goes_on_without_who_never_comes(hub: Hub) -> None:
+    served = hub.serve("host:电信", echo)
+    with hub.link("bank") as link:
+        link.await_party("host:电信", SECONDS)
+        wire = LenientRelayWire(link, deadline_seconds=SECONDS, join_seconds=0.05)
+        assert wire.exchange(dict.fromkeys(HOSTS, b"go")) == {"host:电信": b"go"}
+        assert wire.exchange({"host:电信": b"bye"}) == {"host:电信": b"bye"}
+    served.result(SECONDS)
+
+
+def test_a_lenient_wire_goes_on_without_who_leaves_in_the_middle(hub: Hub) -> None:
+    def die(frame: bytes) -> tuple[bytes, bool]:
+        raise RuntimeError("out of memory")
+
+    died = hub.serve("host:tax", die)
+    served = hub.serve("host:电信", echo)
+    with hub.link("bank") as link:
+        wire = LenientRelayWire(link, deadline_seconds=SECONDS, join_seconds=SECONDS)
+        assert wire.exchange(dict.fromkeys(HOSTS, b"go")) == {"host:电信": b"go"}
+        assert wire.exchange(dict.fromkeys(HOSTS, b"bye")) == {"host:电信": b"bye"}
+    served.result(SECONDS)
+    with pytest.raises(RuntimeError):
+        died.result(SECONDS)
+
+
+def test_a_lenient_wire_drops_what_comes_too_late(hub: Hub) -> None:
+    late = threading.Event()
+
+    def slow(frame: bytes) -> tuple[bytes, bool]:
+        if frame == b"one":
+            assert late.wait(SECONDS)
+        return frame, frame == b"three"
+
+    served = hub.serve("host:tax", slow)
+    with hub.link("bank") as link:
+        wire = LenientRelayWire(link, deadline_seconds=0.5, join_seconds=SECONDS)
+        assert wire.exchange({"host:tax": b"one"}) == {}
+        late.set()
+        wire._deadline_seconds = SECONDS
+        assert wire.exchange({"host:tax": b"two"}) == {"host:tax": b"two"}
+        assert wire.exchange({"host:tax": b"three"}) == {"host:tax": b"three"}
+    served.result(SECONDS)
+
+
+def test_a_lenient_wire_takes_nothing_that_nobody_asked_for(hub: Hub) -> None:
+    with hub.link("bank") as link, hub.link("host:tax") as tax:
+        tax.send("bank", b"unasked", 7)
+        with pytest.raises(RemoteProtocolError) as caught:
+            LenientRelayWire(link, deadline_seconds=SECONDS, join_seconds=SECONDS).exchange({"host:tax": b"go"})
+    assert (caught.value.party, caught.value.code) == ("host:tax", "out_of_turn")
+
+
+def test_a_lenient_wire_does_not_forgive_the_relay(hub: Hub) -> None:
+    with hub.link("bank") as link, hub.link("host:tax"):
+        hub.relay.stop()
+        with pytest.raises(TransportError) as caught:
+            LenientRelayWire(link, deadline_seconds=SECONDS, join_seconds=SECONDS).exchange({"host:tax": b"go"})
+    assert caught.value.party == "relay"
 
 
 def test_a_silent_guest(hub: Hub) -> None:

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from federation.ciphers.interface import SecretCipher
+from federation.ciphers.pairwise import generate_key, public_key
 from federation.ciphers.plain import PlainSecret
 from federation.codec import encode
 from federation.errors import LianmoError, LocalProtocolError
 from federation.messages import Failure, Message
 from federation.policy import HostPolicy
 from federation.vertical.logistic.host import TRANSITIONS, LogisticHost
-from federation.vertical.logistic.masks import generate_key, public_key
 from federation.vertical.logistic.messages import (
     MAX_MARGINS,
     Blocks,

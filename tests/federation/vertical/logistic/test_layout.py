@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from federation.ciphers.pairwise import agree, generate_key, public_key
 from federation.ciphers.plain import PlainPublic, PlainSecret
 from federation.errors import PlaintextOverflow
 from federation.vertical.logistic.layout import (
@@ -21,7 +22,7 @@ from federation.vertical.logistic.layout import (
     margins_to_bytes,
     unfixed,
 )
-from federation.vertical.logistic.masks import agree, generate_key, masks, public_key
+from federation.vertical.logistic.masks import PURPOSE, masks
 from federation.vertical.logistic.sums import FactorColumns, pairs_of, weighted
 from models.errors import DataError
 from tests.conftest import Key
@@ -134,7 +135,7 @@ def test_masks_cancel_in_the_sum_over_hosts(n_hosts: int, turn: int, seed: int) 
     shares = []
     for k in range(n_hosts):
         others = [p for p in public if p != public[k]]
-        mask = masks(agree(private[k], others), [public[k] < p for p in others], turn, 7)
+        mask = masks(agree(private[k], others, PURPOSE), [public[k] < p for p in others], turn, 7)
         clear = np.frombuffer(margins_to_bytes(margin[k]), dtype="<u8")
         shares.append(clear + mask)
         assert (mask != 0).all()
@@ -144,9 +145,9 @@ def test_masks_cancel_in_the_sum_over_hosts(n_hosts: int, turn: int, seed: int) 
 
 def test_masks_of_another_turn_or_another_run_differ() -> None:
     a, b = generate_key(), generate_key()
-    shared = agree(a, [public_key(b)])
-    assert shared == agree(b, [public_key(a)])
+    shared = agree(a, [public_key(b)], PURPOSE)
+    assert shared == agree(b, [public_key(a)], PURPOSE)
     first = masks(shared, [True], 1, 5)
     assert not (first == masks(shared, [True], 2, 5)).any()
-    assert not (first == masks(agree(a, [public_key(generate_key())]), [True], 1, 5)).any()
+    assert not (first == masks(agree(a, [public_key(generate_key())], PURPOSE), [True], 1, 5)).any()
     assert (first + masks(shared, [False], 1, 5) == 0).all()

@@ -1,0 +1,210 @@
+"""Masked sums, the coordinator's half: routes keys and shares, adds masked vectors, takes the masks off the sum."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from federation.ciphers import pairwise
+from federation.ciphers.shamir import ORDER, SECRET_BYTES, SHARE_BYTES, weights
+from federation.ciphers.words import Residues, Words
+from federation.errors import LocalProtocolError, PartyId, RemoteProtocolError, SiteLeft
+from federation.horizontal.aggregation.interface import Total
+from federation.horizontal.aggregation.masking import masks
+from federation.horizontal.aggregation.masking.messages import (
+    Agreed,
+    AllKeys,
+    Contributors,
+    Deliver,
+    Keys,
+    Open,
+    Ready,
+    SealedShares,
+    Unmask,
+    Unmasked,
+)
+from federation.horizontal.aggregation.masking.statements import keys_statement
+from federation.horizontal.aggregation.messages import Contribution
+from federation.horizontal.aggregation.presence import Presence
+from federation.horizontal.aggregation.rules import SiteRules
+from federation.horizontal.aggregation.signing import Signing, check_signature
+from federation.messages import Message
+from federation.script import Script
+
+#: Sums made ready at once: keys and shares of one take 128 bytes per pair of sites.
+TURNS: Final = 16
+
+
+@dataclass(slots=True)
+class MaskedAggregation:
+    """See ``Aggregation``.
+
+    Attributes:
+        presence: sites to begin with; add one that comes late, and it takes part from the next batch on.
+        signing: to name a site whose signature is false; ``None`` leaves that to the sites.
+        threshold: sites that must agree to open a sum; 0: over two thirds.
+        n_turns: sums per batch.
+    """
+
+    session: str
+    presence: Presence
+    signing: Signing | None = None
+    rules: SiteRules = field(default_factory=SiteRules)
+    threshold: int = 0
+    n_turns: int = TURNS
+    _batch: Open | None = None
+    _n_batches: int = 0
+    _turn: int = 0
+    _keys: dict[PartyId, Keys] = field(default_factory=dict)
+    _parties: tuple[PartyId, ...] = ()
+
+    def total(
+        self, requests: Mapping[PartyId, Message], n_values: int, bound: int, only: Collection[PartyId] = ()
+    ) -> Script[Total]:
+        if self._batch is None or self._turn >= self._batch.n_turns:
+            yield from self.open()
+        assert self._batch is not None
+        batch, turn = self._batch, self._turn
+        words = Words.for_sum(len(self._parties), bound)
+        asked = [party for party in self._parties if party in self.presence.sites]
+        replies = yield {party: requests[party] for party in asked}
+        vectors = self.presence.arrived(replies, asked, Contribution)
+        if not set(only) <= set(vectors):
+            self._batch = None  # vectors that came stay hidden; the next sum begins anew
+            raise SiteLeft
+        self.rules.check_sites(len(vectors), batch.threshold)
+        sum_: Residues = np.zeros(n_values, dtype=np.uint64)
+        for party, vector in vectors.items():
+            if vector.turn != turn or len(vector.data) != n_values * words.n_bytes:
+                raise _unfit(party)
+            sum_ += words.load(vector.data)
+        contributors = tuple(vectors)
+        replies = yield dict.fromkeys(contributors, Contributors(turn=turn, parties=contributors))
+        agreed = self.presence.arrived(replies, contributors, Agreed)
+        self.rules.check_sites(len(agreed), batch.threshold)
+        replies = yield {
+            party: Unmask(turn=turn, vouchers=_for(party, agreed, batch.threshold - 1)) for party in agreed
+        }
+        opened = self.presence.arrived(replies, agreed, Unmasked)
+        self.rules.check_sites(len(opened), batch.threshold)
+        sum_ -= self._masks(opened, contributors, words, n_values)
+        self._turn += 1
+        return Total(words.signed(sum_), contributors)
+
+    def open(self) -> Script[None]:
+        """Rounds 0 and 1 for the next ``n_turns`` sums, with all that are present."""
+        self.rules.check_sites(len(self.presence.sites))
+        threshold = self.threshold or self.rules.threshold(len(self.presence.sites))
+        self.rules.check_threshold(threshold, len(self.presence.sites))
+        batch = Open(
+            session=self.session,
+            batch=self._n_batches,
+            sites=tuple(sorted(self.presence.sites)),
+            threshold=threshold,
+            n_turns=self.n_turns,
+        )
+        self._n_batches += 1
+        replies = yield dict.fromkeys(batch.sites, batch)
+        keys = self.presence.arrived(replies, batch.sites, Keys)
+        self.rules.check_sites(len(keys), threshold)
+        for party, reply in keys.items():
+            if len(reply.mask_keys) != batch.n_turns * pairwise.KEY_BYTES:
+                raise _unfit(party)
+            if self.signing:
+                statement = keys_statement(self.signing.suite, batch, party, reply.sealing_key, reply.mask_keys)
+                self._check(party, statement, reply.signature)
+        all_keys = AllKeys(keys=tuple((party, k.sealing_key, k.mask_keys, k.signature) for party, k in keys.items()))
+        replies = yield dict.fromkeys(keys, all_keys)
+        shares = self.presence.arrived(replies, keys, SealedShares)
+        self.rules.check_sites(len(shares), threshold)
+        sealed = {party: dict(reply.shares) for party, reply in shares.items()}
+        for party, to in sealed.items():
+            if set(to) != set(keys) - {party}:
+                raise _unfit(party)
+        replies = yield {
+            receiver: Deliver(
+                shares=tuple((sender, to[receiver]) for sender, to in sealed.items() if sender != receiver)
+            )
+            for receiver in shares
+        }
+        self.presence.arrived(replies, shares, Ready)
+        self._batch, self._turn = batch, 0
+        self._keys, self._parties = {party: keys[party] for party in shares}, tuple(shares)
+
+    def _masks(
+        self, opened: Mapping[PartyId, Unmasked], contributors: Sequence[PartyId], words: Words, n: int
+    ) -> Residues:
+        """What is still on the sum: own masks of contributors, and pairwise masks with sites that have left."""
+        assert self._batch is not None
+        batch = self._batch
+        gone = [party for party in self._parties if party not in contributors]
+        for party, reply in opened.items():
+            if (len(reply.seeds), len(reply.keys)) != (SHARE_BYTES * len(contributors), SHARE_BYTES * len(gone)):
+                raise _unfit(party)
+        helpers = list(opened)[: batch.threshold]
+        counts = weights([batch.sites.index(party) + 1 for party in helpers])
+        total: Residues = np.zeros(n, dtype=np.uint64)
+        for k in range(len(contributors)):
+            seed = _seed_of(_combined([opened[party].seeds for party in helpers], counts, k))
+            total += masks.own_mask(seed, words, n)
+        places = {party: batch.sites.index(party) for party in self._parties}
+        for k, party in enumerate(gone):
+            seed = _seed_of(_combined([opened[helper].keys for helper in helpers], counts, k))
+            if masks.public_of(seed) != self._mask_key(party):
+                raise _garbled()
+            others = {places[other]: self._mask_key(other) for other in contributors}
+            # What the site would have added is what is missing for the others' masks to cancel.
+            total -= masks.pair_masks(seed, places[party], others, words, n)
+        return total
+
+    def _mask_key(self, party: PartyId) -> bytes:
+        return self._keys[party].mask_keys[self._turn * pairwise.KEY_BYTES :][: pairwise.KEY_BYTES]
+
+    def _check(self, party: PartyId, message: bytes, signature: bytes) -> None:
+        if self.signing:
+            check_signature(self.signing, party, message, signature)
+
+
+def _for(party: PartyId, agreed: Mapping[PartyId, Agreed], n: int) -> tuple[tuple[PartyId, bytes], ...]:
+    """What ``n`` others vouch for to ``party``. Raises ``RemoteProtocolError`` of one that left it out."""
+    found = []
+    for other in [other for other in agreed if other != party][:n]:
+        macs = dict(agreed[other].vouchers)
+        if party not in macs:
+            raise _unfit(other)
+        found.append((other, macs[party]))
+    return tuple(found)
+
+
+def _combined(shares: Sequence[bytes], counts: Sequence[int], k: int) -> int:
+    """The k-th secret from what helpers hold of it."""
+    numbers = (int.from_bytes(data[k * SHARE_BYTES : (k + 1) * SHARE_BYTES], "little") for data in shares)
+    return sum(count * number for count, number in zip(counts, numbers, strict=True)) % ORDER
+
+
+def _seed_of(secret: int) -> bytes:
+    """Shares of a seed never give a longer number. Raises ``LocalProtocolError`` if these do."""
+    if secret.bit_length() > 8 * SECRET_BYTES:
+        raise _garbled()
+    return secret.to_bytes(SECRET_BYTES, "little")
+
+
+def _garbled() -> LocalProtocolError:
+    return LocalProtocolError(
+        "bad_value",
+        "Shares of the sites do not fit together: one of them sent a false share. The sum is lost, and nothing of it "
+        "was learnt. Start again, with other sites if it happens twice.",
+        "各站点的分片无法拼合：有站点发送了错误分片。本次求和作废，未泄露任何内容。请重新开始；若再次发生，请更换站点。",
+    )
+
+
+def _unfit(party: PartyId) -> RemoteProtocolError:
+    return RemoteProtocolError(
+        party,
+        "bad_value",
+        "sent keys, shares or a vector that do not fit the sum.",
+        "发送的公钥、分片或向量与求和不符。",
+    )

@@ -1,0 +1,268 @@
+"""Masked sums, a site's half: Bonawitz et al. 2017, figure 4, with the rounds that do not depend on vectors (0 and 1)
+made for many sums at once. Each sum has keys and seeds of its own, so nothing that is given away for one tells of
+another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from federation.ciphers import pairwise
+from federation.ciphers.shamir import SECRET_BYTES, SHARE_BYTES, share
+from federation.ciphers.words import Words
+from federation.errors import LocalProtocolError, PartyId
+from federation.horizontal.aggregation.envelopes import Envelopes, check_vouched, vouch
+from federation.horizontal.aggregation.interface import Numbers
+from federation.horizontal.aggregation.masking import masks
+from federation.horizontal.aggregation.masking.messages import (
+    Agreed,
+    AllKeys,
+    Contributors,
+    Deliver,
+    Keys,
+    Open,
+    Ready,
+    SealedShares,
+    Unmask,
+    Unmasked,
+)
+from federation.horizontal.aggregation.masking.state import MaskingState
+from federation.horizontal.aggregation.masking.statements import contributors_statement, keys_statement, opened
+from federation.horizontal.aggregation.messages import Contribution
+from federation.horizontal.aggregation.rules import SiteRules, check_bound, is_roster
+from federation.horizontal.aggregation.signing import Signing, check_signature, strangers
+from federation.messages import Message
+from federation.responder import Transitions, bad_value, next_phase
+
+#: (phase, request) → next phase; what is absent is refused. A batch may be opened anew at any time: its keys are new.
+TRANSITIONS: Final[Transitions] = {
+    **{(phase, Open): "opened" for phase in ("closed", "opened", "shared", "ready", "contributed", "agreed")},
+    ("opened", AllKeys): "shared",
+    ("shared", Deliver): "ready",
+    ("contributed", Contributors): "agreed",
+    ("agreed", Unmask): "ready",
+}
+ALLOWED: Final[tuple[type[Message], ...]] = tuple(dict.fromkeys(kind for _, kind in TRANSITIONS))
+
+MOST_TURNS: Final = 1024
+MOST_SITES: Final = 1000
+_PAIR_BYTES: Final = 2 * SHARE_BYTES
+
+
+@dataclass(slots=True)
+class MaskingSite:
+    """See ``Contributor``.
+
+    Attributes:
+        session: the id this site knows the session by; another one is refused.
+        signing: own signing key, and those of the other sites: sums are with these only.
+    """
+
+    party: PartyId
+    session: str
+    signing: Signing
+    rules: SiteRules = field(default_factory=SiteRules)
+    state: MaskingState = field(default_factory=MaskingState)
+
+    @property
+    def allowed(self) -> tuple[type[Message], ...]:
+        return ALLOWED
+
+    def answer(self, request: Message) -> Message:
+        phase = next_phase(TRANSITIONS, self.state.phase, request)
+        match request:
+            case Open():
+                reply: Message = self._open(request)
+            case AllKeys():
+                reply = self._share(request)
+            case Deliver():
+                reply = self._receive(request)
+            case Contributors():
+                reply = self._agree(request)
+            case Unmask():
+                reply = self._unmask(request)
+        self.state.phase = phase
+        return reply
+
+    def contribute(self, values: Numbers, bound: int) -> Message:
+        """Round 2: the vector with both masks on."""
+        s = self.state
+        if s.phase != "ready" or s.turn >= s.n_turns:
+            raise LocalProtocolError(
+                "out_of_turn",
+                "No sum is open that this site has not yet contributed to.",
+                "当前没有本站点尚未提交的求和。",
+            )
+        check_bound(values, bound)
+        words, n = Words.for_sum(len(s.parties), bound), len(values)
+        others = {
+            place: key[s.turn * pairwise.KEY_BYTES :][: pairwise.KEY_BYTES]
+            for place, party, key in zip(_places(s), s.parties, s.mask_keys, strict=True)
+            if party != self.party
+        }
+        pairs = masks.pair_masks(_seed(s.mask_seeds, s.turn), self._place, others, words, n)
+        own = masks.own_mask(_seed(s.own_seeds, s.turn), words, n)
+        data = words.dump(values.astype(np.int64).view(np.uint64) + own + pairs)
+        s.phase = "contributed"
+        return Contribution(turn=s.turn, data=data, proof=b"", signature=b"")
+
+    def dump(self) -> bytes:
+        return self.state.dump()
+
+    def load(self, data: bytes) -> None:
+        self.state = MaskingState.load(data)
+
+    def _open(self, m: Open) -> Message:
+        if m.session != self.session or m.batch <= self.state.batch:
+            raise bad_value("session or batch", "会话或批次")
+        if not 1 <= m.n_turns <= MOST_TURNS or len(m.sites) > MOST_SITES:
+            raise bad_value("size of the batch", "批次规模")
+        if not is_roster(m.sites) or self.party not in m.sites:
+            raise bad_value("names of sites", "站点名单")
+        if strangers(self.signing, m.sites):
+            raise LocalProtocolError(
+                "policy",
+                "The sum would be with sites whose keys are not known here. Import their keys first.",
+                "求和涉及本方不知其公钥的站点，请先导入其公钥。",
+            )
+        self.rules.check_threshold(m.threshold, len(m.sites))
+        sealing_key = pairwise.generate_key()
+        seeds = [masks.new_seed() for _ in range(m.n_turns)]
+        mask_keys = b"".join(map(masks.public_of, seeds))
+        public = pairwise.public_key(sealing_key)
+        signature = self.signing.sign(keys_statement(self.signing.suite, m, self.party, public, mask_keys))
+        self.state = MaskingState(
+            phase=self.state.phase,
+            batch=m.batch,
+            sites=m.sites,
+            threshold=m.threshold,
+            n_turns=m.n_turns,
+            sealing_key=sealing_key,
+            mask_seeds=b"".join(seeds),
+            own_seeds=b"".join(masks.new_seed() for _ in range(m.n_turns)),
+        )
+        return Keys(sealing_key=public, mask_keys=mask_keys, signature=signature)
+
+    def _share(self, m: AllKeys) -> Message:
+        s, batch = self.state, self._batch
+        parties = tuple(party for party, *_ in m.keys)
+        self._check_parties(parties, s.sites)
+        for party, sealing_key, mask_keys, signature in m.keys:
+            if len(mask_keys) != s.n_turns * pairwise.KEY_BYTES:
+                raise bad_value("number of keys", "公钥数量")
+            signed = keys_statement(self.signing.suite, batch, party, sealing_key, mask_keys)
+            check_signature(self.signing, party, signed, signature)
+        if len({sealing for _, sealing, _, _ in m.keys}) < len(parties):
+            raise bad_value("keys that two sites have alike", "两站点公钥相同")
+        holders = [s.sites.index(party) + 1 for party in parties]
+        shares = self._deal(holders)
+        envelopes = self._envelopes
+        sealed = tuple(
+            (party, envelopes.seal(party, key, content))
+            for (party, key, _, _), content in zip(m.keys, shares, strict=True)
+            if party != self.party
+        )
+        s.parties = parties
+        s.sealing_keys = tuple(key for _, key, _, _ in m.keys)
+        s.vouchers = tuple(b"" if p == self.party else envelopes.voucher(p, key) for p, key, _, _ in m.keys)
+        s.mask_keys = tuple(keys for _, _, keys, _ in m.keys)
+        s.shares = tuple(
+            content if party == self.party else b"" for party, content in zip(parties, shares, strict=True)
+        )
+        return SealedShares(shares=sealed)
+
+    def _receive(self, m: Deliver) -> Message:
+        s = self.state
+        sealed = dict(m.shares)
+        parties = tuple(sorted({*sealed, self.party}))
+        if len(sealed) != len(m.shares) or self.party in sealed:
+            raise bad_value("senders of shares", "分片发送方")
+        self._check_parties(parties, s.parties)
+        envelopes, shares = self._envelopes, []
+        for party in parties:
+            place = s.parties.index(party)
+            own = s.shares[place]
+            shares.append(own or envelopes.open(party, s.sealing_keys[place], sealed[party]))
+            if len(shares[-1]) != s.n_turns * _PAIR_BYTES:
+                raise bad_value("shares", "分片")
+        kept = [s.parties.index(party) for party in parties]
+        s.mask_keys, s.vouchers = (tuple(of[k] for k in kept) for of in (s.mask_keys, s.vouchers))
+        s.parties, s.shares, s.sealing_keys, s.turn = parties, tuple(shares), (), 0
+        s.sealing_key = b""  # nothing more is sealed to it
+        return Ready()
+
+    def _agree(self, m: Contributors) -> Message:
+        s = self.state
+        if m.turn != s.turn:
+            raise bad_value("turn", "轮次")
+        self._check_parties(m.parties, s.parties)
+        s.contributors = m.parties
+        # Bonawitz et al. sign this; a MAC for each other site convinces it as well, and nobody else needs to be.
+        message = contributors_statement(self._batch, s.turn, m.parties)
+        keys = {p: key for p, key in zip(s.parties, s.vouchers, strict=True) if p in m.parties and p != self.party}
+        return Agreed(
+            vouchers=tuple((p, vouch(self.signing.suite, key, self.party, message)) for p, key in keys.items())
+        )
+
+    def _unmask(self, m: Unmask) -> Message:
+        s = self.state
+        if m.turn != s.turn:
+            raise bad_value("turn", "轮次")
+        others = tuple(party for party, _ in m.vouchers)
+        if not is_roster(others) or not set(others) <= set(s.contributors) - {self.party}:
+            raise bad_value("names of those who vouch", "互证方名单")
+        self.rules.check_sites(len(others) + 1, s.threshold)
+        message = contributors_statement(self._batch, s.turn, s.contributors)
+        key_of = dict(zip(s.parties, s.vouchers, strict=True))
+        for party, mac in m.vouchers:
+            check_vouched(self.signing.suite, key_of[party], party, message, mac)
+        # Of each site one of the two, never both: its own seed and its mask key together open its vector.
+        seeds, keys = b"", b""
+        for party, shares in zip(s.parties, s.shares, strict=True):
+            of_turn = shares[s.turn * _PAIR_BYTES :]
+            if party in s.contributors:
+                seeds += of_turn[SHARE_BYTES:_PAIR_BYTES]
+            else:
+                keys += of_turn[:SHARE_BYTES]
+        s.contributors, s.turn = (), s.turn + 1
+        return Unmasked(seeds=seeds, keys=keys)
+
+    def _check_parties(self, parties: tuple[PartyId, ...], among: tuple[PartyId, ...]) -> None:
+        """Raises unless ``parties`` is a roster of enough of ``among``, this site with them."""
+        if not is_roster(parties) or not set(parties) <= set(among) or self.party not in parties:
+            raise bad_value("names of sites", "站点名单")
+        self.rules.check_sites(len(parties), self.state.threshold)
+
+    def _deal(self, holders: list[int]) -> list[bytes]:
+        """Per holder, of all turns: its share of the mask seed and of the own seed."""
+        dealt = [b""] * len(holders)
+        for turn in range(self.state.n_turns):
+            for seeds in (self.state.mask_seeds, self.state.own_seeds):
+                secret = int.from_bytes(_seed(seeds, turn), "little")
+                shares = share(secret, self.state.threshold, holders)
+                dealt = [known + x.to_bytes(SHARE_BYTES, "little") for known, x in zip(dealt, shares, strict=True)]
+        return dealt
+
+    @property
+    def _batch(self) -> Open:
+        s = self.state
+        return Open(session=self.session, batch=s.batch, sites=s.sites, threshold=s.threshold, n_turns=s.n_turns)
+
+    @property
+    def _envelopes(self) -> Envelopes:
+        return Envelopes(self.signing.suite, opened(self._batch), self.party, self.state.sealing_key)
+
+    @property
+    def _place(self) -> int:
+        return self.state.sites.index(self.party)
+
+
+def _places(s: MaskingState) -> list[int]:
+    """Of each of the parties among the sites."""
+    return [s.sites.index(party) for party in s.parties]
+
+
+def _seed(seeds: bytes, turn: int) -> bytes:
+    return seeds[turn * SECRET_BYTES : (turn + 1) * SECRET_BYTES]

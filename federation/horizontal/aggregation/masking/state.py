@@ -1,0 +1,40 @@
+"""What a site remembers of masked sums."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from federation.errors import PartyId
+from federation.state import SecretState
+
+
+@dataclass(slots=True, repr=False)
+class MaskingState(SecretState):
+    """Attributes:
+    batch: of what is open; -1 before. Never lower than one seen before.
+    sites, threshold, n_turns: as opened.
+    sealing_key: private key for shares.
+    mask_seeds, own_seeds: of all turns, 31 bytes each.
+    parties: sites whose keys are agreed, then those whose shares have come: whom pairwise masks are with.
+    sealing_keys, mask_keys: public, of each of ``parties``.
+    vouchers: keys for MACs with each of ``parties``; empty for this site itself.
+    shares: of each of ``parties``, of all turns: mask seed and own seed, 32 bytes each.
+    turn: of the next or present sum.
+    contributors: of the present sum, as told.
+    """
+
+    phase: str = "closed"
+    batch: int = -1
+    sites: tuple[PartyId, ...] = ()
+    threshold: int = 0
+    n_turns: int = 0
+    sealing_key: bytes = b""
+    mask_seeds: bytes = b""
+    own_seeds: bytes = b""
+    parties: tuple[PartyId, ...] = ()
+    sealing_keys: tuple[bytes, ...] = ()
+    mask_keys: tuple[bytes, ...] = ()
+    vouchers: tuple[bytes, ...] = ()
+    shares: tuple[bytes, ...] = ()
+    turn: int = 0
+    contributors: tuple[PartyId, ...] = ()

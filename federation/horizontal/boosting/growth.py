@@ -1,0 +1,134 @@
+"""Horizontal boosting, coordinator's half: how one tree grows, level by level, from sums over sites."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from federation.errors import PartyId
+from federation.horizontal.aggregation.interface import Aggregation
+from federation.horizontal.boosting.messages import CutFields, Grow
+from federation.script import Script
+from models.boosting.derivatives import DERIVATIVE_BITS
+from models.boosting.parameters import BoostingParameters
+from models.boosting.splits import Candidates, Split, best_of, gains, leaf_value
+from models.boosting.trees import Node, Tree
+from models.losses import Integers
+
+UNIT = 2.0**-DERIVATIVE_BITS
+
+
+class Sums(NamedTuple):
+    """Of the rows of one node over all sites: g and h per bin, and in all."""
+
+    g_bins: Integers
+    h_bins: Integers
+    g: int
+    h: int
+
+
+@dataclass(slots=True)
+class TreeGrowth:
+    """Tree number ``t``.
+
+    Attributes:
+        party: whom the model says that cuts belong to; ``first_handle``: of the first cut of this tree.
+        contributors: of all sums of this tree.
+        cuts: not yet told to sites.
+    """
+
+    t: int
+    party: PartyId
+    first_handle: int
+    candidates: Candidates
+    parameters: BoostingParameters
+    aggregation: Aggregation
+    most_rows: int
+    tree: Tree = field(default_factory=lambda: [Node()])
+    splits: list[Split] = field(default_factory=list)
+    sums: dict[int, tuple[int, int]] = field(default_factory=dict)
+    cuts: list[CutFields] = field(default_factory=list)
+    contributors: tuple[PartyId, ...] = ()
+
+    def grow(self) -> Script[None]:
+        """Until no node is worth cutting, the depth is reached, or a site has left.
+
+        Sums of one tree are over the same sites. When a site leaves, the tree ends where it is: sums over the others
+        alone, beside those of before, would tell what the site that left had contributed.
+        """
+        pairs: list[tuple[int, int]] = [(0, -1)]
+        parents: dict[int, Sums] = {}
+        for depth in range(self.parameters.max_depth):
+            asked = [small for small, _ in pairs]
+            found = yield from self._sums(asked)
+            if found is None:
+                return
+            known = dict(zip(asked, found, strict=True))
+            known |= {big: _less(parents[big], known[small]) for small, big in pairs if big >= 0}
+            if not depth:
+                self.sums[0] = known[0].g, known[0].h
+            cut = [node for node, sums in known.items() if self._cut(node, sums)]
+            pairs, parents = self._pairs(cut), {child: known[node] for node in cut for child in self._children(node)}
+            if not pairs:
+                return
+
+    def weigh(self) -> tuple[tuple[int, float], ...]:
+        """Leaf values (Chen & Guestrin 2016, eq. 5), from sums over sites; they stand in the tree, too."""
+        p = self.parameters
+        for k, node in enumerate(self.tree):
+            if not node.owner:
+                g, h = self.sums[k]
+                node.value = leaf_value(g * UNIT, h * UNIT, p.reg_lambda, p.learning_rate)
+        return tuple((k, node.value) for k, node in enumerate(self.tree) if not node.owner)
+
+    def _sums(self, nodes: Sequence[int]) -> Script[list[Sums] | None]:
+        n_bins = self.candidates.n_bins
+        request = Grow(tree=self.t, cuts=tuple(self.cuts), nodes=tuple(nodes))
+        everybody = self.aggregation.presence.sites
+        total = yield from self.aggregation.total(
+            dict.fromkeys(everybody, request), 2 * n_bins * len(nodes), self.most_rows << DERIVATIVE_BITS
+        )
+        self.cuts = []
+        if self.contributors and total.contributors != self.contributors:
+            return None
+        self.contributors = total.contributors
+        first = slice(0, self.candidates.bins[0].n_bins)  # every row is in one bin of each feature
+        return [
+            Sums(g, h, int(g[first].sum()), int(h[first].sum())) for g, h in total.values.reshape(len(nodes), 2, n_bins)
+        ]
+
+    def _cut(self, node: int, sums: Sums) -> bool:
+        """Cut the node if any cut gains."""
+        c = self.candidates
+        g_left, h_left = c.left(sums.g_bins), c.left(sums.h_bins)
+        gain = gains(g_left, h_left, sums.g, sums.h, (UNIT, UNIT), self.parameters.rules)
+        party, tied = best_of([gain])
+        if party < 0:
+            return False
+        best = tied[0]
+        split, left = c.splits[best], len(self.tree)
+        bins, start = c.bins[split.feature], int(c.starts[split.feature])
+        if not bins.category and bins.has_missing and not sums.h_bins[start + bins.missing_code]:
+            # None is missing here: whoever is missing later goes the way of most, as hessians tell.
+            split = Split(split.feature, split.code, missing_left=bool(2 * h_left[best] > sums.h))
+        self.tree[node] = Node(self.party, self.first_handle + len(self.splits), left, left + 1, gain=float(gain[best]))
+        self.tree += [Node(), Node()]
+        self.splits.append(split)
+        self.sums[left] = int(g_left[best]), int(h_left[best])
+        self.sums[left + 1] = sums.g - int(g_left[best]), sums.h - int(h_left[best])
+        self.cuts.append((node, split.feature, split.code, split.missing_left, left, left + 1))
+        return True
+
+    def _children(self, node: int) -> tuple[int, int]:
+        return self.tree[node].left, self.tree[node].right
+
+    def _pairs(self, cut: Sequence[int]) -> list[tuple[int, int]]:
+        """Children, the smaller first: only that one is summed. None where neither could be cut."""
+        least = 2 * self.parameters.min_child_weight / UNIT
+        pairs = [sorted(self._children(node), key=lambda k: self.sums[k][1]) for node in cut]
+        return [(small, big) for small, big in pairs if self.sums[big][1] >= max(2, least)]
+
+
+def _less(whole: Sums, part: Sums) -> Sums:
+    return Sums(whole.g_bins - part.g_bins, whole.h_bins - part.h_bins, whole.g - part.g, whole.h - part.h)

@@ -1,0 +1,24 @@
+"""What a site remembers of the horizontal scorecard's fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from federation.horizontal.scorecard.messages import WoeFields
+from federation.state import SecretState
+
+
+@dataclass(slots=True, repr=False)
+class ScorecardState(SecretState):
+    """Attributes:
+    features, most_rows: as opened.
+    told: coefficients of all features at which sums were contributed, 0 for those left out.
+    scorecard: as finished, JSON.
+    """
+
+    phase: str = "closed"
+    model_id: str = ""
+    features: tuple[WoeFields, ...] = ()
+    most_rows: int = 0
+    told: tuple[tuple[float, ...], ...] = ()
+    scorecard: bytes = b""
