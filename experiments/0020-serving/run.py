@@ -84,7 +84,7 @@ class Bench:
         port = free_port()
         command = [str(Path(sys.executable).parent / "mlflow"), "models", "serve", "--model-uri", str(model)]
         command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
-        command += ["--workers", str(self.a.mlflow_workers)]
+        command += ["--workers", str(self.a.mlflow_workers)] if self.a.mlflow_workers else []
         environment = {"MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONPATH": os.pathsep.join(sys.path)}
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         with Process(command, port, self.log, "/ping", **environment) as service:
