@@ -80,10 +80,10 @@ class Serving:
 def serve_party(wanted: Serving, announce: Callable[[str], None] = lambda _: None) -> None:
     """Serve until told to stop. Raises as ``Listening``, ``Serving.app``, ``serve_app`` and ``serve_lines``."""
     directory, door = wanted.directory, wanted.door
+    door.check()
     if isinstance(job_in(directory), HostJob) and wanted.hub:
         serve_lines(wanted.hub, scoring_endpoint(directory), lambda at: announce(f"{at.hub}, {at.address}"))
         return
-    door.check()
     tls = door.tls()
     if isinstance(job_in(directory), HostJob):
         app = create_host_app(scoring_endpoint(directory), guard=door.guard())

@@ -140,7 +140,7 @@ def describe(app: FastAPI, service: ScoringService) -> None:
                     "type": "array",
                     "minItems": 1,
                     "maxItems": MOST_ITEMS,
-                    "items": {"type": "object", "description": "A ScoreRequest; checked one by one."},
+                    "items": {"description": "A ScoreRequest; checked one by one."},
                 }
             },
         }

@@ -93,7 +93,8 @@ def test_a_scorecard_is_recorded_alike_and_scores_through_mlflow(write_config: W
     import mlflow
     from mlflow.tracking import MlflowClient
 
-    config = load_config(write_config(extra="[scorecard]\nl2 = 1.0\nmin_information_value = 0.0\n"))
+    extra, exact = "[scorecard]\nl2 = 1.0\nmin_information_value = 0.0\n", 'csv"\nround_parts = 0\nid = "id'
+    config = load_config(write_config(tax=f"tax.{exact}", court=f"court.{exact}", extra=extra))
     result = train_run(config, Console(quiet=True), finish=(report_run, record_run))
     uri = result["mlflow"]["tracking_uri"]
     store = MlflowClient(uri)

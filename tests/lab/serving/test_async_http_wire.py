@@ -19,7 +19,7 @@ from federation.transports.memory import MemoryWire
 from federation.transports.threaded import ThreadedWire
 from lab.serving.host_api import create_host_app
 from lab.serving.server import running
-from tests.lab.serving.conftest import TAX, World
+from tests.lab.serving.conftest import BANK, TAX, World
 from tests.lab.serving.test_http_wire import silent, unruly
 
 __all__ = ["silent", "unruly"]
@@ -100,7 +100,7 @@ def test_both_sides_show_certificates(world: World) -> None:
         context = ssl.create_default_context()
         trusts.configure_trust(context)
         if shows:
-            shows.issue_cert("bank.example").configure_cert(context)
+            shows.issue_cert("bank.example", common_name=BANK).configure_cert(context)
         return context
 
     with running(create_host_app(world.endpoint(TAX)), tls=at_host) as url:

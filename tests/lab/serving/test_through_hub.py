@@ -31,12 +31,13 @@ from lab.membership.papers import certificate_files
 from lab.membership.peers import Peers
 from lab.serving.guest_api import create_guest_app
 from lab.serving.host_api import create_host_app
+from lab.serving.loaded import Calibrated, Loaded, OneModel, Published
 from lab.serving.server import running
 from models.bundle import JointModel
 from models.table import Table
 from tests.builders import BANK, Session, vertical_problem
 from tests.lab.hub.harness import HubAtWork, hub_at_work
-from tests.lab.serving.conftest import ask, plain
+from tests.lab.serving.conftest import PATIENT, ask, plain
 
 TAX, TELECOM = "host:tax", "host:telecom"
 SECONDS = 20.0
@@ -157,7 +158,9 @@ def test_scores_through_the_hub_are_those_over_http_bit_for_bit(city: City, worl
 
 def test_the_banks_service_scores_through_the_hub(city: City, world: World) -> None:
     with city.wire() as wire:
-        app = create_guest_app(world.model, wire, name="loans", version="7")
+        named = Published("loans", "7", None)
+        shelf = OneModel(Loaded(published=named, joint=Calibrated(model=world.model)))
+        app = create_guest_app(shelf, wire, rules=PATIENT)
         told = ask(app, "POST", "/v1/scores", json=world.body(3))
     assert told.status_code == 200
     assert told.json()["parties_used"] == [BANK, TAX, TELECOM]
