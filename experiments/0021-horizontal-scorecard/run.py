@@ -1,6 +1,6 @@
 """A scorecard over eight banks against each bank alone and against all rows pooled: what each bank gains.
 
-    python experiments/0020-horizontal-scorecard/run.py --data FOLDER [--quick]
+    python experiments/0021-horizontal-scorecard/run.py --data FOLDER [--quick]
 
 SBA loans split by ``Bank``: the eight banks with most loans, seven tenths of each fitted. Pooled and alone are this
 project's bins on those rows and scikit-learn's logistic regression. Sums are masked and pass through the real codec, in
