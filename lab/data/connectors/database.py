@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
-from sqlalchemy import Connection, Engine, create_engine, inspect, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, inspect, make_url
 from sqlalchemy.exc import NoSuchTableError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -18,15 +19,24 @@ from lab.data.connectors.plain import plain, written
 from lab.data.connectors.source import CHUNK, table_missing
 from models.errors import DataError
 
+#: The variable of the environment with the password of an account vouched for.
+PASSWORD: Final = "LIANMO_SOURCE_PASSWORD"  # noqa: S105 - its name, not its value
+
 _ARROW = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), Decimal: pa.float64()}
 
 
 class Database:
-    def __init__(self, address: str, table: str, where: Where) -> None:
+    """A table or view, as a ``source.Source``.
+
+    Args:
+        read_only_account: see ``Location``.
+    """
+
+    def __init__(self, address: str, table: str, where: Where, *, read_only_account: bool = False) -> None:
         self.reference = f"{make_url(address).get_backend_name()} table {table}"
         self._table = table
         self._where = where
-        self._engine = _engine(address)
+        self._engine = _engine(address, read_only_account=read_only_account)
 
     def __enter__(self) -> Database:
         try:
@@ -72,7 +82,7 @@ class Database:
             raise table_missing(self.reference) from None
 
 
-def _engine(address: str) -> Engine:
+def _engine(address: str, *, read_only_account: bool) -> Engine:
     url = make_url(address)
     match url.get_backend_name():
         case "sqlite":
@@ -81,16 +91,29 @@ def _engine(address: str) -> Engine:
                 "sqlite://", creator=lambda: sqlite3.connect(f"{where}?mode=ro", uri=True), poolclass=NullPool
             )
         case "postgresql":
-            try:
-                return create_engine(url, poolclass=NullPool, hide_parameters=True)
-            except (SQLAlchemyError, ImportError):
-                pass
+            return _driven(url)
+    if read_only_account:
+        password = os.environ.get(PASSWORD)
+        return _driven(url if password is None else url.set(password=password))
     raise DataError(
         "source_address",
-        "an address of this kind is not known to be readable without the right to write; use postgresql+psycopg:// or "
-        "sqlite:///",
-        "无法确保以只读方式连接此类数据库，请使用 postgresql+psycopg:// 或 sqlite:///",
+        "a database of this kind cannot be held to reading from here; use postgresql+psycopg:// or sqlite:///, or an "
+        "account that cannot write, and say so with read_only_account = true",
+        "无法从本方确保以只读方式连接此类数据库。请使用 postgresql+psycopg:// 或 sqlite:///；"
+        "或使用没有写权限的账号，并注明 read_only_account = true",
     )
+
+
+def _driven(url: URL) -> Engine:
+    try:
+        return create_engine(url, poolclass=NullPool, hide_parameters=True)
+    except (SQLAlchemyError, ImportError):
+        raise DataError(
+            "source_driver",
+            f"there is no driver for {url.get_backend_name()} here, or it has another name; install it and name it "
+            "in the address, such as mysql+pymysql://",
+            f"本机没有 {url.get_backend_name()} 的驱动，或驱动名称有误；请安装并在地址中注明，例如 mysql+pymysql://",
+        ) from None
 
 
 def _python_type(kind: object) -> type:

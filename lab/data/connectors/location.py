@@ -57,6 +57,9 @@ class Location(BaseModel):
         file: CSV, Parquet or DuckDB file.
         address: SQLAlchemy's, never with a password: PostgreSQL finds it in ``PGPASSWORD`` or its own password file.
         table: of the DuckDB file or the database.
+        read_only_account: its operator vouches that the account of the address cannot write. Only so a database is
+            opened which we cannot hold to reading ourselves, such as MySQL or Oracle; its password, if it has one, is
+            in ``LIANMO_SOURCE_PASSWORD``.
         where: column → its value, its values, or its range; all must hold.
     """
 
@@ -65,6 +68,7 @@ class Location(BaseModel):
     file: Path | None = None
     address: str | None = Field(default=None, repr=False)
     table: str | None = Field(default=None, min_length=1)
+    read_only_account: bool = False
     where: dict[str, Range | Annotated[tuple[Scalar, ...], Field(min_length=1)] | Scalar] = Field(default_factory=dict)
 
     @field_validator("address")

@@ -70,7 +70,7 @@ def _open(data: Path | Location) -> Source:
     table = None if isinstance(data, Path) else data.table
     if path is None:
         assert isinstance(data, Location)
-        return Database(data.address or "", table or "", where)
+        return Database(data.address or "", table or "", where, read_only_account=data.read_only_account)
     if is_duckdb(path):
         if table is None:
             raise DataError(
