@@ -22,6 +22,8 @@ _ODD_BYTES: Final = (
     *(b"", b"{", b"[" * 3000, b'{"a":' * 900, b"\xff\xfe", b"\x00", b"nul", b"NaN", b"1e999", b'"\\ud800"', b"{}{}"),
     *(b"\xef\xbb\xbf{}", b"9" * 5000, b'{"a":1,"a":2}', b"<xml/>", b"a=b&c=d"),
 )
+#: A list that is repeated, and again, ends here.
+_LONGEST: Final = 4000
 _MEDIA: Final = (
     *("application/json", "application/json; charset=utf-8", "APPLICATION/JSON", "application/jsonx", "text/plain", ""),
     *("multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "application/json\x00"),
@@ -215,7 +217,9 @@ class RandomRequests:
         if isinstance(value, list) and value and rng.random() < 0.8:
             place = rng.randrange(len(value))
             return (
-                [*value[:place], self._broken(value[place]), *value[place + 1 :]] if rng.random() < 0.7 else value * 40
+                [*value[:place], self._broken(value[place]), *value[place + 1 :]]
+                if rng.random() < 0.7
+                else (value * 40)[:_LONGEST]
             )
         return rng.choice(_ODD)
 
