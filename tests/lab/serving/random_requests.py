@@ -216,11 +216,9 @@ class RandomRequests:
                     return {**value, name: self._broken(value[name])}
         if isinstance(value, list) and value and rng.random() < 0.8:
             place = rng.randrange(len(value))
-            return (
-                [*value[:place], self._broken(value[place]), *value[place + 1 :]]
-                if rng.random() < 0.7
-                else (value * 40)[:_LONGEST]
-            )
+            if rng.random() < 0.7:
+                return [*value[:place], self._broken(value[place]), *value[place + 1 :]]
+            return (value * 40)[:_LONGEST]
         return rng.choice(_ODD)
 
 
