@@ -31,7 +31,7 @@ def expectations(worlds: Sequence[World]) -> dict[str, list[float]]:
         wire = MemoryWire({party: scoring_endpoint(world.host(party)).answer for party in HOSTS})
         assert loaded.bank_only
         for calibrated in (loaded.joint, loaded.bank_only):
-            results = score_table(calibrated.model, world.table, wire)
+            results = score_table(calibrated.model, world.table, wire, calibrator=calibrated.calibrator)
             assert all(isinstance(result, Answer) for result in results)
             found[calibrated.model.digest()] = [result.default_probability for result in results]
     return found
