@@ -60,6 +60,7 @@ class Serving:
         """The bank's application. Raises ``ModelError``, ``ConfigError``, ``GovernanceError`` (of the store)."""
         shelf = open_shelf(self.directory)
         model = shelf.chosen("").joint.model
+        need_default(model.objective if isinstance(model, JointModel) else "binary", "lianmo serve")
         return create_guest_app(
             shelf,
             self._wire(model),
@@ -89,8 +90,6 @@ def serve_party(wanted: Serving, announce: Callable[[str], None] = lambda _: Non
         app = create_host_app(scoring_endpoint(directory), guard=door.guard())
         serve_app(app, door.bind, wanted.port, tls=tls, announce=announce)
         return
-    model = open_shelf(directory).chosen("").joint.model
-    need_default(model.objective if isinstance(model, JointModel) else "binary", "lianmo serve")
     if wanted.workers == 1:
         serve_app(wanted.app(), door.bind, wanted.port, tls=tls, announce=announce)
         return
