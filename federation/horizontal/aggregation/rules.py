@@ -15,6 +15,9 @@ from models.errors import ModelError
 #: Of two sites each subtracts its own vector and has the other's; of three it still has a sum.
 FEWEST_SITES: Final = 3
 
+#: More than anybody sums over, and few enough to bound what a message of names costs.
+MOST_SITES: Final = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class SiteRules:

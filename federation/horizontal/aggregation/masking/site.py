@@ -31,7 +31,7 @@ from federation.horizontal.aggregation.masking.messages import (
 from federation.horizontal.aggregation.masking.state import MaskingState
 from federation.horizontal.aggregation.masking.statements import contributors_statement, keys_statement, opened
 from federation.horizontal.aggregation.messages import Contribution
-from federation.horizontal.aggregation.rules import SiteRules, check_bound, is_roster
+from federation.horizontal.aggregation.rules import MOST_SITES, SiteRules, check_bound, is_roster
 from federation.horizontal.aggregation.signing import Signing, check_signature, strangers
 from federation.messages import Message
 from federation.responder import Transitions, bad_value, next_phase
@@ -47,7 +47,6 @@ TRANSITIONS: Final[Transitions] = {
 ALLOWED: Final[tuple[type[Message], ...]] = tuple(dict.fromkeys(kind for _, kind in TRANSITIONS))
 
 MOST_TURNS: Final = 1024
-MOST_SITES: Final = 1000
 _PAIR_BYTES: Final = 2 * SHARE_BYTES
 
 

@@ -24,7 +24,7 @@ from federation.errors import LocalProtocolError, PartyId, RemoteProtocolError
 from federation.horizontal.aggregation.envelopes import Envelopes
 from federation.horizontal.aggregation.interface import Numbers
 from federation.horizontal.aggregation.messages import Contribution
-from federation.horizontal.aggregation.rules import SiteRules, check_bound, is_roster
+from federation.horizontal.aggregation.rules import MOST_SITES, SiteRules, check_bound, is_roster
 from federation.horizontal.aggregation.signing import Signing, check_signature, statement, strangers
 from federation.horizontal.aggregation.threshold.messages import (
     AllCommitted,
@@ -63,7 +63,6 @@ TRANSITIONS: Final[Transitions] = {
 ALLOWED: Final[tuple[type[Message], ...]] = tuple(dict.fromkeys(kind for _, kind in TRANSITIONS))
 
 MOST_KEYS: Final = 256
-MOST_SITES: Final = 1000
 
 
 @dataclass(slots=True)
