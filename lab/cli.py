@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from lab import views
+from lab import run_views, views
 from lab.commands.access import AccessFolder, CallerAuthority, Open, Plain, TlsCertificate, TlsKey, access
 from lab.commands.audit import audit, trace_command
 from lab.commands.decisions import decision
@@ -68,7 +68,7 @@ def demo(
     if as_json:
         print(json.dumps(result, ensure_ascii=False))
         return
-    views.run_result(console, result)
+    run_views.trees(console, result)
     views.score_answer(console, result["score"])
     views.files(console, directory / "demo")
 
@@ -97,7 +97,7 @@ def train(
     if as_json:
         print(json.dumps(result, ensure_ascii=False))
         return
-    views.result(console, result)
+    run_views.finished(console, result)
     views.files(console, run.run.directory)
 
 
@@ -234,7 +234,7 @@ def report(
         print(json.dumps({"figure": str(figure), "page": str(page)}))
         return
     console = Console()
-    views.result(console, result)
+    run_views.finished(console, result)
     views.files(console, run)
 
 

@@ -250,8 +250,11 @@ class Relay:
             self._leave(name, session, party, orderly)
 
     def _leave(self, name: str, session: Seating, party: PartyId, orderly: bool) -> None:
-        if session.leave(party) and not orderly and not session.seats[party].fault:
-            self._note("connection_broken", name, party)
+        def note() -> None:
+            if not orderly and not session.seats[party].fault:
+                self._note("connection_broken", name, party)
+
+        session.leave(party, note)
 
     def _pass_on(self, session: Seating, party: PartyId, frame: bytes) -> None:
         kind, receiver, body = session.accept(party, frame)

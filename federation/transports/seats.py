@@ -109,19 +109,19 @@ class Seating:
                     seat.inbox.force(pack(LEFT, name))
             return True
 
-    def leave(self, party: PartyId) -> bool:
-        """Give the seat up and tell everybody; True for the end that notices first."""
+    def leave(self, party: PartyId, first: Callable[[], None]) -> None:
+        """Give the seat up and tell everybody; the end that notices first calls ``first`` before anybody is told."""
         with self._lock:
             seat = self.seats[party]
             if seat.left:
-                return False
+                return
             seat.left = True
             seat.gone.set()
             seat.inbox.close()
+            first()
             for name, other in self.seats.items():
                 if name != party:
                     other.inbox.force(pack(LEFT, party))
-            return True
 
     def close(self, code: str) -> None:
         """Cut everybody off."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab import views
+from lab import run_views, views
 from lab.commands.options import AsJson, console_for
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def resume(run: Run, directory: Folder = _RUNS, as_json: AsJson = False) -> None
     if as_json:
         print(json.dumps(result, ensure_ascii=False))
         return
-    views.result(console, result)
+    run_views.finished(console, result)
     views.files(console, config.run.directory)
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from sklearn import metrics as oracle
 from typer.testing import CliRunner
 
-from lab import cli, views
+from lab import cli, run_views
 from lab.amount_reports import SECTIONS, number_text
 from lab.config import SplitSection, load_config
 from lab.evaluation import arrange
@@ -108,7 +108,7 @@ def test_the_page_is_whole_tells_both_languages_and_no_applicant(write_config: W
     assert (directory / "report.html").read_text(encoding="utf-8") == text
     console = Console(width=120)
     with console.capture() as shown:
-        views.run_result(console, result)
+        run_views.trees(console, result)
     assert "Gini 基尼系数" in shown.get()
     assert "observed 实际" in shown.get()
 

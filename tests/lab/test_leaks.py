@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from lab import views
+from lab import run_views
 from lab.config import load_config
 from lab.finish import report_run
 from lab.runs import train_run
@@ -22,7 +22,7 @@ def test_a_column_of_the_bank_that_knows_the_outcome_is_named(write_config: Writ
     assert (leak["party"], leak["feature"]) == ("bank", "months_paid")
     assert leak["auc"] > 0.95
     console = Console(record=True, width=160, quiet=False)
-    views.run_result(console, result)
+    run_views.trees(console, result)
     assert "months_paid: may know the outcome" in console.export_text()
     assert "疑似包含结果信息" in (files / "runs/small/report.html").read_text("utf-8")
 
