@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from lab import run_views, views
+from lab import views
 from lab.commands.access import AccessFolder, CallerAuthority, Open, Plain, TlsCertificate, TlsKey, access
 from lab.commands.audit import audit, trace_command
 from lab.commands.decisions import decision
@@ -60,6 +60,7 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Three parties train on real data and score one applicant. 三方在真实数据上联合建模并评分。"""
+    from lab import run_views
     from lab.demo import run_demo
 
     console = _console(as_json)
@@ -83,6 +84,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train one joint model, trees or a scorecard, as a file says. 按配置文件训练联合模型（树模型或评分卡）。"""
+    from lab import run_views
     from lab.config import load_config
     from lab.finish import record_run, report_run
     from lab.run_states import RunState
@@ -225,6 +227,7 @@ def report(
     run: Annotated[Path, typer.Argument(help="Directory of a finished run. 运行目录。")], as_json: AsJson = False
 ) -> None:
     """Show a finished run and write its page and figure anew. 查看运行结果并重新生成报告。"""
+    from lab import run_views
     from lab.reports import write_report
     from models.bundle import load
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab import run_views, views
+from lab import views
 from lab.commands.options import AsJson, console_for
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ def resume(run: Run, directory: Folder = _RUNS, as_json: AsJson = False) -> None
 
     From the newest checkpoint that all parties have; a scorecard, or a run without one, begins anew.
     """
+    from lab import run_views
     from lab.finish import record_run, report_run
     from lab.run_list import find_run, need_unfinished
     from lab.runs import train_run
