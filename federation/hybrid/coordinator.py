@@ -117,7 +117,8 @@ class HybridLearning:
         grown = yield from self._divided(boosting.fit())
         sealed = yield dict.fromkeys(self._hosts(presence.sites), Seal())
         halves = {host: expect(sealed, host, Sealed) for host in sealed}
-        models = {bank: self._model_of(bank, grown, halves) for bank in presence.sites}
+        complete = [bank for bank in presence.sites if set(self.cities[bank].values()) <= set(halves)]
+        models = {bank: self._model_of(bank, grown, halves) for bank in complete}
         return Learnt(models, bins, grown.contributors)
 
     def _hosts(self, banks: Sequence[PartyId]) -> dict[PartyId, int]:
@@ -185,7 +186,7 @@ class HybridLearning:
             return replace(node, owner=owner, handle=handle)
 
         n_own = self.layout.n_features[0]
-        hosts = [host for host in parties[1:] if host in halves]
+        hosts = parties[1:]
         return JointModel(
             Half(self.model_id, bank, grown.model.own.bins[:n_own], tuple(splits[0])),
             tuple([owned(node) for node in tree] for tree in grown.model.trees),

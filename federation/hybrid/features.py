@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,7 @@ from models.boosting.splits import Mask
 T = TypeVar("T")
 
 #: More than any honest host has; bounds what a hostile one makes the bank allocate.
-MOST_BINS = 1_000_000
+MOST_BINS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,9 @@ class HostedCounts:
     hosts: Hosts
     veils: Veils
 
-    def contribute(self, values: Numbers, bound: int) -> Message:
+    def contribute(self, values: Numbers, bound: int) -> Message:  # noqa: ARG002 - shares need more room than counts
         parts = self.hosts.ask(self._counts())
-        return self.inner.contribute(np.concatenate([values, *parts]), 1 << (self.veils.bits - 1))
+        return self.inner.contribute(np.concatenate([values, *parts]), self.veils.bound)
 
     def _counts(self) -> Script[list[Numbers]]:
         replies = yield dict.fromkeys(self.hosts.parties.values(), CountsWanted())
@@ -107,9 +107,9 @@ class HostedFeatures:
         self.packing = PairPacking.for_rows(1, self.veils.bits + HIDING_BITS, self.cipher.public.plaintext_bits)
         self.n_bins = self.hosts.ask(self._agree())
 
-    def bound(self, own: int) -> int:
-        """Shares are of any magnitude below half the modulus."""
-        return 1 << (self.veils.bits - 1)
+    @property
+    def bound(self) -> int | None:
+        return self.veils.bound
 
     def left(self, tree: int, cuts: Sequence[CutFields]) -> Mask:
         kinds = list(self.hosts.parties.values())

@@ -1,9 +1,10 @@
-"""Which of a run's features belongs to whom, and what each party is asked of what a coordinator asks of all features."""
+"""Which of a run's features belong to whom, and what each party is asked of what is asked of all features."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,10 @@ class Layout:
         """Of every feature: 0 banks, k the k-th kind."""
         return np.repeat(np.arange(len(self.n_features)), self.n_features)
 
+    @property
+    def _slices(self) -> list[slice]:
+        return [slice(*ends) for ends in pairwise(np.cumsum([0, *self.n_features]).tolist())]
+
     def place(self, feature: int) -> tuple[int, int]:
         """Owner of a feature, and its number there."""
         starts = np.cumsum([0, *self.n_features])
@@ -44,9 +49,10 @@ class Layout:
     def divided(self, request: Message) -> list[Message | None]:
         """What banks are asked, then what hosts of each kind are, if anything."""
         match request:
-            case binning.Open() | boosting.Open():
-                per_owner = np.split(np.arange(sum(self.n_features)), np.cumsum(self.n_features)[:-1])
-                return [replace(request, features=tuple(request.features[f] for f in own)) for own in per_owner]
+            case binning.Open():
+                return [replace(request, features=request.features[own]) for own in self._slices]
+            case boosting.Open():
+                return [replace(request, features=request.features[own]) for own in self._slices]
             case binning.CellsWanted():
                 return [replace(request, cells=self._own(owner, request.cells)) for owner in range(len(self))]
             case boosting.Grow() | boosting.Finish():
@@ -87,7 +93,7 @@ class Layout:
     def _told(self, request: boosting.Grow | boosting.Finish) -> list[Cuts | None]:
         """What hosts of each kind are told of their own cuts."""
         of_kind: Mapping[int, list[boosting.CutFields]] = {k: [] for k in range(len(self))}
-        for node, feature, *rest in request.cuts:
+        for node, feature, code, missing_left, left, right in request.cuts:
             owner, number = self.place(feature)
-            of_kind[owner].append((node, number, *rest))
+            of_kind[owner].append((node, number, code, missing_left, left, right))
         return [Cuts(tree=request.tree, cuts=tuple(of_kind[k])) if of_kind[k] else None for k in range(1, len(self))]

@@ -127,7 +127,7 @@ class Seat:
         """Make counts ready for the bank."""
         self.binning.answer(m)
 
-    def contribute(self, values: Numbers, bound: int) -> Message:
+    def contribute(self, values: Numbers, bound: int) -> Message:  # noqa: ARG002 - a share may have any magnitude
         """Counts of ``binning``, with their veil on."""
         s = self.state
         veil = self.veils.draw(s.seed, Use.COUNTS, self.binning.state.round, len(values))

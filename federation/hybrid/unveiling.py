@@ -1,4 +1,4 @@
-"""Sums over banks whose parts of hosts' features are veiled: an aggregation that puts them in order and unveils them."""
+"""Sums over banks whose parts of hosts' features are veiled: an aggregation that orders and unveils them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class UnveilingAggregation:
         request = next(iter(requests.values()))
         if not isinstance(request, binning.CellsWanted | boosting.Grow):
             return (yield from self.inner.total(requests, n_values, bound, only))
-        total = yield from self.inner.total(requests, n_values, 1 << (self.veils.bits - 1), only)
+        total = yield from self.inner.total(requests, n_values, self.veils.bound, only)
         owners = self.layout.owners_of(request, self.sizes)
         # A bank's numbers come owner by owner, and of each owner in order.
         values = np.empty(n_values, dtype=np.int64)

@@ -34,7 +34,7 @@ CRYPTO: Final = (
 
 SEED_BYTES: Final = KEY_BYTES
 #: Random bits above a veil, in a plaintext of the bank's cipher.
-HIDING_BITS: Final = 64
+HIDING_BITS: Final = 64  # those of ``hiding``
 #: Bits of a veil: what a sum over sites still fits in 64 bits with.
 MOST_BITS: Final = 62
 
@@ -65,6 +65,11 @@ class Veils:
 
     bits: int
 
+    @property
+    def bound(self) -> int:
+        """Largest magnitude of a share."""
+        return 1 << (self.bits - 1)
+
     def draw(self, seed: bytes, use: Use, turn: int, n: int) -> NDArray[np.uint64]:
         """What is added to numbers, below ``2**bits``, shape ``(n,)``. ``turn``: serves once for this use and seed."""
         nonce = bytes(4) + use.to_bytes(4, "little") + turn.to_bytes(8, "little")  # the block counter begins at 0
@@ -93,4 +98,5 @@ class Veils:
 
 def hiding(n: int) -> list[int]:
     """Random bits to stand above veils, known to the host alone."""
-    return np.frombuffer(os.urandom(8 * n), dtype="<u8").tolist()
+    bits: list[int] = np.frombuffer(os.urandom(8 * n), dtype="<u8").tolist()
+    return bits

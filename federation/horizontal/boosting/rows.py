@@ -50,8 +50,9 @@ class Features(Protocol):
         """
         ...
 
-    def bound(self, own: int) -> int:
-        """Largest magnitude of what ``sums`` gives; ``own``: of a sum over the site's rows."""
+    @property
+    def bound(self) -> int | None:
+        """Largest magnitude of what ``sums`` gives; ``None``: that of a sum over as many rows as a site may have."""
         ...
 
 
@@ -82,7 +83,7 @@ class TableFeatures:
             )
         self.candidates, self.codes = Candidates(bins), codes
 
-    def left(self, tree: int, cuts: Sequence[CutFields]) -> Mask:
+    def left(self, tree: int, cuts: Sequence[CutFields]) -> Mask:  # noqa: ARG002 - hosts ask which tree it is
         bins = self.candidates.bins
         if not all(0 <= f < len(bins) and 0 <= code < bins[f].n_bins for _, f, code, *_ in cuts):
             raise bad_value("cuts", "切分")
@@ -90,7 +91,12 @@ class TableFeatures:
         return np.array(sides, dtype=bool).reshape(len(cuts), len(self.table))
 
     def sums(
-        self, tree: int, told: Derivatives, at: NDArray[np.int64], cuts: Sequence[CutFields], nodes: Sequence[int]
+        self,
+        tree: int,  # noqa: ARG002
+        told: Derivatives,
+        at: NDArray[np.int64],
+        cuts: Sequence[CutFields],  # noqa: ARG002
+        nodes: Sequence[int],
     ) -> Numbers:
         flat = self.candidates.flat(self.codes)
         found = []
@@ -99,5 +105,6 @@ class TableFeatures:
             found += [bin_sums(flat[:, rows], values[rows], self.candidates.n_bins) for values in (told.g, told.h)]
         return np.concatenate(found)
 
-    def bound(self, own: int) -> int:
-        return own
+    @property
+    def bound(self) -> int | None:
+        return None

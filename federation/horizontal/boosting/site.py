@@ -112,7 +112,7 @@ class BoostingSite:
         everybody = np.arange(len(self.label))
         told = Derivatives.exact(*logistic_derivatives(self.label, s.margin), everybody, 1.0)
         values = self._binned.sums(m.tree, told, at, m.cuts, m.nodes)
-        reply = self.contributor.contribute(values, self.features.bound(s.most_rows << DERIVATIVE_BITS))
+        reply = self.contributor.contribute(values, self.features.bound or s.most_rows << DERIVATIVE_BITS)
         s.at, s.n_nodes = at, n_nodes
         return reply
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from federation.ciphers.suite import CipherRules
-from federation.policy import HostPolicy
 from models.boosting.parameters import BoostingParameters
 from tests.builders import Problem, fit_aligned
-from tests.federation.horizontal.boosting.cities import DEFAULTS, PARAMETERS, shares
+from tests.federation.horizontal.boosting.cities import DEFAULTS, shares
 from tests.federation.hybrid.cities import Trial, coded
 from tests.federation.vertical.test_oracle import lightgbm_margin
 
