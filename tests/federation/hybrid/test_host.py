@@ -203,6 +203,7 @@ def test_a_cipher_that_does_not_encrypt_is_refused() -> None:
     host.answer(OPEN)
     with pytest.raises(NotEncrypting):
         host.seats[BANK].answer(TERMS)
+    assert host.seats[BANK].state.cipher == ""
 
 
 def test_terms_come_after_bins() -> None:
