@@ -5,9 +5,9 @@
 Two settings. *Synthetic*: two cities of ``lab.data.synthetic``, two banks in one and one in the other, each city with a
 credit centre, a tax bureau and a guarantor; out of time. *SBA*: loans split by ``Bank`` and ``State``, three banks in
 California and three in Ohio, Pennsylvania and New York; the borrower's columns as if with three nodes of each region;
-three tenths held out at random. Gradients travel behind the cipher's interface in clear, which changes no bit of a model;
-a short run under 2,048-bit Paillier says what encryption costs. Everything in one process through the real codec; sums
-over banks are masked. Writes the tables in RESULT.md beside this file.
+three tenths held out at random. Gradients travel behind the cipher's interface in clear, which changes no bit of a
+model; a short run under 2,048-bit Paillier says what encryption costs. Everything in one process through the real
+codec; sums over banks are masked. Writes the tables in RESULT.md beside this file.
 """
 
 from __future__ import annotations

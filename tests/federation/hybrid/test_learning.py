@@ -39,8 +39,9 @@ def test_a_bank_scores_its_applicants_with_the_hosts_of_its_city(problem: Proble
         wire = MemoryWire({party: Endpoint(host, bank, SCORING).answer for party, host in scoring.items()})
         site = trial.banks[bank]
         one = site.table.take(site.rows[:1])
-        scored = run(score(model, one), wire)
+        scored = run(score(model, one, n_reasons=2), wire)
         assert scored.margin[0] == site.boosting.state.margin[0]
+        assert len(scored.reasons[0]) == 2
         everyone = run(score(model, site.table.take(site.rows)), wire)
         assert everyone.margin.tobytes() == site.boosting.state.margin.tobytes()
         assert set(model.host_digests) == set(hosts)
