@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from federation.ciphers.words import Words
 from federation.errors import PartyId, RemoteProtocolError
 from federation.expect import expect
 from federation.horizontal.aggregation.interface import Aggregation
@@ -22,7 +23,7 @@ from federation.horizontal.boosting.messages import Opened
 from federation.hybrid.layout import DIVIDED, Layout
 from federation.hybrid.messages import Held, Join, Joined, Seal, Sealed, Seeds, SeedsWanted
 from federation.hybrid.unveiling import UnveilingAggregation
-from federation.hybrid.veils import MOST_BITS, SEED_BYTES, Veils
+from federation.hybrid.veils import SEED_BYTES, Veils
 from federation.messages import Message
 from federation.script import Replies, Requests, Script
 from models.binning import FeatureBins
@@ -66,6 +67,7 @@ class HybridLearning:
 
     Raises:
         ModelError: ``bad_parameter``: a kind of host is missing somewhere, or nothing is asked of one.
+        PlaintextOverflow: sums of so many banks and rows do not fit.
     """
 
     model_id: str
@@ -93,14 +95,15 @@ class HybridLearning:
             )
         self.layout = Layout(kinds, (len(self.features), *map(len, self.hosted.values())))
         largest = len(self.cities) * (self.most_rows << DERIVATIVE_BITS)
-        self.veils = Veils(min(MOST_BITS, largest.bit_length() + 1))
+        self.veils = Veils(largest.bit_length() + 1)
+        Words.for_sum(len(self.cities), self.veils.bound)  # shares are larger than what they are shares of
 
     def learn(self) -> Script[Learnt]:
         """Align, bin, boost, seal.
 
         Raises:
             LocalProtocolError: ``too_few_sites`` once fewer banks than the threshold are left.
-            PlaintextOverflow: sums of so many banks and rows do not fit.
+            RemoteProtocolError: of a host that answers with something else than was due.
         """
         presence = self.aggregation.presence
         self.rules.check_sites(len(presence.sites))  # before anybody has aligned anything

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from federation.endpoint import Endpoint
-from federation.errors import LocalProtocolError, PartyId, Refused
+from federation.errors import LocalProtocolError, PartyId, PlaintextOverflow, Refused
 from federation.horizontal.boosting import messages as boosting
 from federation.hybrid import messages as m
 from federation.messages import Message
@@ -73,6 +73,14 @@ def test_what_would_be_missing_somewhere_is_refused(problem: Problem, change: st
         replace(learning, **changes[change])
     assert caught.value.code == "bad_parameter"
     assert ("bank:02" in str(caught.value)) == (change == "no host in one city")
+
+
+@pytest.mark.parametrize("most_rows", [2**28, 2**40])
+def test_sums_that_would_not_fit_are_refused(problem: Problem, most_rows: int) -> None:
+    """E22: not wrapped."""
+    trial = Trial(problem.whole, problem.label, shares(len(problem.label), 3), (0, 0, 1))
+    with pytest.raises(PlaintextOverflow, match="Use fewer rows per site"):
+        replace(trial.learning, most_rows=most_rows)
 
 
 def test_a_bank_with_other_kinds_of_hosts_is_refused(problem: Problem) -> None:
