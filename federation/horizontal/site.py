@@ -9,6 +9,7 @@ import msgpack
 from federation.horizontal.aggregation.interface import Contributor
 from federation.horizontal.binning.site import ALLOWED as BINNING
 from federation.horizontal.binning.site import BinningSite, BinningState
+from federation.horizontal.boosting.rows import TableFeatures
 from federation.horizontal.boosting.site import ALLOWED as BOOSTING
 from federation.horizontal.boosting.site import BoostingSite
 from federation.horizontal.prebinning.site import ALLOWED as PREBINNING
@@ -37,7 +38,7 @@ class HorizontalSite:
 
     def __post_init__(self) -> None:
         self.binning = BinningSite(self.table, self.contributor)
-        self.boosting = BoostingSite(self.table, self.label, self.contributor)
+        self.boosting = BoostingSite(TableFeatures(self.table), self.label, self.contributor)
         self.prebinning = PrebinningSite(self.table, self.label, self.contributor, self.seed)
         self.scorecard = ScorecardSite(self.table, self.label, self.contributor)
 

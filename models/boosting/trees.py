@@ -22,7 +22,12 @@ Routes = Mapping[Owner, NDArray[np.bool_]]
 
 @dataclass(slots=True)
 class Node:
-    """A leaf (``owner`` is empty, ``value`` counts) or a cut (``owner``, ``handle``, ``left``, ``right``)."""
+    """A leaf (``owner`` is empty, ``value`` counts) or a cut (``owner``, ``handle``, ``left``, ``right``).
+
+    Attributes:
+        n_rows: that took part and came here; of horizontal trees, where no rows are counted, their share of the
+            hessian in about a thousandth of the tree, as XGBoost's cover. Reasons weigh by it.
+    """
 
     owner: Owner = ""
     handle: int = -1

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import federation.alignment.messages
 import federation.audit.messages
+import federation.hybrid.messages
 import federation.vertical.boosting.messages
 import federation.vertical.publishing.messages
 import federation.vertical.scoring.messages  # noqa: F401 - registers its messages

@@ -62,17 +62,8 @@ class Aggregation(Protocol):
         ...
 
 
-class Contributor(Protocol):
-    """A site's half: answers the aggregation's own messages, and makes contributions."""
-
-    @property
-    def allowed(self) -> tuple[type[Message], ...]:
-        """Messages that ``answer`` is for."""
-        ...
-
-    def answer(self, request: Message) -> Message:
-        """As ``Responder.answer``."""
-        ...
+class Contributing(Protocol):
+    """Takes a site's vectors."""
 
     def contribute(self, values: Numbers, bound: int) -> Message:
         """The site's vector, hidden; once per turn.
@@ -84,6 +75,19 @@ class Contributor(Protocol):
             LocalProtocolError: ``out_of_turn``: the aggregation is not ready for one.
             PlaintextOverflow: a value is beyond the bound, or sums might not fit.
         """
+        ...
+
+
+class Contributor(Contributing, Protocol):
+    """A site's half: answers the aggregation's own messages, and makes contributions."""
+
+    @property
+    def allowed(self) -> tuple[type[Message], ...]:
+        """Messages that ``answer`` is for."""
+        ...
+
+    def answer(self, request: Message) -> Message:
+        """As ``Responder.answer``."""
         ...
 
     def dump(self) -> bytes:

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from federation.horizontal.aggregation.interface import Contributor, Numbers
+from federation.horizontal.aggregation.interface import Contributing, Numbers
 from federation.horizontal.binning.messages import FIRST_BITS, MORE_BITS, MOST_ROUNDS, CellsWanted, Open, Opened
 from federation.messages import Message
 from federation.responder import Transitions, bad_value, next_phase
@@ -45,7 +45,7 @@ class BinningSite:
     """Answers over ``table``."""
 
     table: Table
-    contributor: Contributor
+    contributor: Contributing
     state: BinningState = field(default_factory=BinningState)
 
     def answer(self, request: Message) -> Message:
@@ -76,12 +76,12 @@ class BinningSite:
         s = self.state
         numbers = [k for k, (_, category, _) in enumerate(s.features) if not category]
         n_cells = sum(len(prefixes) for _, prefixes in m.cells)
-        fits = m.round == s.round <= MOST_ROUNDS and (m.round > 0) == bool(m.cells) and n_cells <= MOST_CELLS
+        fits = m.round == s.round <= MOST_ROUNDS and (m.round > 0 or not m.cells) and n_cells <= MOST_CELLS
         bits = FIRST_BITS + MORE_BITS * (m.round - 1)
         if not fits or not all(f in numbers and all(0 <= p < 1 << bits for p in cells) for f, cells in m.cells):
             raise bad_value("cells", "区间")
         counts = [self._finer(f, cells, bits) for f, cells in m.cells] if m.round else map(self._coarse, s.features)
-        reply = self.contributor.contribute(np.concatenate([*counts]).astype(np.int64), s.most_rows)
+        reply = self.contributor.contribute(np.concatenate([np.empty(0), *counts]).astype(np.int64), s.most_rows)
         s.round += 1
         return reply
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from federation.errors import PartyId
 from federation.horizontal.aggregation.interface import Aggregation
@@ -17,6 +17,8 @@ from models.boosting.trees import Node, Tree
 from models.losses import Integers
 
 UNIT = 2.0**-DERIVATIVE_BITS
+#: Weight of a root. Everybody has the model, so leaves tell their share of the hessian, which reasons need, coarsely.
+_WEIGHT: Final = 1000
 
 
 class Sums(NamedTuple):
@@ -79,7 +81,11 @@ class TreeGrowth:
         for k, node in enumerate(self.tree):
             if not node.owner:
                 g, h = self.sums[k]
+                node.n_rows = max(1, round(_WEIGHT * h / self.sums[0][1]))
                 node.value = leaf_value(g * UNIT, h * UNIT, p.reg_lambda, p.learning_rate)
+        for node in reversed(self.tree):  # children stand behind their parent
+            if node.owner:
+                node.n_rows = self.tree[node.left].n_rows + self.tree[node.right].n_rows
         return tuple((k, node.value) for k, node in enumerate(self.tree) if not node.owner)
 
     def _sums(self, nodes: Sequence[int]) -> Script[list[Sums] | None]:

@@ -8,8 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from federation.horizontal.aggregation.interface import Contributor, Numbers
-from federation.horizontal.boosting.features import from_fields
+from federation.horizontal.aggregation.interface import Contributing
 from federation.horizontal.boosting.messages import (
     CutFields,
     Finish,
@@ -21,16 +20,13 @@ from federation.horizontal.boosting.messages import (
     Start,
     Started,
 )
+from federation.horizontal.boosting.rows import Features
 from federation.horizontal.boosting.state import BoostingState
 from federation.messages import Message
 from federation.responder import Transitions, bad_value, next_phase
-from models.binning import Codes, encode
 from models.boosting.derivatives import DERIVATIVE_BITS, Derivatives
-from models.boosting.histograms import bin_sums
-from models.boosting.splits import Candidates, Split, goes_left
 from models.errors import DataError
 from models.losses import Floats, logistic_derivatives
-from models.table import Table
 
 #: (phase, request) → next phase; what is absent is refused.
 TRANSITIONS: Final[Transitions] = {
@@ -49,13 +45,13 @@ MOST_ROWS: Final = 2**22
 
 @dataclass(slots=True)
 class BoostingSite:
-    """Answers over ``table`` and ``label``; ``contributor`` hides its sums."""
+    """Answers over rows with these ``features`` and ``label``; ``contributor`` hides its sums."""
 
-    table: Table
+    features: Features
     label: Floats
-    contributor: Contributor
+    contributor: Contributing
     state: BoostingState = field(default_factory=BoostingState)
-    _binned: tuple[Candidates, Codes] | None = None
+    _open_here: bool = False
 
     def answer(self, request: Message) -> Message:
         phase = next_phase(TRANSITIONS, self.state.phase, request)
@@ -80,36 +76,21 @@ class BoostingSite:
     def load(self, data: bytes) -> None:
         """What ``dump`` gave."""
         self.state = BoostingState.load(data)
-        self._binned = None
+        self._open_here = False
 
     def _open(self, m: Open) -> Message:
         if not 1 <= m.most_rows <= MOST_ROWS or not 1 <= m.max_depth <= MOST_DEPTH or not m.features:
             raise bad_value("size of the run", "运行规模")
-        if len(self.table) > m.most_rows:
+        if len(self.label) > m.most_rows:
             raise bad_value("fewer rows allowed than there are here", "允许的行数少于本站点行数")
         if not np.isin(self.label, (0.0, 1.0)).all():
             raise DataError(
                 "label_not_binary", "The rows hold labels other than 0 and 1.", "数据行存在 0 和 1 以外的标签。"
             )
-        bins = from_fields(m.features)
-        absent = [b.name for b in bins if b.name not in self.table.columns]
-        if absent:
-            raise DataError(
-                "missing_columns",
-                f"The run needs columns that this site does not have: {', '.join(absent)}.",
-                f"本站点缺少运行所需的列：{'、'.join(absent)}。",
-            )
-        codes = encode(self.table, bins)
-        beyond = [b.name for b, c in zip(bins, codes, strict=True) if (c >= b.n_bins).any()]
-        if beyond:
-            raise DataError(
-                "bins_do_not_fit",
-                f"Columns {', '.join(beyond)} have missing values or levels here that the joint bins have no room for.",
-                f"列 {'、'.join(beyond)} 存在共同分箱未包含的缺失值或类别。",
-            )
+        self.features.open(m.features)
         self.state.model_id, self.state.features = m.model_id, m.features
         self.state.most_rows, self.state.max_depth = m.most_rows, m.max_depth
-        self._binned = Candidates(bins), codes
+        self._open_here = True
         return Opened()
 
     def _count(self) -> Message:
@@ -117,18 +98,21 @@ class BoostingSite:
         return self.contributor.contribute(counts, self.state.most_rows)
 
     def _start(self, m: Start) -> Message:
-        self.state.margin = np.full(len(self.table), m.base_margin)
-        self.state.at = np.zeros(len(self.table), dtype=np.int64)
+        self.state.margin = np.full(len(self.label), m.base_margin)
+        self.state.at = np.zeros(len(self.label), dtype=np.int64)
         return Started()
 
     def _grow(self, m: Grow) -> Message:
         s = self.state
         if m.tree != s.tree:
             raise bad_value("number of the tree", "树的编号")
-        at, n_nodes = self._parted(m.cuts)
+        at, n_nodes = self._parted(m.tree, m.cuts)
         if not 0 < len(m.nodes) <= 2**s.max_depth or not all(0 <= node < n_nodes for node in m.nodes):
             raise bad_value("nodes", "节点")
-        reply = self.contributor.contribute(self._sums(at, m.nodes), s.most_rows << DERIVATIVE_BITS)
+        everybody = np.arange(len(self.label))
+        told = Derivatives.exact(*logistic_derivatives(self.label, s.margin), everybody, 1.0)
+        values = self._binned.sums(m.tree, told, at, m.cuts, m.nodes)
+        reply = self.contributor.contribute(values, self.features.bound or s.most_rows << DERIVATIVE_BITS)
         s.at, s.n_nodes = at, n_nodes
         return reply
 
@@ -136,7 +120,7 @@ class BoostingSite:
         s = self.state
         if m.tree != s.tree:
             raise bad_value("number of the tree", "树的编号")
-        at, n_nodes = self._parted(m.cuts)
+        at, n_nodes = self._parted(m.tree, m.cuts)
         value = np.full(n_nodes, np.nan)
         if not all(0 <= node < n_nodes for node, _ in m.leaves):
             raise bad_value("leaves", "叶子")
@@ -149,37 +133,22 @@ class BoostingSite:
         s.at, s.n_nodes, s.tree = np.zeros_like(s.at), 1, s.tree + 1
         return Finished()
 
-    def _sums(self, at: NDArray[np.int64], nodes: tuple[int, ...]) -> Numbers:
-        """Sums of g, then of h, per bin, node after node, shape ``(2 * n_nodes * n_bins,)``."""
-        everybody = np.arange(len(self.label))
-        told = Derivatives.exact(*logistic_derivatives(self.label, self.state.margin), everybody, 1.0)
-        candidates, codes = self._known
-        flat = candidates.flat(codes)
-        found = []
-        for node in nodes:
-            rows = np.flatnonzero(at == node)
-            found += [bin_sums(flat[:, rows], values[rows], candidates.n_bins) for values in (told.g, told.h)]
-        return np.concatenate(found)
-
-    def _parted(self, cuts: tuple[CutFields, ...]) -> tuple[NDArray[np.int64], int]:
+    def _parted(self, tree: int, cuts: tuple[CutFields, ...]) -> tuple[NDArray[np.int64], int]:
         """Node of each row after these cuts, and how many nodes there are then."""
         at, n_nodes = self.state.at.copy(), self.state.n_nodes
-        candidates, codes = self._known
-        bins, most = candidates.bins, 2 ** (self.state.max_depth + 1)
-        for node, feature, code, missing_left, left, right in cuts:
-            known = 0 <= node < n_nodes < most and 0 <= feature < len(bins)
-            if not known or not 0 <= code < bins[feature].n_bins or (left, right) != (n_nodes, n_nodes + 1):
+        most = 2 ** (self.state.max_depth + 1)
+        for k, (node, *_, left, right) in enumerate(cuts):
+            if not 0 <= node < n_nodes + 2 * k < most or (left, right) != (n_nodes + 2 * k, n_nodes + 2 * k + 1):
                 raise bad_value("cuts", "切分")
+        for (node, *_, left, right), goes in zip(cuts, self._binned.left(tree, cuts), strict=True):
             here = at == node
-            goes = goes_left(Split(feature, code, missing_left), bins[feature], codes[feature][here])
-            at[here] = np.where(goes, left, right)
-            n_nodes += 2
-        return at, n_nodes
+            at[here] = np.where(goes[here], left, right)
+        return at, n_nodes + 2 * len(cuts)
 
     @property
-    def _known(self) -> tuple[Candidates, Codes]:
-        """All cuts there are, and the bin of each row, shape ``(n_features, n_rows)``."""
-        if self._binned is None:
-            bins = from_fields(self.state.features)
-            self._binned = Candidates(bins), encode(self.table, bins)
-        return self._binned
+    def _binned(self) -> Features:
+        """The features, binned."""
+        if not self._open_here:
+            self.features.open(self.state.features)
+            self._open_here = True
+        return self.features

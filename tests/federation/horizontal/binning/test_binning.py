@@ -190,7 +190,6 @@ def test_every_state_meets_every_message(phase: str, message: Message) -> None:
 @pytest.mark.parametrize(
     "request_",
     [
-        m.CellsWanted(round=1, cells=()),
         m.CellsWanted(round=2, cells=((0, (192,)),)),
         m.CellsWanted(round=0, cells=()),
         m.CellsWanted(round=1, cells=((6, (192,)),)),

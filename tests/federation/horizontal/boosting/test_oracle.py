@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from federation.horizontal.boosting.coordinator import OWNER
 from models.boosting.parameters import BoostingParameters
+from models.boosting.reasons import contributions
 from models.losses import Floats
 from models.table import Table
 from tests.builders import Problem, fit_aligned
@@ -58,3 +60,14 @@ def test_credit_data(shared_data: Path, parameters: BoostingParameters) -> None:
     frame = pd.read_csv(shared_data / "credit_data.csv.gz").sample(frac=1, random_state=0)
     label = (frame.pop("Status") == "bad").to_numpy(dtype=np.float64)
     agree(as_table(frame), label, 5, parameters)
+
+
+def test_a_score_is_explained_though_no_rows_are_counted(problem: Problem) -> None:
+    """Parts of all features and the average add up to the margin; the average is about that over all rows."""
+    trial = Trial(problem.whole, problem.label, shares(len(problem.label), 3))
+    grown = trial.fit()
+    margin = trial.margin(grown)
+    found = contributions(grown.model, {OWNER: grown.model.own.routes(problem.whole)}, len(problem.whole))
+    np.testing.assert_allclose(found.values.sum(axis=1) + found.average, margin, atol=1e-9)
+    assert abs(found.average - margin.mean()) < 0.1
+    assert {tree[0].n_rows for tree in grown.model.trees} <= set(range(990, 1011))

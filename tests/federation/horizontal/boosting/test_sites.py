@@ -15,6 +15,7 @@ from federation.horizontal.aggregation.masking.site import MaskingSite
 from federation.horizontal.aggregation.messages import Contribution
 from federation.horizontal.aggregation.presence import Presence
 from federation.horizontal.boosting import messages as m
+from federation.horizontal.boosting.rows import TableFeatures
 from federation.horizontal.boosting.site import TRANSITIONS, BoostingSite
 from federation.horizontal.site import HorizontalSite
 from federation.messages import Failure, Goodbye, Message
@@ -202,7 +203,7 @@ class Echo:
 def site_at(phase: str) -> BoostingSite:
     x = np.array([-1.0, 0.5, 2.0, np.nan])
     table = Table(tuple("abcd"), {"x": x, "c": np.array(["a", "b", "a", "a"], dtype=object)})
-    site = BoostingSite(table, np.array([0.0, 1.0, 1.0, 0.0]), Echo())
+    site = BoostingSite(TableFeatures(table), np.array([0.0, 1.0, 1.0, 0.0]), Echo())
     steps = {"opened": OPEN, "counted": m.LabelsWanted(), "between": m.Start(base_margin=0.0), "growing": GROW}
     for name, message in steps.items():
         if phase == "closed":
