@@ -35,7 +35,7 @@ class TreeGrowth:
     Attributes:
         party: whom the model says that cuts belong to; ``first_handle``: of the first cut of this tree.
         contributors: of all sums of this tree.
-        cuts: not yet told to sites.
+        cuts: of the whole tree; ``n_told``: how many of them sites have been told.
     """
 
     t: int
@@ -49,6 +49,7 @@ class TreeGrowth:
     splits: list[Split] = field(default_factory=list)
     sums: dict[int, tuple[int, int]] = field(default_factory=dict)
     cuts: list[CutFields] = field(default_factory=list)
+    n_told: int = 0
     contributors: tuple[PartyId, ...] = ()
 
     def grow(self) -> Script[None]:
@@ -82,14 +83,19 @@ class TreeGrowth:
                 node.value = leaf_value(g * UNIT, h * UNIT, p.reg_lambda, p.learning_rate)
         return tuple((k, node.value) for k, node in enumerate(self.tree) if not node.owner)
 
+    @property
+    def untold(self) -> tuple[CutFields, ...]:
+        """Cuts that sites have still to make."""
+        return tuple(self.cuts[self.n_told :])
+
     def _sums(self, nodes: Sequence[int]) -> Script[list[Sums] | None]:
         n_bins = self.candidates.n_bins
-        request = Grow(tree=self.t, cuts=tuple(self.cuts), nodes=tuple(nodes))
+        request = Grow(tree=self.t, cuts=self.untold, nodes=tuple(nodes))
         everybody = self.aggregation.presence.sites
         total = yield from self.aggregation.total(
             dict.fromkeys(everybody, request), 2 * n_bins * len(nodes), self.most_rows << DERIVATIVE_BITS
         )
-        self.cuts = []
+        self.n_told = len(self.cuts)
         if self.contributors and total.contributors != self.contributors:
             return None
         self.contributors = total.contributors

@@ -32,11 +32,14 @@ from models.errors import DataError
 from models.losses import Floats, logistic_derivatives
 from models.table import Table
 
-#: (phase, request) → next phase; what is absent is refused.
+#: (phase, request) → next phase; what is absent is refused. A site that comes late, or back, is not asked for counts:
+#: it is told the trees there are, one ``Finish`` each.
 TRANSITIONS: Final[Transitions] = {
-    ("closed", Open): "opened",
+    **{(phase, Open): "opened" for phase in ("closed", "opened", "counted", "between", "growing")},
     ("opened", LabelsWanted): "counted",
+    ("opened", Start): "between",
     ("counted", Start): "between",
+    ("between", Finish): "between",
     ("between", Grow): "growing",
     ("growing", Grow): "growing",
     ("growing", Finish): "between",
@@ -107,23 +110,31 @@ class BoostingSite:
                 f"Columns {', '.join(beyond)} have missing values or levels here that the joint bins have no room for.",
                 f"列 {'、'.join(beyond)} 存在共同分箱未包含的缺失值或类别。",
             )
-        self.state.model_id, self.state.features = m.model_id, m.features
-        self.state.most_rows, self.state.max_depth = m.most_rows, m.max_depth
+        s, contributed = self.state, self.state.phase == "growing"
+        if s.phase != "closed" and (m.model_id, m.features) != (s.model_id, s.features):
+            raise bad_value("another model than this site has begun", "与本站点已开始的模型不同")
+        # It comes back: no sum of a tree that it has had a part in is given once more.
+        s.first_tree, s.tree = max(s.first_tree, s.tree + contributed), 0
+        s.model_id, s.features, s.most_rows, s.max_depth = m.model_id, m.features, m.most_rows, m.max_depth
         self._binned = Candidates(bins), codes
         return Opened()
 
     def _count(self) -> Message:
+        if self.state.counted:
+            raise bad_value("counts, which were given before", "已提交过的计数")
         counts = np.array([len(self.label), int(self.label.sum())], dtype=np.int64)
-        return self.contributor.contribute(counts, self.state.most_rows)
+        reply = self.contributor.contribute(counts, self.state.most_rows)
+        self.state.counted = True
+        return reply
 
     def _start(self, m: Start) -> Message:
         self.state.margin = np.full(len(self.table), m.base_margin)
-        self.state.at = np.zeros(len(self.table), dtype=np.int64)
+        self.state.at, self.state.n_nodes = np.zeros(len(self.table), dtype=np.int64), 1
         return Started()
 
     def _grow(self, m: Grow) -> Message:
         s = self.state
-        if m.tree != s.tree:
+        if m.tree != s.tree or m.tree < s.first_tree:
             raise bad_value("number of the tree", "树的编号")
         at, n_nodes = self._parted(m.cuts)
         if not 0 < len(m.nodes) <= 2**s.max_depth or not all(0 <= node < n_nodes for node in m.nodes):
