@@ -43,7 +43,7 @@ class MaskedAggregation:
     """See ``Aggregation``.
 
     Attributes:
-        presence: sites to begin with; add one that comes late, or again, and a new batch is made ready for the next sum.
+        presence: sites to begin with; add one that comes late, or again: the next sum is of a new batch.
         signing: to name a site whose signature is false; ``None`` leaves that to the sites.
         threshold: sites that must agree to open a sum; 0: over two thirds.
         n_turns: sums per batch.

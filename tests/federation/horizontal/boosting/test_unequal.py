@@ -23,32 +23,16 @@ from models.boosting.parameters import BoostingParameters
 from models.losses import Floats
 from models.table import Table
 from tests.builders import vertical_problem
-from tests.federation.horizontal.boosting.cities import DEFAULTS, Trial
+from tests.federation.horizontal.boosting.cities import DEFAULTS, Trial, unequal
 from tests.federation.horizontal.boosting.test_sites import FINISH, GROW, OPEN, site_at
 
 PARAMETERS = BoostingParameters(**(DEFAULTS | {"n_estimators": 4, "max_depth": 3}))
-Parts = list[np.ndarray]
 
 
 @pytest.fixture(scope="module")
 def rows() -> tuple[Table, Floats]:
     problem = vertical_problem(1200, seed=3)
     return problem.whole, problem.label
-
-
-def unequal(label: Floats, n_sites: int, seed: int = 0) -> Parts:
-    """Sizes log-normal, default rates skewed; of the first three sites one has no row, the others one class."""
-    rng = np.random.default_rng(seed)
-    size = np.exp(1.5 * rng.normal(size=n_sites))
-    weight = size / size.sum()
-    bad_weight = weight * np.exp(rng.normal(size=n_sites))
-    weight[0] = bad_weight[0] = weight[1] = bad_weight[2] = 0.0
-    bad_weight[1], weight[2] = 1 / n_sites, 1 / n_sites
-    at = np.empty(len(label), dtype=int)
-    for value, w in ((0.0, weight), (1.0, bad_weight)):
-        mine = np.flatnonzero(label == value)
-        at[mine] = rng.choice(n_sites, len(mine), p=w / w.sum())
-    return [np.flatnonzero(at == k) for k in range(n_sites)]
 
 
 def check(trial: Trial, grown: Grown) -> None:
