@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -15,6 +16,7 @@ from federation.horizontal.aggregation.rules import FEWEST_SITES
 from federation.horizontal.boosting.features import to_fields
 from federation.horizontal.boosting.growth import TreeGrowth
 from federation.horizontal.boosting.messages import Finish, Finished, LabelsWanted, Open, Opened, Start, Started
+from federation.horizontal.boosting.noise import COUNT_UNIT, room
 from federation.messages import Message
 from federation.script import Script
 from models.binning import FeatureBins
@@ -66,6 +68,8 @@ class HorizontalBoosting:
         arrivals: asked before each tree but the first: sites that wish to take part from here on, late or again.
         least_arrivals: they wait until there are so many: the sums of one tree, less those of the tree before, are
             roughly those of who came between. Under three that shows single sites (ADR 0046).
+        noise: of each sum, over what one applicant moves it by; 0: none. ``n_sums`` of them are made at most;
+            ``models.shared_noise`` says what they spend. Cuts then need ``min_child_weight`` well above the noise.
 
     Raises:
         ModelError: ``bad_parameter`` for a parameter that horizontal boosting does not have.
@@ -79,6 +83,7 @@ class HorizontalBoosting:
     progress: Callable[[int], None] = lambda _: None
     arrivals: Callable[[], Collection[PartyId]] = tuple
     least_arrivals: int = FEWEST_SITES
+    noise: float = 0.0
     _splits: list[Split] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -93,6 +98,11 @@ class HorizontalBoosting:
                 f"横向提升树不支持参数 {'、'.join(wrong)}，请保持其固定值。",
             )
 
+    @property
+    def n_sums(self) -> int:
+        """Sums that a run makes at most: the counts, and one per level."""
+        return 1 + self.parameters.n_estimators * self.parameters.max_depth
+
     def fit(self) -> Script[Grown]:
         """Train.
 
@@ -106,6 +116,8 @@ class HorizontalBoosting:
             features=to_fields(self.bins),
             most_rows=self.most_rows,
             max_depth=p.max_depth,
+            most_sums=self.n_sums,
+            noise=self.noise,
         )
         yield from _told(presence, opening, Opened)
         base = yield from self._base_margin()
@@ -118,7 +130,9 @@ class HorizontalBoosting:
         for t in range(p.n_estimators):
             if t:
                 yield from self._admit(opening, start, finished)
-            growth = TreeGrowth(t, OWNER, len(self._splits), candidates, p, self.aggregation, self.most_rows)
+            growth = TreeGrowth(
+                t, OWNER, len(self._splits), candidates, p, self.aggregation, self.most_rows, self.noise
+            )
             yield from growth.grow()
             leaves = growth.weigh()
             yield from _told(presence, Finish(tree=t, cuts=growth.untold, leaves=leaves), Finished)
@@ -145,8 +159,12 @@ class HorizontalBoosting:
 
     def _base_margin(self) -> Script[float]:
         everybody = self.aggregation.presence.sites
-        total = yield from self.aggregation.total(dict.fromkeys(everybody, LabelsWanted()), 2, self.most_rows)
-        n_rows, n_defaults = total.values.tolist()
+        bound = self.most_rows * COUNT_UNIT + room(self.noise, math.sqrt(2) * COUNT_UNIT)
+        total = yield from self.aggregation.total(dict.fromkeys(everybody, LabelsWanted()), 2, bound)
+        n_rows, n_defaults = (total.values // COUNT_UNIT).tolist()
+        if self.noise:
+            n_rows = max(n_rows, 2)
+            n_defaults = min(max(n_defaults, 1), n_rows - 1)
         if not 0 < n_defaults < n_rows:
             raise DataError(
                 "one_class",

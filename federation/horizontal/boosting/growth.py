@@ -9,6 +9,7 @@ from typing import NamedTuple
 from federation.errors import PartyId
 from federation.horizontal.aggregation.interface import Aggregation
 from federation.horizontal.boosting.messages import CutFields, Grow
+from federation.horizontal.boosting.noise import room, sensitivity, unweighted
 from federation.script import Script
 from models.boosting.derivatives import DERIVATIVE_BITS
 from models.boosting.parameters import BoostingParameters
@@ -45,6 +46,7 @@ class TreeGrowth:
     parameters: BoostingParameters
     aggregation: Aggregation
     most_rows: int
+    noise: float = 0.0
     tree: Tree = field(default_factory=lambda: [Node()])
     splits: list[Split] = field(default_factory=list)
     sums: dict[int, tuple[int, int]] = field(default_factory=dict)
@@ -79,8 +81,8 @@ class TreeGrowth:
         p = self.parameters
         for k, node in enumerate(self.tree):
             if not node.owner:
-                g, h = self.sums[k]
-                node.value = leaf_value(g * UNIT, h * UNIT, p.reg_lambda, p.learning_rate)
+                g, h = self.sums[k]  # h: one unit at least, which only noise makes less
+                node.value = leaf_value(g * UNIT, max(h, 1) * UNIT, p.reg_lambda, p.learning_rate)
         return tuple((k, node.value) for k, node in enumerate(self.tree) if not node.owner)
 
     @property
@@ -92,16 +94,18 @@ class TreeGrowth:
         n_bins = self.candidates.n_bins
         request = Grow(tree=self.t, cuts=self.untold, nodes=tuple(nodes))
         everybody = self.aggregation.presence.sites
-        total = yield from self.aggregation.total(
-            dict.fromkeys(everybody, request), 2 * n_bins * len(nodes), self.most_rows << DERIVATIVE_BITS
-        )
+        n_features = len(self.candidates.bins)
+        bound = (self.most_rows << DERIVATIVE_BITS) + room(self.noise, sensitivity(n_features))
+        total = yield from self.aggregation.total(dict.fromkeys(everybody, request), 2 * n_bins * len(nodes), bound)
         self.n_told = len(self.cuts)
         if self.contributors and total.contributors != self.contributors:
             return None
         self.contributors = total.contributors
-        first = slice(0, self.candidates.bins[0].n_bins)  # every row is in one bin of each feature
+        values = unweighted(total.values, n_bins) if self.noise else total.values
+        # Every row is in one bin of each feature, so all features tell the node's sums; under noise, nearly.
         return [
-            Sums(g, h, int(g[first].sum()), int(h[first].sum())) for g, h in total.values.reshape(len(nodes), 2, n_bins)
+            Sums(g, h, int(g.sum()) // n_features, int(h.sum()) // n_features)
+            for g, h in values.reshape(len(nodes), 2, n_bins)
         ]
 
     def _cut(self, node: int, sums: Sums) -> bool:

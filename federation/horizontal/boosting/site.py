@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,6 +22,7 @@ from federation.horizontal.boosting.messages import (
     Start,
     Started,
 )
+from federation.horizontal.boosting.noise import COUNT_UNIT, NoiseTerms, room, sensitivity, share, weighted
 from federation.horizontal.boosting.state import BoostingState
 from federation.messages import Message
 from federation.responder import Transitions, bad_value, next_phase
@@ -30,6 +32,7 @@ from models.boosting.histograms import bin_sums
 from models.boosting.splits import Candidates, Split, goes_left
 from models.errors import DataError
 from models.losses import Floats, logistic_derivatives
+from models.shared_noise import LEAST_MULTIPLIER, MOST_MULTIPLIER
 from models.table import Table
 
 #: (phase, request) → next phase; what is absent is refused. A site that comes late, or back, is not asked for counts:
@@ -48,15 +51,21 @@ ALLOWED: Final[tuple[type[Message], ...]] = tuple(dict.fromkeys(kind for _, kind
 
 MOST_DEPTH: Final = 12
 MOST_ROWS: Final = 2**22
+MOST_SUMS: Final = 2**16
 
 
 @dataclass(slots=True)
 class BoostingSite:
-    """Answers over ``table`` and ``label``; ``contributor`` hides its sums."""
+    """Answers over ``table`` and ``label``; ``contributor`` hides its sums.
+
+    Attributes:
+        terms: noise that this site demands; ``None``: what the coordinator announces.
+    """
 
     table: Table
     label: Floats
     contributor: Contributor
+    terms: NoiseTerms | None = None
     state: BoostingState = field(default_factory=BoostingState)
     _binned: tuple[Candidates, Codes] | None = None
 
@@ -88,6 +97,10 @@ class BoostingSite:
     def _open(self, m: Open) -> Message:
         if not 1 <= m.most_rows <= MOST_ROWS or not 1 <= m.max_depth <= MOST_DEPTH or not m.features:
             raise bad_value("size of the run", "运行规模")
+        if not 1 <= m.most_sums <= MOST_SUMS or not (m.noise == 0 or LEAST_MULTIPLIER <= m.noise <= MOST_MULTIPLIER):
+            raise bad_value("number of sums, or noise", "求和次数或噪声")
+        if self.terms:
+            self.terms.check(m.noise, m.most_sums)
         if len(self.table) > m.most_rows:
             raise bad_value("fewer rows allowed than there are here", "允许的行数少于本站点行数")
         if not np.isin(self.label, (0.0, 1.0)).all():
@@ -111,11 +124,13 @@ class BoostingSite:
                 f"列 {'、'.join(beyond)} 存在共同分箱未包含的缺失值或类别。",
             )
         s, contributed = self.state, self.state.phase == "growing"
-        if s.phase != "closed" and (m.model_id, m.features) != (s.model_id, s.features):
+        begun, asked = (s.model_id, s.features, s.noise), (m.model_id, m.features, m.noise)
+        if s.phase != "closed" and asked != begun:
             raise bad_value("another model than this site has begun", "与本站点已开始的模型不同")
         # It comes back: no sum of a tree that it has had a part in is given once more.
         s.first_tree, s.tree = max(s.first_tree, s.tree + contributed), 0
         s.model_id, s.features, s.most_rows, s.max_depth = m.model_id, m.features, m.most_rows, m.max_depth
+        s.most_sums, s.noise = m.most_sums, m.noise
         self._binned = Candidates(bins), codes
         return Opened()
 
@@ -123,7 +138,7 @@ class BoostingSite:
         if self.state.counted:
             raise bad_value("counts, which were given before", "已提交过的计数")
         counts = np.array([len(self.label), int(self.label.sum())], dtype=np.int64)
-        reply = self.contributor.contribute(counts, self.state.most_rows)
+        reply = self._contribute(counts * COUNT_UNIT, math.sqrt(2) * COUNT_UNIT)
         self.state.counted = True
         return reply
 
@@ -139,7 +154,8 @@ class BoostingSite:
         at, n_nodes = self._parted(m.cuts)
         if not 0 < len(m.nodes) <= 2**s.max_depth or not all(0 <= node < n_nodes for node in m.nodes):
             raise bad_value("nodes", "节点")
-        reply = self.contributor.contribute(self._sums(at, m.nodes), s.most_rows << DERIVATIVE_BITS)
+        sums, n_bins = self._sums(at, m.nodes), self._known[0].n_bins
+        reply = self._contribute(weighted(sums, n_bins) if s.noise else sums, sensitivity(len(s.features)))
         s.at, s.n_nodes = at, n_nodes
         return reply
 
@@ -159,6 +175,20 @@ class BoostingSite:
         s.margin = s.margin + added
         s.at, s.n_nodes, s.tree = np.zeros_like(s.at), 1, s.tree + 1
         return Finished()
+
+    def _contribute(self, values: Numbers, moved: float) -> Message:
+        """``values``, in units of 2**-32, with this site's share of the noise. ``moved``: by one row, L2."""
+        s = self.state
+        if s.n_sums >= s.most_sums:
+            raise bad_value("more sums than announced", "求和次数超过约定")
+        bound = s.most_rows << DERIVATIVE_BITS
+        if s.noise:
+            bound += room(s.noise, moved)
+            knowing = self.terms.knowing if self.terms else 1
+            values = values + share(s.noise, moved, self.contributor.fewest_sites, knowing, len(values))
+        reply = self.contributor.contribute(values, bound)
+        s.n_sums += 1
+        return reply
 
     def _sums(self, at: NDArray[np.int64], nodes: tuple[int, ...]) -> Numbers:
         """Sums of g, then of h, per bin, node after node, shape ``(2 * n_nodes * n_bins,)``."""
