@@ -1,4 +1,4 @@
-"""Sites with the same columns and unequal rows: cities, districts and towns of a made-up delta, SBA by state and bank."""
+"""Unequal sites with the same columns: cities, districts and towns of a made-up delta, SBA by state and bank."""
 
 from __future__ import annotations
 

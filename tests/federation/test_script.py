@@ -137,6 +137,7 @@ def test_when_one_of_them_fails_all_are_closed() -> None:
     log: list[str] = []
     script = abreast({"x": asks_twice(log), "y": counts("host:c", 2)})
     next(script)
-    with pytest.raises(KeyError):
+    script.send({"host:c": RowsAccepted(n_rows=1), "host:a": RowsAccepted(n_rows=1)})
+    with pytest.raises(KeyError):  # of host:b, which has not answered
         script.send({"host:a": RowsAccepted(n_rows=1)})
     assert log == ["closed"]
