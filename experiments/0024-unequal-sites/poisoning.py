@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 from clear import Change, Together, sites_of
 from gains import PARAMETERS
-from worlds import World, split
+from worlds import Rows, World, split
 
+from federation.horizontal.aggregation.interface import Numbers
 from models.binning import fit_bins
 from models.boosting.parameters import BoostingParameters
 from models.losses import Floats
@@ -29,17 +30,18 @@ ATTACKS = (
     ("nobody", 0, ""),
     ("sums times 100", 1, "times"),
     ("sums times −100", 1, "turned"),
-    ("sums times −3", 1, "little"),
+    ("gradients times −3", 1, "little"),
     ("labels turned round", 1, "labels"),
     ("labels turned round", 8, "labels"),
     ("all rows in one bin", 1, "bin"),
     ("all rows in one bin", 8, "bin"),
 )
-FACTORS = {"times": 100, "turned": -100, "little": -3}
+#: Of g and of h.
+FACTORS = {"times": (100, 100), "turned": (-100, -100), "little": (-3, 1)}
 
 
 def attacked(
-    world: World, early: list[np.ndarray], n_bad: int, kind: str
+    world: World, early: list[Rows], n_bad: int, kind: str, n_bins: int
 ) -> tuple[Table, Floats, Mapping[int, Change]]:
     """The largest sites poison: the worst case."""
     bad = np.argsort([-len(rows) for rows in early], kind="stable")[:n_bad].tolist()
@@ -52,9 +54,13 @@ def attacked(
         for column in columns.values():
             column[rows] = column[rows[0]]
         table = Table(table.ids, columns)
-    factor = FACTORS.get(kind, 1)
-    change: Change = lambda values: factor * values  # noqa: E731
-    return table, label, dict.fromkeys(bad, change) if factor != 1 else {}
+    factors = np.array(FACTORS.get(kind, (1, 1)))[:, None]
+
+    def change(values: Numbers) -> Numbers:
+        changed: Numbers = values.reshape(-1, 2, n_bins) * factors
+        return changed.ravel()
+
+    return table, label, dict.fromkeys(bad, change) if kind in FACTORS else {}
 
 
 def lines(world: World, seed: int, attacks: tuple[tuple[str, int, str], ...] = ATTACKS) -> list[str]:
@@ -63,7 +69,7 @@ def lines(world: World, seed: int, attacks: tuple[tuple[str, int, str], ...] = A
     bins = fit_bins(world.table.take(np.concatenate(early)), P.max_bin)
     rows = []
     for name, n_bad, kind in attacks:
-        table, label, poison = attacked(world, early, n_bad, kind)
+        table, label, poison = attacked(world, early, n_bad, kind, sum(b.n_bins for b in bins))
         areas, out = [], ""
         for grouped in (False, True):
             run = Together(world.table, bins, P, sites_of(table, label, early, 3, poison), grouped=grouped)

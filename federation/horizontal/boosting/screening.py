@@ -37,6 +37,8 @@ class HistogramScreen:
     most_rows: int
     tolerance: float = TOLERANCE
     _rows: dict[int, int] = field(default_factory=dict)
+    _chance: float = 0.0
+    _spread: float = 0.0
 
     def __call__(self, sums: Mapping[int, Numbers]) -> Collection[int]:
         if not self._rows:
@@ -70,5 +72,8 @@ class HistogramScreen:
         apart: Floats = ((means - np.median(means, axis=0)) ** 2).sum(axis=1)
         # Of a row, the mean of g squared is about h, in each feature; this is the variance of a mean over n_rows.
         chance = np.median([level[:, 1].sum() * unit / n for level, n in zip(levels.values(), n_rows, strict=True)])
-        far: NDArray[np.bool_] = apart > self.tolerance**2 * (chance / n_rows + np.median(apart))
+        # Of small nodes most groups may have no row: then what was usual before counts.
+        self._chance = max(self._chance, float(chance))
+        self._spread = max(self._spread, float(np.median(apart)))
+        far: NDArray[np.bool_] = apart > self.tolerance**2 * (self._chance / n_rows + self._spread)
         return set(groups[far].tolist())
