@@ -55,6 +55,15 @@ def test_under_chance_alone_few_sites_change() -> None:
     assert left <= 3
 
 
+def test_a_gain_that_might_be_none_is_not_taken() -> None:
+    """A common model a little better, on few rows: better on average, but its interval holds zero."""
+    label, own, common = rows(200, noise_common=0.9, seed=1)
+    choice = choose(label, own, common)
+    assert any(gain.value > 0 for gain in choice.gains.values())
+    assert all(gain.low <= 0 for gain in choice.gains.values())
+    assert choice.way == "own"
+
+
 def test_too_few_defaults_decide_nothing() -> None:
     label, own, common = rows(200)
     few = np.flatnonzero(label == 1)[: FEWEST - 1]
