@@ -16,6 +16,7 @@ from federation.codec import decode, encode
 from federation.errors import PartyId, Refused
 from federation.messages import Failure, Message
 
+K = TypeVar("K")
 T = TypeVar("T")
 Requests = Mapping[PartyId, Message]
 Replies = Mapping[PartyId, Message]
@@ -108,6 +109,32 @@ def run(script: Script[T], wire: Wire, witness: Witness | None = None) -> T:
         return step.value
     finally:
         script.close()
+
+
+def abreast(scripts: Mapping[K, Script[T]]) -> Script[dict[K, T]]:
+    """Scripts over different parties, their exchanges made together: as many as the longest of them has.
+
+    Returns:
+        What each returned. What one raises ends all.
+    """
+    found: dict[K, T] = {}
+    waiting: dict[K, Requests | None] = dict.fromkeys(scripts)
+    replies: Replies = {}
+    try:
+        while True:
+            for key, asked in list(waiting.items()):
+                own = None if asked is None else {party: replies[party] for party in asked if party in replies}
+                try:
+                    waiting[key] = next(scripts[key]) if own is None else scripts[key].send(own)
+                except StopIteration as done:
+                    found[key] = done.value
+                    del waiting[key]
+            if not waiting:
+                return found
+            replies = yield {p: message for asked in waiting.values() for p, message in (asked or {}).items()}
+    finally:
+        for script in scripts.values():
+            script.close()
 
 
 async def run_async(

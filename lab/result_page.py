@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-_BEGIN: Final = "<!-- table -->\n"
-_END: Final = "<!-- /table -->"
+_TABLE: Final = "table"
 
 
-def put_lines(page: Path, lines: Iterable[str]) -> None:
-    """Replace what stands between the page's two marks."""
-    before, _, rest = page.read_text(encoding="utf-8").partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    page.write_text(before + _BEGIN + "\n".join(lines) + "\n" + _END + after, encoding="utf-8")
+def put_lines(page: Path, lines: Iterable[str], name: str = _TABLE) -> None:
+    """Replace what stands between the page's two marks of this name, ``<!-- name -->`` and ``<!-- /name -->``."""
+    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, _, after = rest.partition(end)
+    page.write_text(before + begin + "\n".join(lines) + "\n" + end + after, encoding="utf-8")

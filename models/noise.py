@@ -1,4 +1,4 @@
-"""Noise on counts, and what it spends: the discrete Laplace mechanism, from OpenDP (its only import).
+"""Noise on counts, and what it spends: the discrete Laplace mechanism (``models.mechanisms``).
 
 Mechanism: Ghosh, Roughgarden & Sundararajan, "Universally utility-maximizing privacy mechanisms", STOC 2009 (there:
 geometric). Probability of noise ``k``: ``(1 - a) / (1 + a) * a**abs(k)`` with ``a = exp(-epsilon)``, drawn exactly and
@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from models.errors import ModelError
 from models.losses import Integers
+from models.mechanisms import Mechanism, discrete_laplace, epsilon_of_laplace
 
 LEAST_EPSILON: Final = 0.1
 MOST_EPSILON: Final = 20.0
@@ -65,17 +65,13 @@ def spent(releases: Iterable[tuple[float, int]]) -> float:
     Raises:
         ModelError: ``bad_epsilon``.
     """
-    from opendp.combinators import make_composition
-
     every = [_mechanism(epsilon) for epsilon, n in releases for _ in range(n)]
     if not every:
         return 0.0
-    together: Any = make_composition(every)
-    return float(together.map(1))
+    return epsilon_of_laplace(every)
 
 
-@lru_cache(maxsize=64)
-def _mechanism(epsilon: float) -> Any:
+def _mechanism(epsilon: float) -> Mechanism:
     """OpenDP's, with at most this epsilon if one count moves by one."""
     if not LEAST_EPSILON <= epsilon <= MOST_EPSILON:
         raise ModelError(
@@ -83,16 +79,4 @@ def _mechanism(epsilon: float) -> Any:
             f"epsilon is {epsilon:g}; it must be from {LEAST_EPSILON:g} to {MOST_EPSILON:g}.",
             f"epsilon 为 {epsilon:g}，应在 {LEAST_EPSILON:g} 至 {MOST_EPSILON:g} 之间。",
         )
-    from opendp.domains import atom_domain, vector_domain
-    from opendp.measurements import make_laplace
-    from opendp.metrics import l1_distance
-    from opendp.mod import enable_features
-
-    enable_features("contrib")
-    scale = 1 / epsilon
-    space = vector_domain(atom_domain(T="i64")), l1_distance(T="i64")
-    made: Any = make_laplace(*space, scale=scale)
-    while made.map(1) > epsilon:
-        scale = math.nextafter(scale, math.inf)
-        made = make_laplace(*space, scale=scale)
-    return made
+    return discrete_laplace(epsilon)

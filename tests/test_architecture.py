@@ -27,7 +27,7 @@ def test_contracts_of_the_rooms_are_kept() -> None:
         ("phe", "federation/ciphers/paillier.py"),
         ("ctypes", "federation/ciphers/suites/sm2.py"),
         ("lightgbm", "models/baselines.py"),
-        ("opendp", "models/noise.py"),
+        ("opendp", "models/mechanisms.py"),
     ],
 )
 def test_a_library_has_one_import_site(module: str, only: str) -> None:

@@ -8,7 +8,7 @@ from federation.alignment.messages import RowsAccepted, TokensWanted
 from federation.codec import encode
 from federation.errors import Refused, RemoteProtocolError, TransportError
 from federation.messages import Failure, Goodbye
-from federation.script import Script, run
+from federation.script import Script, abreast, run
 from federation.transports.memory import FaultyWire, MemoryWire
 
 
@@ -96,3 +96,48 @@ def test_goodbye_is_a_message_like_any_other() -> None:
         return (yield {"host:a": Goodbye(code="")})
 
     assert run(leaves(), wire(a=Goodbye(code=""))) == {"host:a": Goodbye(code="")}
+
+
+def counts(party: str, n: int) -> Script[int]:
+    total = 0
+    for _ in range(n):
+        reply = (yield {party: TokensWanted()}).get(party)
+        total += reply.n_rows if reply else 100
+    return total
+
+
+def test_scripts_side_by_side_make_their_exchanges_together() -> None:
+    passed: list[list[str]] = []
+
+    def script() -> Script[dict[str, int]]:
+        inner = abreast({"x": counts("host:a", 3), "y": counts("host:b", 1), "z": counts("host:c", 0)})
+        replies = None
+        while True:
+            try:
+                requests = inner.send(replies)
+            except StopIteration as done:
+                return done.value
+            passed.append(sorted(requests))
+            replies = yield requests
+
+    found = run(script(), wire(a=RowsAccepted(n_rows=1), b=RowsAccepted(n_rows=10)))
+    assert found == {"x": 3, "y": 10, "z": 0}
+    assert passed == [["host:a", "host:b"], ["host:a"], ["host:a"]]
+
+
+def test_who_does_not_answer_is_missing_in_its_own_script_only() -> None:
+    script = abreast({"x": counts("host:a", 1), "y": counts("host:b", 1)})
+    next(script)
+    with pytest.raises(StopIteration) as caught:
+        script.send({"host:b": RowsAccepted(n_rows=10)})
+    assert caught.value.value == {"x": 100, "y": 10}
+
+
+def test_when_one_of_them_fails_all_are_closed() -> None:
+    log: list[str] = []
+    script = abreast({"x": asks_twice(log), "y": counts("host:c", 2)})
+    next(script)
+    script.send({"host:c": RowsAccepted(n_rows=1), "host:a": RowsAccepted(n_rows=1)})
+    with pytest.raises(KeyError):  # of host:b, which has not answered
+        script.send({"host:a": RowsAccepted(n_rows=1)})
+    assert log == ["closed"]

@@ -184,6 +184,8 @@ MESSAGES: tuple[Message, ...] = (
         features=(("税额", False, (0.5, 2.0), (), False, True), ("sector", True, (), ("a", "b"), True, False)),
         most_rows=100,
         max_depth=3,
+        most_sums=10,
+        noise=0.0,
     ),
     horizontal_boosting.Opened(),
     horizontal_boosting.LabelsWanted(),

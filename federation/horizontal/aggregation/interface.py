@@ -86,6 +86,11 @@ class Contributor(Contributing, Protocol):
         """Messages that ``answer`` is for."""
         ...
 
+    @property
+    def fewest_sites(self) -> int:
+        """Fewest sites in any sum, of those prepared, that this site helps to open; 0 before."""
+        ...
+
     def answer(self, request: Message) -> Message:
         """As ``Responder.answer``."""
         ...

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -10,9 +11,13 @@ import numpy as np
 
 from federation.errors import PartyId
 from federation.horizontal.aggregation.interface import Aggregation
+from federation.horizontal.aggregation.presence import Presence
+from federation.horizontal.aggregation.rules import FEWEST_SITES
 from federation.horizontal.boosting.features import to_fields
 from federation.horizontal.boosting.growth import TreeGrowth
 from federation.horizontal.boosting.messages import Finish, Finished, LabelsWanted, Open, Opened, Start, Started
+from federation.horizontal.boosting.noise import COUNT_UNIT, room
+from federation.messages import Message
 from federation.script import Script
 from models.binning import FeatureBins
 from models.boosting.parameters import BoostingParameters
@@ -60,6 +65,11 @@ class HorizontalBoosting:
             the second, they would tell that site's.
         most_rows: of one site.
         progress: called with the number of trees after each.
+        arrivals: asked before each tree but the first: sites that wish to take part from here on, late or again.
+        least_arrivals: they wait until there are so many: the sums of one tree, less those of the tree before, are
+            roughly those of who came between. Under three that shows single sites (ADR 0046).
+        noise: of each sum, over what one applicant moves it by; 0: none. ``n_sums`` of them are made at most;
+            ``models.shared_noise`` says what they spend. Cuts then need ``min_child_weight`` well above the noise.
 
     Raises:
         ModelError: ``bad_parameter`` for a parameter that horizontal boosting does not have.
@@ -71,6 +81,9 @@ class HorizontalBoosting:
     parameters: BoostingParameters
     most_rows: int
     progress: Callable[[int], None] = lambda _: None
+    arrivals: Callable[[], Collection[PartyId]] = tuple
+    least_arrivals: int = FEWEST_SITES
+    noise: float = 0.0
     _splits: list[Split] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -85,6 +98,11 @@ class HorizontalBoosting:
                 f"横向提升树不支持参数 {'、'.join(wrong)}，请保持其固定值。",
             )
 
+    @property
+    def n_sums(self) -> int:
+        """Sums that a run makes at most: the counts, and one per level."""
+        return 1 + self.parameters.n_estimators * self.parameters.max_depth
+
     def fit(self) -> Script[Grown]:
         """Train.
 
@@ -98,32 +116,55 @@ class HorizontalBoosting:
             features=to_fields(self.bins),
             most_rows=self.most_rows,
             max_depth=p.max_depth,
+            most_sums=self.n_sums,
+            noise=self.noise,
         )
-        asked = presence.sites
-        presence.arrived((yield dict.fromkeys(asked, opening)), asked, Opened)
+        yield from _told(presence, opening, Opened)
         base = yield from self._base_margin()
-        asked = presence.sites
-        presence.arrived((yield dict.fromkeys(asked, Start(base_margin=base))), asked, Started)
+        start = Start(base_margin=base)
+        yield from _told(presence, start, Started)
+        finished: list[Finish] = []
         trees: list[Tree] = []
         contributors: list[tuple[PartyId, ...]] = []
         candidates = Candidates(self.bins)
         for t in range(p.n_estimators):
-            growth = TreeGrowth(t, OWNER, len(self._splits), candidates, p, self.aggregation, self.most_rows)
+            if t:
+                yield from self._admit(opening, start, finished)
+            growth = TreeGrowth(
+                t, OWNER, len(self._splits), candidates, p, self.aggregation, self.most_rows, self.noise
+            )
             yield from growth.grow()
             leaves = growth.weigh()
-            asked = presence.sites
-            finish = Finish(tree=t, cuts=tuple(growth.cuts), leaves=leaves)
-            presence.arrived((yield dict.fromkeys(asked, finish)), asked, Finished)
+            yield from _told(presence, Finish(tree=t, cuts=growth.untold, leaves=leaves), Finished)
+            finished.append(Finish(tree=t, cuts=tuple(growth.cuts), leaves=leaves))
             self._splits += growth.splits
             trees.append(growth.tree)
             contributors.append(growth.contributors)
             self.progress(t + 1)
         return Grown(self._model(trees, base), tuple(contributors))
 
+    def _admit(self, opening: Open, start: Start, finished: Sequence[Finish]) -> Script[None]:
+        """Tell those who come late what the others were told, and let them in."""
+        presence = self.aggregation.presence
+        late = sorted(set(self.arrivals()) - set(presence.sites))
+        if len(late) < max(1, self.least_arrivals):
+            return
+        newcomers = Presence(tuple(late))
+        yield from _told(newcomers, opening, Opened)
+        yield from _told(newcomers, start, Started)
+        for tree in finished:
+            yield from _told(newcomers, tree, Finished)
+        if len(newcomers.sites) >= self.least_arrivals:
+            presence.sites = tuple(sorted((*presence.sites, *newcomers.sites)))
+
     def _base_margin(self) -> Script[float]:
         everybody = self.aggregation.presence.sites
-        total = yield from self.aggregation.total(dict.fromkeys(everybody, LabelsWanted()), 2, self.most_rows)
-        n_rows, n_defaults = total.values.tolist()
+        bound = self.most_rows * COUNT_UNIT + room(self.noise, math.sqrt(2) * COUNT_UNIT)
+        total = yield from self.aggregation.total(dict.fromkeys(everybody, LabelsWanted()), 2, bound)
+        n_rows, n_defaults = (total.values // COUNT_UNIT).tolist()
+        if self.noise:
+            n_rows = max(n_rows, 2)
+            n_defaults = min(max(n_defaults, 1), n_rows - 1)
         if not 0 < n_defaults < n_rows:
             raise DataError(
                 "one_class",
@@ -136,3 +177,9 @@ class HorizontalBoosting:
     def _model(self, trees: Sequence[Tree], base: float) -> JointModel:
         own = Half(self.model_id, OWNER, self.bins, tuple(self._splits))
         return JointModel(own, tuple(trees), base, {})
+
+
+def _told(presence: Presence, message: Message, reply: type[Message]) -> Script[None]:
+    """Tell all who are present."""
+    asked = presence.sites
+    presence.arrived((yield dict.fromkeys(asked, message)), asked, reply)

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from federation.errors import PartyId
 from federation.horizontal.aggregation.interface import Aggregation
 from federation.horizontal.boosting.messages import CutFields, Grow
+from federation.horizontal.boosting.noise import room, sensitivity, unweighted
 from federation.script import Script
 from models.boosting.derivatives import DERIVATIVE_BITS
 from models.boosting.parameters import BoostingParameters
@@ -37,7 +38,7 @@ class TreeGrowth:
     Attributes:
         party: whom the model says that cuts belong to; ``first_handle``: of the first cut of this tree.
         contributors: of all sums of this tree.
-        cuts: not yet told to sites.
+        cuts: of the whole tree; ``n_told``: how many of them sites have been told.
     """
 
     t: int
@@ -47,10 +48,12 @@ class TreeGrowth:
     parameters: BoostingParameters
     aggregation: Aggregation
     most_rows: int
+    noise: float = 0.0
     tree: Tree = field(default_factory=lambda: [Node()])
     splits: list[Split] = field(default_factory=list)
     sums: dict[int, tuple[int, int]] = field(default_factory=dict)
     cuts: list[CutFields] = field(default_factory=list)
+    n_told: int = 0
     contributors: tuple[PartyId, ...] = ()
 
     def grow(self) -> Script[None]:
@@ -80,28 +83,36 @@ class TreeGrowth:
         p = self.parameters
         for k, node in enumerate(self.tree):
             if not node.owner:
-                g, h = self.sums[k]
-                node.n_rows = max(1, round(_WEIGHT * h / self.sums[0][1]))
+                g, h = self.sums[k]  # h: one unit at least, which only noise makes less
+                h = max(h, 1)
+                node.n_rows = max(1, round(_WEIGHT * h / max(self.sums[0][1], 1)))
                 node.value = leaf_value(g * UNIT, h * UNIT, p.reg_lambda, p.learning_rate)
         for node in reversed(self.tree):  # children stand behind their parent
             if node.owner:
                 node.n_rows = self.tree[node.left].n_rows + self.tree[node.right].n_rows
         return tuple((k, node.value) for k, node in enumerate(self.tree) if not node.owner)
 
+    @property
+    def untold(self) -> tuple[CutFields, ...]:
+        """Cuts that sites have still to make."""
+        return tuple(self.cuts[self.n_told :])
+
     def _sums(self, nodes: Sequence[int]) -> Script[list[Sums] | None]:
         n_bins = self.candidates.n_bins
-        request = Grow(tree=self.t, cuts=tuple(self.cuts), nodes=tuple(nodes))
+        request = Grow(tree=self.t, cuts=self.untold, nodes=tuple(nodes))
         everybody = self.aggregation.presence.sites
-        total = yield from self.aggregation.total(
-            dict.fromkeys(everybody, request), 2 * n_bins * len(nodes), self.most_rows << DERIVATIVE_BITS
-        )
-        self.cuts = []
+        n_features = len(self.candidates.bins)
+        bound = (self.most_rows << DERIVATIVE_BITS) + room(self.noise, sensitivity(n_features))
+        total = yield from self.aggregation.total(dict.fromkeys(everybody, request), 2 * n_bins * len(nodes), bound)
+        self.n_told = len(self.cuts)
         if self.contributors and total.contributors != self.contributors:
             return None
         self.contributors = total.contributors
-        first = slice(0, self.candidates.bins[0].n_bins)  # every row is in one bin of each feature
+        values = unweighted(total.values, n_bins) if self.noise else total.values
+        # Every row is in one bin of each feature, so all features tell the node's sums; under noise, nearly.
         return [
-            Sums(g, h, int(g[first].sum()), int(h[first].sum())) for g, h in total.values.reshape(len(nodes), 2, n_bins)
+            Sums(g, h, int(g.sum()) // n_features, int(h.sum()) // n_features)
+            for g, h in values.reshape(len(nodes), 2, n_bins)
         ]
 
     def _cut(self, node: int, sums: Sums) -> bool:

@@ -15,7 +15,8 @@ CutFields = tuple[int, int, int, bool, int, int]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Open(Message, kind="horizontal.boosting.open"):
     """Coordinator → site. ``features``: the bins all sites use; ``most_rows``: no site may have more, so that sums are
-    known to fit; ``max_depth``: of all trees.
+    known to fit; ``max_depth``: of all trees; ``most_sums``: sites will be asked for no more; ``noise``: of each sum,
+    made by sites together, over what one applicant moves it by (L2); 0 for none.
 
     Reveals to site: the bins chosen jointly.
     向站点透露：共同选定的分箱。
@@ -25,6 +26,8 @@ class Open(Message, kind="horizontal.boosting.open"):
     features: tuple[FeatureFields, ...]
     most_rows: int
     max_depth: int
+    most_sums: int
+    noise: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

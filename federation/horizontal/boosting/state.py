@@ -15,7 +15,10 @@ from models.losses import Floats
 @dataclass(slots=True, repr=False)
 class BoostingState(SecretState):
     """Attributes:
-    features, most_rows, max_depth: as opened.
+    features, most_rows, max_depth, most_sums, noise: as opened.
+    n_sums: contributed, however often the site came back.
+    counted: whether rows and defaults were counted: once, however often the site comes back.
+    first_tree: sums of earlier ones are not given: this site had a part in them, or may have had.
     tree: number of the tree that grows, or will next.
     n_nodes: of that tree.
     margin: of every row, after the trees that are finished.
@@ -27,6 +30,11 @@ class BoostingState(SecretState):
     features: tuple[FeatureFields, ...] = ()
     most_rows: int = 0
     max_depth: int = 0
+    most_sums: int = 0
+    noise: float = 0.0
+    n_sums: int = 0
+    counted: bool = False
+    first_tree: int = 0
     tree: int = 0
     n_nodes: int = 1
     margin: Floats = field(default_factory=lambda: np.empty(0))

@@ -49,7 +49,7 @@ def aligned(policy: HostPolicy = POLICY) -> HybridHost:
 
 SEEDS = m.SeedsWanted(veil_bits=BITS)
 COUNT = (binning.Open(features=(("x", False, ()),), most_rows=10), binning.CellsWanted(round=0, cells=()))
-OPEN = boosting.Open(model_id="m", features=FEATURES, most_rows=10, max_depth=2)
+OPEN = boosting.Open(model_id="m", features=FEATURES, most_rows=10, max_depth=2, most_sums=100, noise=0.0)
 TERMS = m.Terms(cipher="plain", key=b"")
 ROOT = m.SumsWanted(tree=0, cuts=(), left=b"", nodes=(0,))
 CUT = m.Cuts(tree=0, cuts=((0, 0, 0, True, 1, 2),))

@@ -43,7 +43,7 @@ class MaskedAggregation:
     """See ``Aggregation``.
 
     Attributes:
-        presence: sites to begin with; add one that comes late, and it takes part from the next batch on.
+        presence: sites to begin with; add one that comes late, or again: the next sum is of a new batch.
         signing: to name a site whose signature is false; ``None`` leaves that to the sites.
         threshold: sites that must agree to open a sum; 0: over two thirds.
         n_turns: sums per batch.
@@ -60,11 +60,13 @@ class MaskedAggregation:
     _turn: int = 0
     _keys: dict[PartyId, Keys] = field(default_factory=dict)
     _parties: tuple[PartyId, ...] = ()
+    _present: tuple[PartyId, ...] = ()
 
     def total(
         self, requests: Mapping[PartyId, Message], n_values: int, bound: int, only: Collection[PartyId] = ()
     ) -> Script[Total]:
-        if self._batch is None or self._turn >= self._batch.n_turns:
+        late = not set(self.presence.sites) <= set(self._present)
+        if late or self._batch is None or self._turn >= self._batch.n_turns:
             yield from self.open()
         assert self._batch is not None
         batch, turn = self._batch, self._turn
@@ -91,7 +93,7 @@ class MaskedAggregation:
         opened = self.presence.arrived(replies, agreed, Unmasked)
         self.rules.check_sites(len(opened), batch.threshold)
         sum_ -= self._masks(opened, contributors, words, n_values)
-        self._turn += 1
+        self._turn, self._present = self._turn + 1, self.presence.sites
         return Total(words.signed(sum_), contributors)
 
     def open(self) -> Script[None]:
@@ -133,6 +135,7 @@ class MaskedAggregation:
         self.presence.arrived(replies, shares, Ready)
         self._batch, self._turn = batch, 0
         self._keys, self._parties = {party: keys[party] for party in shares}, tuple(shares)
+        self._present = self._parties
 
     def _masks(
         self, opened: Mapping[PartyId, Unmasked], contributors: Sequence[PartyId], words: Words, n: int

@@ -69,6 +69,10 @@ class MaskingSite:
     def allowed(self) -> tuple[type[Message], ...]:
         return ALLOWED
 
+    @property
+    def fewest_sites(self) -> int:
+        return self.state.threshold
+
     def answer(self, request: Message) -> Message:
         phase = next_phase(TRANSITIONS, self.state.phase, request)
         match request:

@@ -41,7 +41,7 @@ class ThresholdAggregation:
     """See ``Aggregation``.
 
     Attributes:
-        presence: sites to begin with; add one that comes late, and new keys are made before the next sum.
+        presence: sites to begin with; add one that comes late, or again, and new keys are made before the next sum.
         threshold: sites that open a sum; 0: over two thirds.
         n_keys: see ``KEYS``.
     """
@@ -91,6 +91,7 @@ class ThresholdAggregation:
         work = list(zip(numbers, columns, strict=True))
         found = [m for piece in spread(_open_piece, [(p, limit) for p in cut(work, least=256)]) for m in piece]
         self._turn += 1
+        self._parties = tuple(party for party in self._parties if party in self.presence.sites)
         return Total(np.array(found, dtype=np.int64), tuple(vectors))
 
     def _partials(

@@ -79,6 +79,10 @@ class ThresholdSite:
     def allowed(self) -> tuple[type[Message], ...]:
         return ALLOWED
 
+    @property
+    def fewest_sites(self) -> int:
+        return self.state.threshold
+
     def answer(self, request: Message) -> Message:
         phase = next_phase(TRANSITIONS, self.state.phase, request)
         match request:

@@ -24,7 +24,7 @@ from federation.messages import REGISTRY, Message
 from federation.script import run
 from federation.transports.agreement import Seals
 from models.errors import ModelError
-from tests.federation.horizontal.sites import BOUND, LENGTH, Ask, City, VectorSite
+from tests.federation.horizontal.sites import BOUND, LENGTH, Ask, City, VectorSite, never
 
 BODIES = ("masking", "threshold")
 ROUNDS = [
@@ -123,19 +123,39 @@ def test_a_site_that_wants_more_sites_than_there_are_refuses(body: str) -> None:
     assert (caught.value.party, caught.value.code) == ("bank:01", "too_few_sites")
 
 
-@pytest.mark.parametrize(("body", "batch"), [("masking", 2), ("threshold", 1)])
-def test_a_site_that_comes_late_joins(body: str, batch: int) -> None:
-    """Masked sums at the next batch; under a shared key at once, with new keys."""
-    city = City(5, body, **({"n_turns": batch} if body == "masking" else {}))
+@pytest.mark.parametrize("body", BODIES)
+def test_a_site_that_comes_late_joins_with_the_next_sum(body: str) -> None:
+    city = City(5, body)
     city.presence.sites = city.names[:4]
     assert city.total().contributors == city.names[:4]
     city.presence.sites = city.names
-    for _ in range(batch - 1):
-        assert city.total().contributors == city.names[:4]
-    assert city.presence.sites == city.names
+    total = city.total()
+    assert total.contributors == city.presence.sites == city.names
+    assert total.values.tolist() == (city.vectors[4][0] + city.expected(1, city.names[:4])).tolist()
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ("masking", Ask),
+        ("masking", m.Contributors),
+        ("masking", m.Unmask),
+        ("threshold", Ask),
+        ("threshold", t.OpenSum),
+    ],
+)
+def test_a_site_that_left_at_any_message_comes_back(body: str, kind: type[Message]) -> None:
+    """Whatever half-done sum it remembers: the next one is made ready anew, with it."""
+    city = City(5, body, lambda n, party, request: "after" if party == "bank:01" and isinstance(request, kind) else "")
+    for _ in range(2):
+        city.total()
+    city.wire.loss = never
+    city.presence.sites = city.names
+    sites = city.sites.values()
+    expected = [sum(column) for column in zip(*(site.vectors[site.asked] for site in sites), strict=True)]
     total = city.total()
     assert total.contributors == city.names
-    assert total.values.tolist() == (city.vectors[4][0] + city.expected(batch, city.names[:4])).tolist()
+    assert total.values.tolist() == expected
 
 
 @pytest.mark.parametrize("body", BODIES)

@@ -20,7 +20,7 @@ from models.errors import LianmoError
 from models.float_cells import keys_of, prefixes_of
 from models.table import Table
 from tests.builders import Problem, fit_aligned, texts
-from tests.federation.horizontal.boosting.cities import PARAMETERS, Trial, shares
+from tests.federation.horizontal.boosting.cities import PARAMETERS, Trial, shares, unequal
 from tests.federation.horizontal.boosting.test_sites import Echo
 from tests.federation.vertical.test_oracle import lightgbm_margin
 
@@ -67,6 +67,14 @@ def test_bins_hold_about_as_many_rows_each_as_pooled_ones(max_bin: int) -> None:
         assert 0.75 * max_bin <= b.n_regular <= max_bin
         assert counts.max() <= 1.5 * counts.sum() / max_bin
         assert counts.min() >= 20
+
+
+def test_skewed_sites_and_one_without_rows_give_the_same_bins() -> None:
+    table = table_of()
+    label = np.arange(len(table)) % 2.0
+    trial = Trial(table, label, unequal(label, 16))
+    assert not len(trial.parts[0])
+    assert bins_of(trial) == bins_of(trial_of(table))
 
 
 def test_numbers_of_few_values_are_cut_where_pooled_bins_cut_them() -> None:

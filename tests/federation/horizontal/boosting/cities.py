@@ -66,6 +66,21 @@ def shares(n_rows: int, n_sites: int, seed: int = 0) -> list[np.ndarray]:
     return np.split(np.random.default_rng(seed).permutation(n_rows), cuts)
 
 
+def unequal(label: Floats, n_sites: int, seed: int = 0) -> list[np.ndarray]:
+    """Sizes log-normal, default rates skewed; of the first three sites one has no row, the others one class."""
+    rng = np.random.default_rng(seed)
+    size = np.exp(1.5 * rng.normal(size=n_sites))
+    weight = size / size.sum()
+    bad_weight = weight * np.exp(rng.normal(size=n_sites))
+    weight[0] = bad_weight[0] = weight[1] = bad_weight[2] = 0.0
+    bad_weight[1], weight[2] = 1 / n_sites, 1 / n_sites
+    at = np.empty(len(label), dtype=int)
+    for value, w in ((0.0, weight), (1.0, bad_weight)):
+        mine = np.flatnonzero(label == value)
+        at[mine] = rng.choice(n_sites, len(mine), p=w / w.sum())
+    return [np.flatnonzero(at == k) for k in range(n_sites)]
+
+
 class Trial:
     """One table shared out among sites, and a coordinator."""
 

@@ -163,7 +163,7 @@ def test_who_leaves_between_binning_and_the_first_tree_shows_no_counts(problem: 
     trial.boosting.aggregation = Noted(noted, trial.aggregation.presence)
     trial.fit()
     h_bins = told[1].reshape(2, -1)[1][: len(counts)]
-    without = np.rint(h_bins / (h_bins.sum() / told[0][0])).astype(int)
+    without = np.rint(h_bins / (h_bins.sum() / (told[0][0] >> 32))).astype(int)
     gone = trial.table.take(trial.parts[3])
     own = np.bincount(trial.bins[0].encode(gone.columns[trial.bins[0].name]), minlength=len(counts))
     assert (counts - without != own).any()
@@ -180,7 +180,7 @@ class Noted:
 # One site by itself
 
 FEATURES = (("x", False, (0.0, 1.0), (), False, True), ("c", True, (), ("a", "b"), False, False))
-OPEN = m.Open(model_id="m", features=FEATURES, most_rows=100, max_depth=2)
+OPEN = m.Open(model_id="m", features=FEATURES, most_rows=100, max_depth=2, most_sums=9, noise=0.0)
 
 
 class Echo:
@@ -290,6 +290,10 @@ def test_a_request_that_does_not_fit_changes_nothing(request_: Message) -> None:
         ({"most_rows": 3}, "bad_value"),
         ({"most_rows": 2**40}, "bad_value"),
         ({"max_depth": 40}, "bad_value"),
+        ({"most_sums": 2**40}, "bad_value"),
+        ({"noise": -1.0}, "bad_value"),
+        ({"noise": 1e9}, "bad_value"),
+        ({"noise": float("nan")}, "bad_value"),
         ({"features": ()}, "bad_value"),
         ({"features": (("y", False, (0.0,), (), False, False),)}, "missing_columns"),
         ({"features": (("x", False, (0.0,), (), False, False),)}, "bins_do_not_fit"),

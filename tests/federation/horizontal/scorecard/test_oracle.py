@@ -18,7 +18,7 @@ from models.table import Table
 from models.woe.fitting import WoeRules
 from models.woe.prebins import PrebinRules
 from tests.builders import Problem
-from tests.federation.horizontal.boosting.cities import shares
+from tests.federation.horizontal.boosting.cities import shares, unequal
 from tests.federation.horizontal.scorecard.cities import EXACT, Trial
 from tests.federation.vertical.test_oracle import as_table
 
@@ -46,6 +46,13 @@ def agree(table: Table, label: Floats, n_sites: int, parts: list[np.ndarray] | N
 @pytest.mark.parametrize("fitting", [EXACT, LogisticRules(l2=1.0, tolerance=1e-12)], ids=["free", "l2"])
 def test_synthetic_rows_with_missing_values_and_levels(problem: Problem, n_sites: int, fitting: LogisticRules) -> None:
     agree(problem.whole, problem.label, n_sites, fitting=fitting)
+
+
+@pytest.mark.parametrize("n_sites", [4, 16])
+def test_skewed_sites_some_of_one_class_and_one_without_rows(problem: Problem, n_sites: int) -> None:
+    parts = unequal(problem.label, n_sites)
+    assert not len(parts[0])
+    agree(problem.whole, problem.label, n_sites, parts)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,162 @@
+"""Whether a site of horizontal learning should use the common model: its own, the common one, or both, by its own rows.
+
+The rule: **a site uses the common model only where it does not lose.** On validation rows of the site, which neither
+model was fitted on, each way to a default probability is judged by its log-loss (a proper score: Gneiting & Raftery
+2007), cross-fitted where it has numbers of its own. A way is taken if the whole bootstrap interval of its gain over the
+site's own model lies above zero; of several, the one with the highest lower end. Everything happens at the site.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+
+from models.errors import DataError, ModelError
+from models.losses import Floats, default_probability
+from models.samples import check_parameter, checked_label, checked_score
+from models.validation.calibrators import FLOOR, fit_platt
+from models.validation.metrics import Interval
+
+#: From the most cautious on. ``own``: the site's model, calibrated on its rows; ``common`` as it is; ``calibrated``:
+#: common, on the site's rows; ``blend``: a logistic regression on the margins of both.
+WAYS: Final = ("own", "common", "calibrated", "blend")
+#: Fewest defaults, and fewest others, among validation rows to compare ways at all.
+FEWEST: Final = 10
+N_FOLDS: Final = 5
+N_RESAMPLES: Final = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Log-odds of default: ``intercept + own * margin of the own model + common * margin of the common one``."""
+
+    intercept: float
+    own: float
+    common: float
+
+    def probability(self, own: Floats, common: Floats) -> Floats:
+        """Default probabilities, shape ``(n_rows,)``."""
+        margin = self.intercept + self.own * own + self.common * common
+        return np.clip(default_probability(margin), FLOOR, 1.0 - FLOOR)
+
+    def to_json(self) -> dict[str, float]:
+        return {"intercept": self.intercept, "own": self.own, "common": self.common}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Line:
+        return cls(float(data["intercept"]), float(data["own"]), float(data["common"]))
+
+
+@dataclass(frozen=True, slots=True)
+class SiteChoice:
+    """What a site does with the common model.
+
+    Attributes:
+        way: one of ``WAYS``.
+        decided: whether there were rows enough to compare; if not, ``way`` is ``own``, or ``common`` at a site that has
+            no own model.
+        gains: mean log-loss of the own way less that of each other one, on validation rows; empty if not decided.
+        lines: of every way that could be fitted, on all validation rows.
+    """
+
+    way: str
+    decided: bool
+    gains: dict[str, Interval]
+    lines: dict[str, Line]
+
+    @property
+    def line(self) -> Line:
+        """Of ``way``."""
+        return self.lines[self.way]
+
+
+def choose(label: Floats, own: Floats | None, common: Floats, *, confidence: float = 0.95, seed: int = 0) -> SiteChoice:
+    """Apply the rule to a site's validation rows.
+
+    Args:
+        label: 1 is a default, shape ``(n_rows,)``.
+        own: margins of the site's own model; ``None``: it has none, and its own way is its rate of defaults.
+        common: margins of the common model.
+        confidence: of the two-sided bootstrap interval.
+
+    Raises:
+        DataError: those of ``models.samples``.
+    """
+    y = checked_label(label) if len(label) else label
+    check_parameter("confidence", confidence, 0.5, 0.9999)
+    mine = np.zeros(len(y)) if own is None or not len(y) else checked_score(own, len(y), "own margin")
+    theirs = checked_score(common, len(y), "common margin") if len(y) else common
+    lines = {way: line for way in WAYS if (line := _fit(way, y, mine, theirs)) is not None}
+    if min(y.sum(), len(y) - y.sum()) < FEWEST:
+        return SiteChoice("common" if own is None else "own", False, {}, lines)
+    losses = {way: _cross_fitted_loss(way, y, mine, theirs, seed) for way in lines}
+    gains = {way: mean_interval(losses["own"] - losses[way], confidence, seed) for way in lines if way != "own"}
+    best = max(gains, key=lambda way: gains[way].low, default="own")
+    return SiteChoice(best if gains and gains[best].low > 0 else "own", True, gains, lines)
+
+
+def log_losses(label: Floats, probability: Floats) -> Floats:
+    """Of each row, in nats, shape ``(n_rows,)``."""
+    return -np.asarray(np.where(label == 1, np.log(probability), np.log1p(-probability)))
+
+
+def mean_interval(values: Floats, confidence: float = 0.95, seed: int = 0) -> Interval:
+    """Mean with its percentile bootstrap interval over rows (Efron & Tibshirani 1993, §13.3).
+
+    Raises:
+        DataError: ``too_few_rows`` for none.
+    """
+    if not len(values):
+        raise DataError("too_few_rows", "There are no rows to take a mean of.", "没有可求均值的数据行。")
+    rng = np.random.default_rng(seed)
+    drawn = np.array([values[rng.integers(0, len(values), len(values))].mean() for _ in range(N_RESAMPLES)])
+    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(float(values.mean()), float(low), float(high))
+
+
+def _fit(way: str, label: Floats, own: Floats, common: Floats) -> Line | None:
+    """``None`` where the rows do not serve; the own way always has its rate of defaults to fall back on."""
+    if way == "common":
+        return Line(0.0, 0.0, 1.0)
+    rate = (label.sum() + 1.0) / (len(label) + 2.0)
+    flat = Line(float(np.log(rate / (1.0 - rate))), 0.0, 0.0)
+    try:
+        if way == "blend":
+            return _blend(label, own, common)
+        platt = fit_platt(label, own if way == "own" else common)
+    except (DataError, ModelError):
+        return flat if way == "own" else None
+    weights = (platt.slope, 0.0) if way == "own" else (0.0, platt.slope)
+    return Line(platt.intercept, *weights)
+
+
+def _blend(label: Floats, own: Floats, common: Floats) -> Line | None:
+    margins = np.column_stack([own, common])
+    if len(np.unique(label)) < 2 or not margins.std(axis=0).all():
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # where classes part, the penalty ends it
+        fitted = LogisticRegression(C=1.0, solver="newton-cholesky").fit(margins, label)
+    (of_own, of_common), intercept = fitted.coef_[0], fitted.intercept_[0]
+    # Less of a riskier margin is a model turned round: noise.
+    return Line(float(intercept), float(of_own), float(of_common)) if min(of_own, of_common) >= 0 else None
+
+
+def _cross_fitted_loss(way: str, label: Floats, own: Floats, common: Floats, seed: int) -> Floats:
+    """Each row's loss by what was fitted on the other folds; where a fold does not serve, by the own way of it."""
+    found = np.empty(len(label))
+    folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=seed)
+    at: NDArray[np.intp]
+    for others, at in folds.split(label[:, None], label):
+        line = _fit(way, label[others], own[others], common[others])
+        line = line or _fit("own", label[others], own[others], common[others])
+        assert line is not None
+        found[at] = log_losses(label[at], line.probability(own[at], common[at]))
+    return found
