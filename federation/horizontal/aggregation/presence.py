@@ -1,13 +1,14 @@
-"""Which sites still answer: horizontal learning goes on without those that do not."""
+"""Which sites still answer, and whose numbers may be in the next sum: learning goes on without those that left."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from federation.errors import PartyId
 from federation.expect import expect
+from federation.horizontal.aggregation.rules import FEWEST_SITES
 from federation.messages import Message
 from federation.script import Replies
 
@@ -19,10 +20,16 @@ class Presence:
     """One object for all scripts of a run: who did not answer one of them is asked by none.
 
     Attributes:
-        sites: who has not left, sorted. Who comes late, or again, is added by whoever lets it in.
+        sites: who has not left and takes part, sorted. Who comes late, or again, is added by whoever lets it in.
+        aside: who has not left, and whose numbers are in no sum any more, or not yet.
+        summed: sites of the last sum over all rows, sorted; empty before the first.
+        retired: who was in such a sum once and is not now. Its numbers are in none again.
     """
 
     sites: tuple[PartyId, ...]
+    aside: tuple[PartyId, ...] = ()
+    summed: tuple[PartyId, ...] = ()
+    retired: set[PartyId] = field(default_factory=set)
 
     def arrived(self, replies: Replies, asked: Collection[PartyId], kind: type[M]) -> dict[PartyId, M]:
         """Reply of each party asked that has answered; the others have left.
@@ -32,4 +39,25 @@ class Presence:
         """
         came = {party: expect(replies, party, kind) for party in asked if party in replies}
         self.sites = tuple(party for party in self.sites if party in came or party not in asked)
+        self.aside = tuple(party for party in self.aside if party in came or party not in asked)
         return came
+
+    def keep_company(self) -> None:
+        """Fix whom the next sum over all rows is of: none of ``sites`` may then be missing in it.
+
+        A sum without a site, beside one with it, tells that site's numbers. So a site never leaves sums alone, nor
+        joins them alone: until there are as many as any sum is over, others stand aside with it, the last by name, or
+        it waits. Whichever sums are then added and subtracted, sites stay together in groups of at least so many.
+        """
+        if not self.summed:
+            return
+        before = set(self.summed)
+        new = {party for party in self.sites if party not in before | self.retired}
+        staying = [party for party in self.sites if party in before]
+        n_gone = len(before) - len(staying)
+        if 0 < n_gone < FEWEST_SITES:
+            staying = staying[: max(0, len(staying) + n_gone - FEWEST_SITES)]
+        taking_part = {*staying, *(new if len(new) >= FEWEST_SITES else ())}
+        self.retired |= before - taking_part
+        self.aside = tuple(sorted({*self.aside, *self.sites} - taking_part))
+        self.sites = tuple(sorted(taking_part))

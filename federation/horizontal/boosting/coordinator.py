@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 
-from federation.errors import PartyId
+from federation.errors import LocalProtocolError, PartyId
+from federation.horizontal.aggregation.company import total_in_company
 from federation.horizontal.aggregation.interface import Aggregation
 from federation.horizontal.boosting.features import to_fields
 from federation.horizontal.boosting.growth import TreeGrowth
@@ -43,10 +44,12 @@ class Grown:
     """Attributes:
     model: with every cut its own; any site can score with it.
     contributors: of each tree, whose rows are in it.
+    complete: whether all trees are there. If not, so many sites left that no further sum could be opened.
     """
 
     model: JointModel
     contributors: tuple[tuple[PartyId, ...], ...]
+    complete: bool = True
 
 
 @dataclass(slots=True)
@@ -86,10 +89,10 @@ class HorizontalBoosting:
             )
 
     def fit(self) -> Script[Grown]:
-        """Train.
+        """Train. A site that leaves takes others out of later sums (``Presence.keep_company``); they learn the model.
 
         Raises:
-            LocalProtocolError: ``too_few_sites`` once fewer than the threshold are left.
+            LocalProtocolError: ``too_few_sites`` if too few are left before the first tree is finished.
             DataError: ``one_class`` if the sites together have no default, or only defaults.
         """
         presence, p = self.aggregation.presence, self.parameters
@@ -100,29 +103,34 @@ class HorizontalBoosting:
             max_depth=p.max_depth,
         )
         asked = presence.sites
-        presence.arrived((yield dict.fromkeys(asked, opening)), asked, Opened)
+        opened = presence.arrived((yield dict.fromkeys(asked, opening)), asked, Opened)
         base = yield from self._base_margin()
-        asked = presence.sites
-        presence.arrived((yield dict.fromkeys(asked, Start(base_margin=base))), asked, Started)
+        asked = (*presence.sites, *(party for party in presence.aside if party in opened))
+        started = presence.arrived((yield dict.fromkeys(asked, Start(base_margin=base))), asked, Started)
         trees: list[Tree] = []
         contributors: list[tuple[PartyId, ...]] = []
         candidates = Candidates(self.bins)
         for t in range(p.n_estimators):
             growth = TreeGrowth(t, OWNER, len(self._splits), candidates, p, self.aggregation, self.most_rows)
-            yield from growth.grow()
+            try:
+                yield from growth.grow()
+            except LocalProtocolError as error:
+                if error.code != "too_few_sites" or not trees:
+                    raise
+                break
             leaves = growth.weigh()
-            asked = presence.sites
             finish = Finish(tree=t, cuts=tuple(growth.cuts), leaves=leaves)
-            presence.arrived((yield dict.fromkeys(asked, finish)), asked, Finished)
+            ends = dict.fromkeys(presence.sites, finish)
+            ends |= dict.fromkeys(set(presence.aside) & set(started), replace(finish, cuts=tuple(growth.all_cuts)))
+            presence.arrived((yield ends), tuple(ends), Finished)
             self._splits += growth.splits
             trees.append(growth.tree)
             contributors.append(growth.contributors)
             self.progress(t + 1)
-        return Grown(self._model(trees, base), tuple(contributors))
+        return Grown(self._model(trees, base), tuple(contributors), complete=len(trees) == p.n_estimators)
 
     def _base_margin(self) -> Script[float]:
-        everybody = self.aggregation.presence.sites
-        total = yield from self.aggregation.total(dict.fromkeys(everybody, LabelsWanted()), 2, self.most_rows)
+        total = yield from total_in_company(self.aggregation, LabelsWanted(), 2, self.most_rows)
         n_rows, n_defaults = total.values.tolist()
         if not 0 < n_defaults < n_rows:
             raise DataError(

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from federation.errors import PartyId
+from federation.errors import PartyId, SiteLeft
+from federation.horizontal.aggregation.company import total_in_company
 from federation.horizontal.aggregation.interface import Aggregation
 from federation.horizontal.boosting.messages import CutFields, Grow
 from federation.script import Script
@@ -35,7 +36,7 @@ class TreeGrowth:
     Attributes:
         party: whom the model says that cuts belong to; ``first_handle``: of the first cut of this tree.
         contributors: of all sums of this tree.
-        cuts: not yet told to sites.
+        cuts: not yet told to sites; ``told``: the others.
     """
 
     t: int
@@ -49,13 +50,17 @@ class TreeGrowth:
     splits: list[Split] = field(default_factory=list)
     sums: dict[int, tuple[int, int]] = field(default_factory=dict)
     cuts: list[CutFields] = field(default_factory=list)
+    told: list[CutFields] = field(default_factory=list)
     contributors: tuple[PartyId, ...] = ()
 
     def grow(self) -> Script[None]:
         """Until no node is worth cutting, the depth is reached, or a site has left.
 
         Sums of one tree are over the same sites. When a site leaves, the tree ends where it is: sums over the others
-        alone, beside those of before, would tell what the site that left had contributed.
+        alone, beside those of before, would tell what the site that left had contributed, and are not opened.
+
+        Raises:
+            LocalProtocolError: ``too_few_sites``, before the first sum of the tree.
         """
         pairs: list[tuple[int, int]] = [(0, -1)]
         parents: dict[int, Sums] = {}
@@ -82,17 +87,25 @@ class TreeGrowth:
                 node.value = leaf_value(g * UNIT, h * UNIT, p.reg_lambda, p.learning_rate)
         return tuple((k, node.value) for k, node in enumerate(self.tree) if not node.owner)
 
+    @property
+    def all_cuts(self) -> list[CutFields]:
+        """Of the tree, for a site that was told none of them."""
+        return self.told + self.cuts
+
     def _sums(self, nodes: Sequence[int]) -> Script[list[Sums] | None]:
         n_bins = self.candidates.n_bins
         request = Grow(tree=self.t, cuts=tuple(self.cuts), nodes=tuple(nodes))
-        everybody = self.aggregation.presence.sites
-        total = yield from self.aggregation.total(
-            dict.fromkeys(everybody, request), 2 * n_bins * len(nodes), self.most_rows << DERIVATIVE_BITS
-        )
-        self.cuts = []
-        if self.contributors and total.contributors != self.contributors:
-            return None
-        self.contributors = total.contributors
+        n_values, bound = 2 * n_bins * len(nodes), self.most_rows << DERIVATIVE_BITS
+        asking = dict.fromkeys(self.contributors or self.aggregation.presence.sites, request)
+        self.told, self.cuts = self.told + self.cuts, []
+        if self.contributors:
+            try:
+                total = yield from self.aggregation.total(asking, n_values, bound, only=self.contributors)
+            except SiteLeft:
+                return None
+        else:
+            total = yield from total_in_company(self.aggregation, request, n_values, bound)
+            self.contributors = total.contributors
         first = slice(0, self.candidates.bins[0].n_bins)  # every row is in one bin of each feature
         return [
             Sums(g, h, int(g[first].sum()), int(h[first].sum())) for g, h in total.values.reshape(len(nodes), 2, n_bins)

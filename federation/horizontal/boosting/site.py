@@ -36,10 +36,13 @@ from models.table import Table
 TRANSITIONS: Final[Transitions] = {
     ("closed", Open): "opened",
     ("opened", LabelsWanted): "counted",
+    ("counted", LabelsWanted): "counted",  # a sum was not opened, as a site had left
+    ("opened", Start): "between",  # a site that stands aside
     ("counted", Start): "between",
     ("between", Grow): "growing",
     ("growing", Grow): "growing",
     ("growing", Finish): "between",
+    ("between", Finish): "between",  # a site that stands aside
 }
 ALLOWED: Final[tuple[type[Message], ...]] = tuple(dict.fromkeys(kind for _, kind in TRANSITIONS))
 

@@ -64,12 +64,15 @@ class MaskedAggregation:
     def total(
         self, requests: Mapping[PartyId, Message], n_values: int, bound: int, only: Collection[PartyId] = ()
     ) -> Script[Total]:
-        if self._batch is None or self._turn >= self._batch.n_turns:
+        if not set(only) <= set(self.presence.sites):
+            raise SiteLeft
+        able = set(self._parties) & set(self.presence.sites) & set(requests)
+        if self._batch is None or self._turn >= self._batch.n_turns or len(able) < self._batch.threshold:
             yield from self.open()
         assert self._batch is not None
         batch, turn = self._batch, self._turn
         words = Words.for_sum(len(self._parties), bound)
-        asked = [party for party in self._parties if party in self.presence.sites]
+        asked = [party for party in self._parties if party in self.presence.sites and party in requests]
         replies = yield {party: requests[party] for party in asked}
         vectors = self.presence.arrived(replies, asked, Contribution)
         if not set(only) <= set(vectors):
