@@ -137,7 +137,7 @@ class PlainAggregation:
     def total(
         self, requests: Mapping[PartyId, Message], n_values: int, bound: int, only: Collection[PartyId] = ()
     ) -> Script[Total]:
-        assert not only
+        assert set(only) <= set(self.presence.sites)
         words = Words.for_sum(len(self.presence.sites), bound)
         replies = yield requests
         vectors = self.presence.arrived(replies, self.presence.sites, Contribution)
