@@ -25,7 +25,7 @@ def encode(message: Message) -> bytes:
     kind = message.kind
     if REGISTRY.get(kind) is not type(message):
         raise TypeError(f"{type(message).__name__} is not a wire message")
-    values = [getattr(message, f.name) for f in fields(message)]
+    values = [getattr(message, name) for name in _checks_of(type(message))]
     return bytes(msgpack.packb([PROTOCOL_VERSION, kind, values], use_bin_type=True))
 
 

@@ -47,8 +47,8 @@ CRYPTO: Final = (
     Declared(
         algorithm="ChaCha20-Poly1305",
         key_bits=(256,),
-        purpose="keys of masks, kept by the coordinator until a site leaves",
-        purpose_zh="由协调方保管、站点掉线时才可打开的掩码密钥",
+        purpose="masks of sums, and their keys, kept by the coordinator until a site leaves",
+        purpose_zh="求和掩码，以及由协调方保管、站点掉线时才可打开的掩码密钥",
         standard="RFC 8439",
         library="cryptography",
     ),

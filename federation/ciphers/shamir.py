@@ -33,13 +33,19 @@ SECRET_BYTES: Final = 31
 
 
 def random_scalar() -> int:
-    """A random number below the order, uniform to 2**-128: 48 bytes, reduced (as RFC 9380 §5.1 does)."""
-    return int.from_bytes(os.urandom(_WIDE_BYTES), "little") % ORDER
+    """A random number below the order."""
+    return random_scalars(1)[0]
+
+
+def random_scalars(n: int) -> list[int]:
+    """Random numbers below the order, uniform to 2**-128: of 48 bytes each, reduced (as RFC 9380 §5.1 does)."""
+    data = os.urandom(n * _WIDE_BYTES)
+    return [int.from_bytes(data[k : k + _WIDE_BYTES], "little") % ORDER for k in range(0, len(data), _WIDE_BYTES)]
 
 
 def polynomial(secret: int, threshold: int) -> list[int]:
     """Coefficients, lowest first, of a random polynomial with ``secret`` at 0; ``threshold`` of its values fix it."""
-    return [secret, *(random_scalar() for _ in range(threshold - 1))]
+    return [secret, *random_scalars(threshold - 1)]
 
 
 def value(coefficients: Sequence[int], x: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -33,8 +34,14 @@ from federation.horizontal.aggregation.signing import Signing, check_signature
 from federation.messages import Message
 from federation.script import Script
 
-#: Sums made ready at once: shares and keys of one take 96 bytes per pair of sites.
-TURNS: Final = 32
+#: Most sums made ready at once: shares and keys of one take 96 bytes per pair of sites.
+TURNS: Final = 64
+
+
+def even_turns(n_sums: int) -> int:
+    """Sums per batch of a run that will want so many: batches of about equal size, so that little is left over."""
+    n_batches = max(1, -(-n_sums // TURNS))
+    return max(1, -(-n_sums // n_batches))
 
 
 @dataclass(slots=True)
@@ -45,7 +52,7 @@ class MaskedAggregation:
         presence: sites to begin with; add one that comes late, and it takes part from the next batch on.
         signing: to name a site whose signature is false; ``None`` leaves that to the sites.
         threshold: sites that must agree to open a sum; 0: over two thirds.
-        n_turns: sums per batch.
+        n_turns: sums per batch; ``even_turns`` where it is known how many a run will want.
     """
 
     session: str
@@ -145,7 +152,7 @@ class MaskedAggregation:
             if (len(reply.seeds), len(reply.keys)) != (SHARE_BYTES * len(contributors), SHARE_BYTES * len(gone)):
                 raise _unfit(party)
         helpers = list(opened)[: batch.threshold]
-        counts = weights([batch.sites.index(party) + 1 for party in helpers])
+        counts = _weights(tuple(batch.sites.index(party) + 1 for party in helpers))
         total: Residues = np.zeros(n, dtype=np.uint64)
         for k in range(len(contributors)):
             seed = _seed_of(_combined([opened[party].seeds for party in helpers], counts, k))
@@ -178,6 +185,11 @@ def _for(party: PartyId, agreed: Mapping[PartyId, Agreed], n: int) -> tuple[tupl
             raise _unfit(other)
         found.append((other, macs[party]))
     return tuple(found)
+
+
+@lru_cache(maxsize=64)  # mostly the same helpers, sum after sum
+def _weights(holders: tuple[int, ...]) -> list[int]:
+    return weights(holders)
 
 
 def _combined(shares: Sequence[bytes], counts: Sequence[int], k: int) -> int:

@@ -5,6 +5,8 @@ keeps a vector hidden that came too late, after its pairwise masks were given aw
 batch and draw a key per turn from it, as in Flamingo (Ma et al. 2023, IEEE S&P, §4), where the coordinator keeps such
 keys encrypted until a site leaves. Here each site seals its keys of a turn under a seed of that turn. That seed and
 the own mask's, of 31 bytes each, so scalars of the field that shares are in, are what is shared among sites.
+A mask is what ChaCha20-Poly1305 makes of zeros: the stream of ChaCha20 from its block 1 (RFC 8439 §2.8), with less
+work around it than the bare cipher has in ``cryptography``. A key serves once.
 """
 
 from __future__ import annotations
@@ -32,8 +34,6 @@ CRYPTO: Final = (
 )
 
 _PAIRS: Final = b"lianmo aggregation pairs 2"
-_SEALED: Final = b"lianmo aggregation sealed pairs 2"
-_OWN: Final = b"lianmo aggregation own mask 1"
 
 
 def new_seed() -> bytes:
@@ -48,12 +48,12 @@ def pair_keys(secret: bytes, n_turns: int) -> bytes:
 
 def seal_pair_keys(seed: bytes, keys: Sequence[bytes]) -> bytes:
     """A site's keys of one turn for whoever is given that turn's seed."""
-    return pairwise.seal_once(pairwise.expand(seed, _SEALED), b"".join(keys))
+    return pairwise.seal_once(_key_of(seed), b"".join(keys))
 
 
 def open_pair_keys(seed: bytes, sealed: bytes) -> list[bytes]:
     """Back. Raises ``ValueError`` if this is not the seed."""
-    keys = pairwise.open_once(pairwise.expand(seed, _SEALED), sealed)
+    keys = pairwise.open_once(_key_of(seed), sealed)
     return [keys[k : k + pairwise.KEY_BYTES] for k in range(0, len(keys), pairwise.KEY_BYTES)]
 
 
@@ -64,7 +64,7 @@ def sealed_bytes(n_keys: int) -> int:
 
 def own_mask(seed: bytes, n: int) -> Residues:
     """What a site adds to its vector by itself, shape ``(n,)``."""
-    return _drawn(pairwise.expand(seed, _OWN), n)
+    return _drawn(_key_of(seed), n)
 
 
 def pair_masks(place: int, keys: Mapping[int, bytes], n: int) -> Residues:
@@ -85,4 +85,9 @@ def pair_masks(place: int, keys: Mapping[int, bytes], n: int) -> Residues:
 
 def _drawn(key: bytes, n: int) -> Residues:
     """Eight bytes a number, lowest first: whatever the words, sums are right modulo a divisor of 2**64."""
-    return np.frombuffer(pairwise.stream(key, 8 * n), dtype="<u8").astype(np.uint64, copy=False)
+    return np.frombuffer(pairwise.seal_once(key, bytes(8 * n)), dtype="<u8", count=n)
+
+
+def _key_of(seed: bytes) -> bytes:
+    """A seed is drawn for one purpose, so it is the key itself, a zero byte at its end."""
+    return seed + bytes(pairwise.KEY_BYTES - SECRET_BYTES)

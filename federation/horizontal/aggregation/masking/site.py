@@ -201,7 +201,7 @@ class MaskingSite:
         self._check_parties(m.parties, s.parties)
         s.contributors = m.parties
         # Bonawitz et al. sign this; a MAC for each other site convinces it as well, and nobody else needs to be.
-        message = contributors_statement(self._batch, s.turn, m.parties)
+        s.vouched = message = contributors_statement(self._batch, s.turn, m.parties)
         keys = {p: key for p, key in zip(s.parties, s.vouchers, strict=True) if p in m.parties and p != self.party}
         return Agreed(
             vouchers=tuple((p, vouch(self.signing.suite, key, self.party, message)) for p, key in keys.items())
@@ -215,19 +215,18 @@ class MaskingSite:
         if not is_roster(others) or not set(others) <= set(s.contributors) - {self.party}:
             raise bad_value("names of those who vouch", "互证方名单")
         self.rules.check_sites(len(others) + 1, s.threshold)
-        message = contributors_statement(self._batch, s.turn, s.contributors)
         key_of = dict(zip(s.parties, s.vouchers, strict=True))
         for party, mac in m.vouchers:
-            check_vouched(self.signing.suite, key_of[party], party, message, mac)
+            check_vouched(self.signing.suite, key_of[party], party, s.vouched, mac)
         # Of each site one of the two, never both: its own seed and its pair seed together open its vector.
-        seeds, keys = b"", b""
+        contributed, seeds, keys = set(s.contributors), b"", b""
         for party, shares in zip(s.parties, s.shares, strict=True):
-            of_turn = shares[s.turn * _PAIR_BYTES :]
-            if party in s.contributors:
-                seeds += of_turn[SHARE_BYTES:_PAIR_BYTES]
+            place = s.turn * _PAIR_BYTES
+            if party in contributed:
+                seeds += shares[place + SHARE_BYTES : place + _PAIR_BYTES]
             else:
-                keys += of_turn[:SHARE_BYTES]
-        s.contributors, s.turn = (), s.turn + 1
+                keys += shares[place : place + SHARE_BYTES]
+        s.contributors, s.vouched, s.turn = (), b"", s.turn + 1
         return Unmasked(seeds=seeds, keys=keys)
 
     def _check_parties(self, parties: tuple[PartyId, ...], among: tuple[PartyId, ...]) -> None:

@@ -21,7 +21,7 @@ class MaskingState(SecretState):
     vouchers: keys for MACs with each of ``parties``; empty for this site itself.
     shares: of each of ``parties``, of all turns: pair seed and own seed, 32 bytes each.
     turn: of the next or present sum.
-    contributors: of the present sum, as told.
+    contributors: of the present sum, as told; ``vouched``: what this site vouched for of them.
     """
 
     phase: str = "closed"
@@ -39,3 +39,4 @@ class MaskingState(SecretState):
     shares: tuple[bytes, ...] = ()
     turn: int = 0
     contributors: tuple[PartyId, ...] = ()
+    vouched: bytes = b""

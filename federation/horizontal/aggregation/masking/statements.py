@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from federation.errors import PartyId
 from federation.horizontal.aggregation.masking.messages import Open
 from federation.horizontal.aggregation.signing import statement
 
 
+@lru_cache(maxsize=16)  # of the same batch, in every sum
 def opened(batch: Open) -> bytes:
     """All that sites must have been told alike of a batch."""
     return statement("masking.batch", batch.session, batch.batch, batch.sites, batch.threshold, batch.n_turns)
