@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -13,6 +14,7 @@ from federation.messages import Message
 from federation.script import Replies
 
 M = TypeVar("M", bound=Message)
+log = logging.getLogger("lianmo.sites")
 
 
 @dataclass(slots=True)
@@ -24,12 +26,14 @@ class Presence:
         aside: who has not left, and whose numbers are in no sum any more, or not yet.
         summed: sites of the last sum over all rows, sorted; empty before the first.
         retired: who was in such a sum once and is not now. Its numbers are in none again.
+        refusals: who refused something, and so left, with the code of its reason.
     """
 
     sites: tuple[PartyId, ...]
     aside: tuple[PartyId, ...] = ()
     summed: tuple[PartyId, ...] = ()
     retired: set[PartyId] = field(default_factory=set)
+    refusals: dict[PartyId, str] = field(default_factory=dict)
 
     def arrived(self, replies: Replies, asked: Collection[PartyId], kind: type[M]) -> dict[PartyId, M]:
         """Reply of each party asked that has answered; the others have left.
@@ -41,6 +45,11 @@ class Presence:
         self.sites = tuple(party for party in self.sites if party in came or party not in asked)
         self.aside = tuple(party for party in self.aside if party in came or party not in asked)
         return came
+
+    def refuse(self, party: PartyId, code: str) -> None:
+        """Note that a site refused (``federation.script.Refusal``); the script takes it as one that left."""
+        log.warning("%s refused and is left out: %s 拒绝并退出本次运行", party, code)
+        self.refusals[party] = code
 
     def keep_company(self) -> None:
         """Fix whom the next sum over all rows is of: none of ``sites`` may then be missing in it.
