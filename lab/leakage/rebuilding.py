@@ -129,7 +129,7 @@ def drawn_from_boxes(
         split = splits[node.handle]
         bins, start = candidates.bins[split.feature], int(candidates.starts[split.feature])
         left = np.ones(len(inside), dtype=np.bool_)
-        left[start : start + bins.n_bins] = goes_left(split, bins, np.arange(bins.n_bins))
+        left[start : start + bins.n_bins] = goes_left(split, bins, np.arange(bins.n_bins, dtype=np.uint8))
         right = ~left
         right[:start] = right[start + bins.n_bins :] = True
         waiting += [(node.left, inside * left), (node.right, inside * right)]
