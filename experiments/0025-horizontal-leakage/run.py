@@ -38,7 +38,7 @@ from federation.transports.memory import MemoryWire
 from lab.estimators.frames import as_table
 from lab.leakage.rebuilding import drawn_from_bins, drawn_from_boxes, finest, matched, node_sums, rebuilt
 from lab.result_page import put_lines
-from models.binning import encode, fit_bins
+from models.binning import Codes, encode, fit_bins
 from models.boosting.parameters import BoostingParameters
 from models.boosting.splits import Candidates
 from models.bundle import JointModel
@@ -48,7 +48,7 @@ from models.table import Table
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-N_SITES, N_RESAMPLES, MAX_BIN = 8, 1000, 16
+N_SITES, N_DRAWS, N_RESAMPLES, MAX_BIN = 8, 5, 1000, 16
 VIEWS = {
     "tree": "the site's own tree, as trees are shipped",
     "histograms": "the site's own histograms, as they are shipped",
@@ -189,22 +189,28 @@ class City:
         return found
 
     def attack(self, k: int, everybody: tuple[JointModel, list[tuple[tuple[int, ...], Numbers]]]) -> dict[str, Floats]:
-        """Share of values rebuilt, per row of site ``k`` and view."""
-        rng, n, true = np.random.default_rng(k), len(self.parts[k]), self.codes[:, self.parts[k]]
+        """Share of values rebuilt, per draw and row of site ``k``, of every view."""
+        n, true = len(self.parts[k]), self.codes[:, self.parts[k]]
         own, without = self.alone(k), self.joint(without=k)
         leaves, counts = np.unique(self.nodes_of(own, k), return_counts=True)
         of_leaf = dict.fromkeys(range(len(own.trees[0])), 0) | dict(zip(leaves.tolist(), counts.tolist(), strict=True))
-        guesses = {
-            "tree": drawn_from_boxes(own.trees[0], own.own.splits, of_leaf, self.candidates, self.shares, rng),
-            "histograms": rebuilt(self.own_sums(*everybody, k), everybody[0].base_margin, self.candidates, rng)[0],
-            "blind": drawn_from_bins(n, self.candidates, self.shares, rng),
-        }
-        for view, (model, told) in (("ours", everybody), ("without", without)):
+        clear = self.own_sums(*everybody, k)
+
+        def guess(view: str, rng: np.random.Generator) -> Codes:
+            if view == "tree":
+                return drawn_from_boxes(own.trees[0], own.own.splits, of_leaf, self.candidates, self.shares, rng)
+            if view == "histograms":
+                return rebuilt(clear, everybody[0].base_margin, self.candidates, rng)[0]
+            if view == "blind":
+                return drawn_from_bins(n, self.candidates, self.shares, rng)
+            model, told = everybody if view == "ours" else without
             sums = node_sums(model.trees[0], told)
             picked = [sums[node] for node in finest(model.trees[0], sums)]
             rows = rebuilt(picked, model.base_margin, self.candidates, rng)[0]
-            guesses[view] = rows[:, rng.choice(rows.shape[1], n, replace=False)]
-        return {view: matched(true, guesses[view], self.candidates) for view in VIEWS}
+            return rows[:, rng.choice(rows.shape[1], n, replace=False)]
+
+        rngs = [np.random.default_rng((k, draw)) for draw in range(N_DRAWS)]
+        return {view: np.array([matched(true, guess(view, rng), self.candidates) for rng in rngs]) for view in VIEWS}
 
 
 def credit_data(data: Path) -> tuple[Table, Floats]:
@@ -221,11 +227,11 @@ def sba(data: Path) -> tuple[Table, Floats]:
     return as_table(frame[names], names), label
 
 
-def interval(values: Floats) -> tuple[float, float, float]:
-    rng = np.random.default_rng(0)
-    means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(N_RESAMPLES)]
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(values.mean()), float(low), float(high)
+def interval(of_sites: Sequence[Floats]) -> tuple[float, float, float]:
+    """Mean, and its 95 % interval over sites: chance in putting rows together is in it."""
+    rng, means = np.random.default_rng(0), np.array([values.mean() for values in of_sites])
+    low, high = np.quantile(rng.choice(means, (N_RESAMPLES, len(means))).mean(axis=1), [0.025, 0.975])
+    return float(means.mean()), float(low), float(high)
 
 
 def main() -> None:
@@ -247,15 +253,15 @@ def main() -> None:
             everybody = city.joint()
             attacked = range(2 if arguments.quick else N_SITES)
             found = [city.attack(k, everybody) for k in attacked]
-            shares = {view: np.concatenate([f[view] for f in found]) for view in VIEWS}
+            shares = {view: [f[view] for f in found] for view in VIEWS}
             figures[f"{name}, depth {depth}"] = {view: interval(values) for view, values in shares.items()}
             for view, said in VIEWS.items():
                 value, low, high = interval(shares[view])
                 gain = "–"
                 if view != "without":
-                    more, least, most = interval(shares[view] - shares["without"])
+                    more, least, most = interval([a - b for a, b in zip(shares[view], shares["without"], strict=True)])
                     gain = f"{more:+.3f} ({least:+.3f} to {most:+.3f})"
-                whole = (shares[view] == 1.0).mean()
+                whole = np.mean([(values == 1.0).mean() for values in shares[view]])
                 cells = [f"{name}, {depth}", said, f"{value:.3f} ({low:.3f} to {high:.3f})", gain, f"{whole:.1%}"]
                 lines.append(f"| {' | '.join(cells)} |")
                 print(lines[-1], flush=True)
