@@ -7,7 +7,7 @@ annotation. What does not fit raises ``RemoteProtocolError`` naming the sender, 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import fields
 from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
@@ -25,7 +25,7 @@ def encode(message: Message) -> bytes:
     kind = message.kind
     if REGISTRY.get(kind) is not type(message):
         raise TypeError(f"{type(message).__name__} is not a wire message")
-    values = [getattr(message, f.name) for f in fields(message)]
+    values = [getattr(message, name) for name in _checks_of(type(message))]
     return bytes(msgpack.packb([PROTOCOL_VERSION, kind, values], use_bin_type=True))
 
 
@@ -71,40 +71,52 @@ def decode(
         raise RemoteProtocolError(
             sender, "unknown_kind", "sent a kind of message that is not accepted here.", "发送了此处不接受的消息类型。"
         )
-    hints = _field_types(cls)
-    if not isinstance(values, tuple) or len(values) != len(hints) or not all(map(_fits, values, hints.values())):
+    checks = _checks_of(cls)
+    if (
+        not isinstance(values, tuple)
+        or len(values) != len(checks)
+        or not all(fits(value) for fits, value in zip(checks.values(), values, strict=True))
+    ):
         raise RemoteProtocolError(
             sender,
             "bad_value",
             f"sent a {kind} whose fields do not have the agreed types.",
             f"发送的 {kind} 字段类型与约定不符。",
         )
-    return cls(**dict(zip(hints, values, strict=True)))
+    return cls(**dict(zip(checks, values, strict=True)))
 
 
-_FIELD_TYPES: Final[dict[type[Message], dict[str, Any]]] = {}
+Check = Callable[[Any], bool]
 
 
-def _field_types(cls: type[Message]) -> dict[str, Any]:
-    if cls not in _FIELD_TYPES:
+_CHECKS: Final[dict[type[Message], dict[str, Check]]] = {}
+
+
+def _checks_of(cls: type[Message]) -> dict[str, Check]:
+    """Field → whether a value fits its annotation."""
+    if cls not in _CHECKS:
         hints = get_type_hints(cls)
-        _FIELD_TYPES[cls] = {f.name: hints[f.name] for f in fields(cls)}
-    return _FIELD_TYPES[cls]
+        _CHECKS[cls] = {f.name: _check_of(hints[f.name]) for f in fields(cls)}
+    return _CHECKS[cls]
 
 
-def _fits(value: Any, hint: Any) -> bool:
-    origin = get_origin(hint)
+def _check_of(hint: Any) -> Check:
+    origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
-        return any(_fits(value, option) for option in get_args(hint))
+        options = [_check_of(option) for option in args]
+        return lambda value: any(fits(value) for fits in options)
     if origin is tuple:
-        args = get_args(hint)
-        if not isinstance(value, tuple):
-            return False
         if len(args) == 2 and args[1] is Ellipsis:
-            return all(_fits(v, args[0]) for v in value)
-        return len(value) == len(args) and all(map(_fits, value, args))
+            every = _check_of(args[0])
+            return lambda value: type(value) is tuple and all(map(every, value))
+        parts = [_check_of(part) for part in args]
+        return lambda value: type(value) is tuple and len(value) == len(parts) and all(map(_call, parts, value))
     if hint is float:
-        return type(value) is float and math.isfinite(value)
+        return lambda value: type(value) is float and math.isfinite(value)
     if hint is int:  # a 64-bit bound, so that sizes computed from it cannot exhaust memory by surprise
-        return type(value) is int and -(2**63) <= value < 2**63
-    return type(value) is hint
+        return lambda value: type(value) is int and -(2**63) <= value < 2**63
+    return lambda value: type(value) is hint
+
+
+def _call(fits: Check, value: Any) -> bool:
+    return fits(value)

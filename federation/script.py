@@ -54,6 +54,10 @@ class Responder(Protocol):
 Frames = Mapping[PartyId, bytes]
 
 
+#: Told of a party that answered with ``Failure``, and of the code.
+Refusal = Callable[[PartyId, str], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Done(Generic[T]):
     """A script has ended, with this."""
@@ -63,16 +67,21 @@ class Done(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Steps(Generic[T]):
-    """A script that is moved on frame by frame by whoever holds the wire."""
+    """A script that is moved on frame by frame by whoever holds the wire.
+
+    Attributes:
+        refusal: for a script that goes on without parties that leave: one that refuses is left out, and this is told.
+    """
 
     script: Script[T]
     witness: Witness | None = None
+    refusal: Refusal | None = None
 
     def advance(self, replies: Frames | None) -> Frames | Done[T]:
         """Hand in the replies to the frames last handed out (``None``: at the beginning), take out the next.
 
         Raises:
-            Refused: a party answered with ``Failure``.
+            Refused: a party answered with ``Failure``, and the script does not go on without it.
         """
         try:
             requests = next(self.script) if replies is None else self.script.send(self._messages(replies))
@@ -91,18 +100,21 @@ class Steps(Generic[T]):
             if self.witness:
                 self.witness(party, "", message, len(frame))
             if isinstance(message, Failure):
-                raise Refused(party, message.code)
+                if self.refusal is None:
+                    raise Refused(party, message.code)
+                self.refusal(party, message.code)
+                continue
             replies[party] = message
         return replies
 
 
-def run(script: Script[T], wire: Wire, witness: Witness | None = None) -> T:
+def run(script: Script[T], wire: Wire, witness: Witness | None = None, refusal: Refusal | None = None) -> T:
     """Drive ``script`` to its end over ``wire`` and return what it returns.
 
     Raises:
-        Refused: a party answered with ``Failure``; the script is closed first.
+        Refused: a party answered with ``Failure``, and there is no ``refusal``; the script is closed first.
     """
-    steps, replies = Steps(script, witness), None
+    steps, replies = Steps(script, witness, refusal), None
     try:
         while not isinstance(step := steps.advance(replies), Done):
             replies = wire.exchange(step)
@@ -141,13 +153,14 @@ async def run_async(
     script: Script[T],
     exchange: Callable[[Frames], Awaitable[Frames]],
     compute: Callable[[Callable[[], Frames | Done[T]]], Awaitable[Frames | Done[T]]] | None = None,
+    refusal: Refusal | None = None,
 ) -> T:
     """As ``run``, from an event loop.
 
     Args:
         compute: does the script's own work between two exchanges, such as in a thread; ``None``: at once.
     """
-    steps, replies = Steps(script), None
+    steps, replies = Steps(script, refusal=refusal), None
     try:
         while True:
             step = steps.advance(replies) if compute is None else await compute(partial(steps.advance, replies))

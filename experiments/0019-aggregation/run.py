@@ -32,7 +32,7 @@ from federation.disclosure import Transcript
 from federation.endpoint import Endpoint
 from federation.errors import PartyId
 from federation.horizontal.aggregation.interface import Aggregation, Contributor, Numbers, Total
-from federation.horizontal.aggregation.masking.coordinator import MaskedAggregation
+from federation.horizontal.aggregation.masking.coordinator import MaskedAggregation, even_turns
 from federation.horizontal.aggregation.masking.site import MaskingSite
 from federation.horizontal.aggregation.messages import Contribution
 from federation.horizontal.aggregation.presence import Presence
@@ -137,7 +137,7 @@ class PlainAggregation:
     def total(
         self, requests: Mapping[PartyId, Message], n_values: int, bound: int, only: Collection[PartyId] = ()
     ) -> Script[Total]:
-        assert not only
+        assert set(only) <= set(self.presence.sites)
         words = Words.for_sum(len(self.presence.sites), bound)
         replies = yield requests
         vectors = self.presence.arrived(replies, self.presence.sites, Contribution)
@@ -261,8 +261,9 @@ def trees(
         for party, rows in zip(names, parts, strict=True)
     }
     presence = Presence(names)
-    aggregation = MaskedAggregation("s", presence) if hidden else PlainAggregation(presence)
     parameters = BoostingParameters(n_estimators=n_trees, min_child_samples=0, min_child_weight=5.0, max_depth=5)
+    turns = even_turns(1 + n_trees * parameters.max_depth)
+    aggregation = MaskedAggregation("s", presence, n_turns=turns) if hidden else PlainAggregation(presence)
     bins = fit_bins(table, 32)
     transcript = Transcript("coordinator")
     wire = MemoryWire({party: Endpoint(site, "coordinator", site.allowed).answer for party, site in sites.items()})

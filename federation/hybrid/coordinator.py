@@ -46,11 +46,13 @@ class Learnt:
     models: of each bank: the same trees, cuts of hosts' features at the hosts of its own city.
     bins: of all features, banks' first.
     contributors: of each tree, whose rows are in it.
+    complete: whether all trees are there; if not, too few banks were left for more.
     """
 
     models: Mapping[PartyId, JointModel]
     bins: tuple[FeatureBins, ...]
     contributors: tuple[tuple[PartyId, ...], ...]
+    complete: bool = True
 
 
 @dataclass(slots=True)
@@ -64,6 +66,7 @@ class HybridLearning:
         parameters: as ``HorizontalBoosting``.
         most_rows: of one bank.
         progress: called with the number of trees after each.
+        waiting: banks that stood aside (``Presence.keep_company``).
 
     Raises:
         ModelError: ``bad_parameter``: a kind of host is missing somewhere, or nothing is asked of one.
@@ -81,6 +84,7 @@ class HybridLearning:
     progress: Callable[[int], None] = lambda _: None
     layout: Layout = field(init=False)
     veils: Veils = field(init=False)
+    waiting: set[PartyId] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         kinds = tuple(self.hosted)
@@ -120,9 +124,10 @@ class HybridLearning:
         grown = yield from self._divided(boosting.fit())
         sealed = yield dict.fromkeys(self._hosts(presence.sites), Seal())
         halves = {host: expect(sealed, host, Sealed) for host in sealed}
-        complete = [bank for bank in presence.sites if set(self.cities[bank].values()) <= set(halves)]
+        learning = sorted({*presence.sites, *self.waiting})
+        complete = [bank for bank in learning if set(self.cities[bank].values()) <= set(halves)]
         models = {bank: self._model_of(bank, grown, halves) for bank in complete}
-        return Learnt(models, bins, grown.contributors)
+        return Learnt(models, bins, grown.contributors, grown.complete)
 
     def _hosts(self, banks: Sequence[PartyId]) -> dict[PartyId, int]:
         """Hosts of these banks, and the place of the kind of each."""
@@ -158,8 +163,13 @@ class HybridLearning:
         request = next(iter(requests.values()), None)
         if not isinstance(request, DIVIDED):
             return (yield requests)
-        of_bank, *of_kinds = self.layout.divided(request)
-        hosts = self._hosts(tuple(requests))
+        # Who stands aside in a tree is told none of it: it has the model at the end, if its hosts have their halves.
+        banks = [bank for bank in requests if bank in self.aggregation.presence.sites]
+        self.waiting |= set(requests) - set(banks)
+        if not banks:
+            return (yield {})
+        of_bank, *of_kinds = self.layout.divided(requests[banks[0]])
+        hosts = self._hosts(banks)
         told: dict[PartyId, Message] = {host: m for host, k in hosts.items() if (m := of_kinds[k - 1]) is not None}
         answers = (yield told) if told else {}
         for host in answers:
@@ -170,7 +180,7 @@ class HybridLearning:
         away = set(told) - set(answers)
         assert of_bank is not None
         # A bank whose host is away is not asked, and so has left.
-        return (yield {bank: of_bank for bank in requests if not away & set(self.cities[bank].values())})
+        return (yield {bank: of_bank for bank in banks if not away & set(self.cities[bank].values())})
 
     def _model_of(self, bank: PartyId, grown: Grown, halves: Mapping[PartyId, Sealed]) -> JointModel:
         """The model with every cut at its owner, numbered as its owner has them."""

@@ -100,6 +100,7 @@ class HostedFeatures:
     packing: PairPacking = field(init=False)
     n_bins: dict[PartyId, int] = field(init=False)
     told: int = -1
+    _given: tuple[tuple[object, ...], Numbers] | None = None
 
     def open(self, features: tuple[FeatureFields, ...]) -> None:
         self.own.open(features)
@@ -131,8 +132,11 @@ class HostedFeatures:
     def sums(
         self, tree: int, told: Derivatives, at: NDArray[np.int64], cuts: Sequence[CutFields], nodes: Sequence[int]
     ) -> Numbers:
-        own = self.own.sums(tree, told, at, cuts, nodes)
-        return np.concatenate([own, *self.hosts.ask(self._sums(tree, told, at, cuts, nodes))])
+        wanted = (tree, tuple(cuts), tuple(nodes))
+        if self._given is None or self._given[0] != wanted:
+            own = self.own.sums(tree, told, at, cuts, nodes)
+            self._given = wanted, np.concatenate([own, *self.hosts.ask(self._sums(tree, told, at, cuts, nodes))])
+        return self._given[1]  # asked again where a sum was not opened; hosts veil a node once
 
     # -- scripts -------------------------------------------------------------------------------------------------------
 

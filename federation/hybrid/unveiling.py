@@ -41,7 +41,7 @@ class UnveilingAggregation:
     def total(
         self, requests: Mapping[PartyId, Message], n_values: int, bound: int, only: Collection[PartyId] = ()
     ) -> Script[Total]:
-        request = next(iter(requests.values()))
+        request = next(iter(requests.values()), None)
         if not isinstance(request, binning.CellsWanted | boosting.Grow):
             return (yield from self.inner.total(requests, n_values, bound, only))
         total = yield from self.inner.total(requests, n_values, self.veils.bound, only)

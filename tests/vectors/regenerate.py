@@ -32,12 +32,13 @@ from federation.alignment.messages import (
     Tokens,
     TokensWanted,
 )
-from federation.ciphers import shamir
+from federation.ciphers import pairwise, shamir
 from federation.ciphers.blinding import FixedBase
 from federation.ciphers.packing import PairPacking
 from federation.ciphers.plain import PlainPublic
 from federation.ciphers.words import Words
 from federation.codec import encode
+from federation.horizontal.aggregation.envelopes import agreed
 from federation.horizontal.aggregation.masking import masks
 from federation.horizontal.aggregation.messages import Contribution
 from federation.messages import Failure, Goodbye, Message
@@ -155,9 +156,9 @@ MESSAGES: tuple[Message, ...] = (
     audit.Kept(),
     Contribution(turn=3, data=bytes(range(9)), proof=b"", signature=b"\x01"),
     masking.Open(session="模型-1", batch=1, sites=("bank:a", "bank:甲"), threshold=2, n_turns=2),
-    masking.Keys(sealing_key=bytes(32), mask_keys=bytes(range(64)), signature=b"\x01"),
-    masking.AllKeys(keys=(("bank:a", bytes(32), bytes(range(64)), b"\x01"),)),
-    masking.SealedShares(shares=(("bank:甲", b"\x01\x02"),)),
+    masking.Keys(sealing_key=bytes(32), signature=b"\x01"),
+    masking.AllKeys(keys=(("bank:a", bytes(32), b"\x01"),)),
+    masking.SealedShares(shares=(("bank:甲", b"\x01\x02"),), pair_keys=bytes(range(96))),
     masking.Deliver(shares=(("bank:a", b"\x01\x02"),)),
     masking.Ready(),
     masking.Contributors(turn=3, parties=("bank:a", "bank:甲")),
@@ -251,20 +252,26 @@ def blinding() -> list[dict[str, Any]]:
 def masked_sum() -> dict[str, Any]:
     """A whole masked sum of three sites from fixed seeds: keys, masked vectors, shares, and what they give back."""
     vectors = [[1, -2, 1000], [0, 5, -1000], [7, 7, 7]]
-    mask_seeds, own_seeds = ([bytes([base + k]) * 31 for k in range(3)] for base in (1, 101))
-    words, public = Words.for_sum(3, 1000), [masks.public_of(seed) for seed in mask_seeds]
-    masked = []
+    pair_seeds, own_seeds = ([bytes([base + k]) * 31 for k in range(3)] for base in (1, 101))
+    private = [bytes([201 + k]) * 32 for k in range(3)]
+    words, turn = Words.for_sum(3, 1000), 1
+    public = {f"bank:{k}": pairwise.public_key(key) for k, key in enumerate(private)}
+    masked, sealed = [], []
     for k, vector in enumerate(vectors):
-        others = {j: public[j] for j in range(3) if j != k}
-        pairs = masks.pair_masks(mask_seeds[k], k, others, words, 3)
-        own = masks.own_mask(own_seeds[k], words, 3)
+        secrets = agreed(private[k], {party: key for party, key in public.items() if party != f"bank:{k}"})
+        keys = {int(party[-1]): masks.pair_keys(secret, 2)[32 * turn :] for party, secret in secrets.items()}
+        sealed.append(masks.seal_pair_keys(pair_seeds[k], list(keys.values())))
+        pairs = masks.pair_masks(k, keys, 3)
+        own = masks.own_mask(own_seeds[k], 3)
         masked.append(words.dump(np.array(vector, dtype=np.int64).view(np.uint64) + pairs + own))
     coefficients = [[int.from_bytes(seed, "little"), 11, 13] for seed in own_seeds]
     shares = [[shamir.value(c, holder).to_bytes(32, "little").hex() for holder in (1, 2, 3)] for c in coefficients]
     return {
-        "mask_seeds": [seed.hex() for seed in mask_seeds],
+        "turn": turn,
+        "private": [key.hex() for key in private],
+        "pair_seeds": [seed.hex() for seed in pair_seeds],
         "own_seeds": [seed.hex() for seed in own_seeds],
-        "mask_keys": [key.hex() for key in public],
+        "sealed_pair_keys": [data.hex() for data in sealed],
         "vectors": vectors,
         "bytes_per_word": words.n_bytes,
         "masked": [data.hex() for data in masked],

@@ -7,6 +7,7 @@ import json
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -15,8 +16,6 @@ from federation.ciphers.packing import PairPacking
 from federation.codec import decode
 from federation.messages import REGISTRY
 from tests.vectors.regenerate import FOLDER, MESSAGES, OURS
-
-OWN = b"lianmo aggregation own mask 1"
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -51,27 +50,36 @@ def test_packed_vectors_split_into_what_was_joined() -> None:
 def test_the_written_masked_sum_comes_out_by_hand() -> None:
     """With X25519, HKDF and ChaCha20 of the library, and integers of Python: no code of ours."""
     v = json.loads((FOLDER / "masked_sum.json").read_text(encoding="utf-8"))
-    size = v["bytes_per_word"]
-    modulus = 256**size
+    modulus = 256 ** v["bytes_per_word"]
 
     def derived(secret: bytes, info: bytes) -> bytes:
         return HKDF(SHA256(), 32, salt=None, info=info).derive(secret)
 
-    def words(key: bytes) -> list[int]:
-        data = Cipher(ChaCha20(key, bytes(16)), mode=None).encryptor().update(bytes(3 * size))
-        return [int.from_bytes(data[k : k + size], "little") for k in range(0, 3 * size, size)]
+    def drawn(key: bytes, n_bytes: int, block: int) -> bytes:
+        nonce = block.to_bytes(4, "little") + bytes(12)
+        return Cipher(ChaCha20(key, nonce), mode=None).encryptor().update(bytes(n_bytes))
 
-    seeds = [bytes.fromhex(seed) for seed in v["mask_seeds"]]
-    private = [X25519PrivateKey.from_private_bytes(derived(s, b"lianmo aggregation mask key 1")) for s in seeds]
+    def mask(key: bytes) -> list[int]:
+        data = drawn(key, 24, 1)
+        return [int.from_bytes(data[k : k + 8], "little") for k in range(0, 24, 8)]
+
+    private = [X25519PrivateKey.from_private_bytes(bytes.fromhex(key)) for key in v["private"]]
     public = [key.public_key().public_bytes_raw() for key in private]
-    assert [key.hex() for key in public] == v["mask_keys"]
     for k, vector in enumerate(v["vectors"]):
-        expected = [x + y for x, y in zip(vector, words(derived(bytes.fromhex(v["own_seeds"][k]), OWN)), strict=True)]
+        own = mask(bytes.fromhex(v["own_seeds"][k]) + bytes(1))
+        expected = [x + y for x, y in zip(vector, own, strict=True)]
+        keys = b""
         for j in (j for j in range(3) if j != k):
             shared = private[k].exchange(private[j].public_key())
-            pair = words(derived(shared, b"lianmo aggregation pair 1" + b"".join(sorted((public[k], public[j])))))
-            expected = [x + (1 if k < j else -1) * y for x, y in zip(expected, pair, strict=True)]
-        assert b"".join((x % modulus).to_bytes(size, "little") for x in expected).hex() == v["masked"][k]
+            info = b"lianmo aggregation agreement 2" + b"".join(sorted((public[k], public[j])))
+            of_turns = drawn(derived(derived(shared, info), b"lianmo aggregation pairs 2"), 64, 0)
+            key = of_turns[32 * v["turn"] :][:32]
+            keys += key
+            expected = [x + (1 if k < j else -1) * y for x, y in zip(expected, mask(key), strict=True)]
+        masked = b"".join((x % modulus).to_bytes(v["bytes_per_word"], "little") for x in expected)
+        assert masked.hex() == v["masked"][k]
+        sealed = ChaCha20Poly1305(bytes.fromhex(v["pair_seeds"][k]) + bytes(1)).encrypt(bytes(12), keys, None)
+        assert sealed.hex() == v["sealed_pair_keys"][k]
     order = 2**252 + 27742317777372353535851937790883648493
     for seed, shares in zip(v["own_seeds"], v["shares_of_own_seeds"], strict=True):
         one, two, three = (int.from_bytes(bytes.fromhex(share), "little") for share in shares)

@@ -8,7 +8,9 @@ signed by their owners. The agreement is X25519 in the suite ``sm``, too.
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from federation.ciphers import pairwise
@@ -27,59 +29,78 @@ CRYPTO: Final = (
     ),
 )
 
-_PURPOSE: Final = b"lianmo aggregation envelope 1"
+_PURPOSE: Final = b"lianmo aggregation agreement 2"
 _MAC_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Envelopes:
-    """One site's, with a key of one batch; each pair and direction has a key that is used once.
+    """One site's, of one batch; each pair and direction has a key that is used once.
 
     Attributes:
         suite: of all sites.
         context: what both sites know of the batch, bound into every envelope.
         party: this site.
-        private: its X25519 private key.
+        secrets: agreed with each other site (``agreed``), of this batch alone.
     """
 
     suite: str
     context: bytes
     party: PartyId
-    private: bytes
+    secrets: Mapping[PartyId, bytes]
 
-    def seal(self, receiver: PartyId, key: bytes, content: bytes) -> bytes:
-        """Raises ``RemoteProtocolError`` (``bad_value``) of a receiver whose public key is none."""
+    def seal(self, receiver: PartyId, content: bytes) -> bytes:
+        """For ``receiver`` alone."""
         label = self._label(self.party, receiver)
-        secret = self._key(receiver, key, label, suite(self.suite).secret_bytes)
-        return suite(self.suite).encrypt(secret, content, label)
+        return suite(self.suite).encrypt(self._key(receiver, label), content, label)
 
-    def open(self, sender: PartyId, key: bytes, sealed: bytes) -> bytes:
+    def open(self, sender: PartyId, sealed: bytes) -> bytes:
         """Raises ``RemoteProtocolError`` (``bad_value``) of a sender whose envelope is none to us."""
         label = self._label(sender, self.party)
         try:
-            secret = self._key(sender, key, label, suite(self.suite).secret_bytes)
-            return suite(self.suite).decrypt(secret, sealed, label)
+            return suite(self.suite).decrypt(self._key(sender, label), sealed, label)
         except NotDecryptable:
             raise _bad(sender) from None
 
-    def voucher(self, other: PartyId, key: bytes) -> bytes:
-        """A key for MACs between the two, 32 bytes. Raises as ``seal``."""
-        return self._key(other, key, statement("voucher", *sorted((self.party, other))) + self.context, _MAC_BYTES)
+    def voucher(self, other: PartyId) -> bytes:
+        """A key for MACs between the two, 32 bytes."""
+        label = statement("voucher", *sorted((self.party, other))) + self.context
+        return suite(self.suite).derive(self.secrets[other], label, _MAC_BYTES)
 
     def _label(self, sender: PartyId, receiver: PartyId) -> bytes:
         return statement("envelope", sender, receiver) + self.context
 
-    def _key(self, other: PartyId, key: bytes, label: bytes, n_bytes: int) -> bytes:
-        try:
-            [shared] = pairwise.agree(self.private, [key], _PURPOSE)
-        except ValueError:
-            raise _bad(other) from None
-        return suite(self.suite).derive(shared, label, n_bytes)
+    def _key(self, other: PartyId, label: bytes) -> bytes:
+        return suite(self.suite).derive(self.secrets[other], label, suite(self.suite).secret_bytes)
+
+
+def agreed(private: bytes, keys: Mapping[PartyId, bytes]) -> dict[PartyId, bytes]:
+    """What a site with this X25519 key shares with each other one, given by their public keys: derive keys from it.
+
+    Raises:
+        RemoteProtocolError: ``bad_value``, of a site whose public key is none.
+    """
+    try:
+        return dict(zip(keys, pairwise.agree(private, list(keys.values()), _PURPOSE), strict=True))
+    except ValueError:
+        raise _bad(next(party for party, key in keys.items() if not _is_key(private, key))) from None
+
+
+def _is_key(private: bytes, key: bytes) -> bool:
+    try:
+        return bool(pairwise.agree(private, [key], _PURPOSE))
+    except ValueError:
+        return False
 
 
 def vouch(suite_name: str, key: bytes, sender: PartyId, message: bytes) -> bytes:
     """A MAC of ``message`` by ``sender`` for the one other party that has ``key``."""
-    return suite(suite_name).mac(key, statement("vouched", sender) + message)
+    return suite(suite_name).mac(key, _vouched(sender) + message)
+
+
+@lru_cache(maxsize=1024)  # in every sum, of every pair of sites
+def _vouched(sender: PartyId) -> bytes:
+    return statement("vouched", sender)
 
 
 def check_vouched(suite_name: str, key: bytes, sender: PartyId, message: bytes, mac: bytes) -> None:

@@ -21,7 +21,7 @@ from federation.horizontal.aggregation.rules import SiteRules
 from federation.messages import Message
 from federation.script import Script, abreast
 
-#: Of a group: five may lose one and still be over the threshold of the default rules; three may lose none.
+#: Of a group: before the first sum five may lose one and still be over the default threshold; three may lose none.
 GROUP_SIZE: Final = 5
 #: Of three groups one may be false; of two nobody can say which.
 FEWEST_GROUPS: Final = 3
@@ -56,14 +56,15 @@ def draw_groups(session: str, sites: Collection[PartyId], size: int = GROUP_SIZE
 class GroupedAggregation:
     """See ``Aggregation``: one per group, and the sum over groups that ``screen`` does not leave out.
 
-    Groups stay as they are: sums over other groups of the same sites would tell their differences. A group that falls
-    under its threshold has left. Sites that come late have no group.
+    Groups stay as they are: sums over other groups of the same sites would tell their differences. Of a group that
+    loses a site, the others stand aside after the first sum (``Presence.together``); one that falls under its threshold
+    has left. Sites that come late have no group.
 
     Attributes:
         presence: of all sites.
         groups: of each, its own aggregation; its presence says who belongs to it.
         screen: sees each sum of each group that is not out.
-        out: groups whose sums are left out from here on. Their sites still take part and get the model.
+        out: groups whose sums are left out from here on. Their sites stand aside and get the model.
     """
 
     presence: Presence
@@ -74,18 +75,25 @@ class GroupedAggregation:
 
     def __post_init__(self) -> None:
         self._members = tuple(group.presence.sites for group in self.groups)
+        self.presence.together = self._members
 
     def total(
         self, requests: Mapping[PartyId, Message], n_values: int, bound: int, only: Collection[PartyId] = ()
     ) -> Script[Total]:
         self._seat()
         scripts = {
-            k: _or_left(group, requests, n_values, bound) for k, group in enumerate(self.groups) if group.presence.sites
+            k: _or_left(group, requests, n_values, bound, set(only) & set(self._members[k]))
+            for k, group in enumerate(self.groups)
+            if set(group.presence.sites) & set(requests)
         }
         found = {k: total for k, total in (yield from abreast(scripts)).items() if total is not None}
         self.presence.sites = tuple(sorted(party for group in self.groups for party in group.presence.sites))
         sums = {k: total.values for k, total in found.items() if k not in self.out}
+        incomplete = {party for k in set(scripts) - set(sums) - self.out for party in self._members[k]}
+        if set(only) & incomplete:
+            raise SiteLeft
         self.out |= set(self.screen(sums)) if sums else set()
+        self.presence.retired |= {party for k in self.out for party in self._members[k]}
         kept = [found[k] for k in sums if k not in self.out]
         # More than half of all groups there were must stand behind what is called usual.
         if 2 * len(kept) <= len(self.groups):
@@ -97,13 +105,11 @@ class GroupedAggregation:
                 "请核查各站点提交的内容，由可信站点重新开始。",
             )
         contributors = tuple(sorted(party for total in kept for party in total.contributors))
-        if not set(only) <= set(contributors):
-            raise SiteLeft
         values: Numbers = np.sum([total.values for total in kept], axis=0)
         return Total(values, contributors)
 
     def _seat(self) -> None:
-        """Who has left the application's script has left its group; who comes back is in its own again."""
+        """Who has left the application's script has left its group."""
         present = set(self.presence.sites)
         for group, members in zip(self.groups, self._members, strict=True):
             group.presence.sites = tuple(party for party in members if party in present)
@@ -118,11 +124,13 @@ class GroupedAggregation:
 
 
 def _or_left(
-    group: Aggregation, requests: Mapping[PartyId, Message], n_values: int, bound: int
+    group: Aggregation, requests: Mapping[PartyId, Message], n_values: int, bound: int, only: Collection[PartyId]
 ) -> Script[Total | None]:
-    """Nothing of a group that is under its threshold, and nobody of it is asked again."""
+    """Nothing of a group that has lost a site of ``only``, or is under its threshold: nobody of that is asked again."""
     try:
-        return (yield from group.total(requests, n_values, bound))
+        return (yield from group.total(requests, n_values, bound, only))
+    except SiteLeft:
+        return None
     except LocalProtocolError as error:
         if error.code != "too_few_sites":
             raise

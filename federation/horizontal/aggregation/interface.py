@@ -48,10 +48,10 @@ class Aggregation(Protocol):
         """Ask ``requests``, which every present site answers with a contribution, and add up.
 
         Args:
-            requests: of the application; those to sites that have left are not sent.
+            requests: of the application; those to sites that have left are not sent, and who has none is not asked.
             bound: largest magnitude of a value of one site.
-            only: sites that must all contribute, or nothing is opened: beside a sum over more sites, this one would
-                tell the numbers of those that left.
+            only: sites that must all contribute, or nothing is opened, and the next sum is prepared anew with those
+                present: beside a sum over more sites, this one would tell the numbers of those that left.
 
         Raises:
             SiteLeft: one of ``only`` did not contribute.

@@ -77,7 +77,7 @@ def is_roster(parties: Collection[PartyId]) -> bool:
 
 def check_bound(values: NDArray[np.int64], bound: int) -> None:
     """Raises ``PlaintextOverflow`` if a value's magnitude is over ``bound``."""
-    if bound < 0 or (values > bound).any() or (values < -bound).any():
+    if bound < 0 or (values.size and (values.max() > bound or values.min() < -bound)):
         raise PlaintextOverflow(
             "A number of this site is larger than agreed for the sum. Check the units of its table.",
             "本站点某数值超出约定的求和界限。请检查数据表的单位。",

@@ -14,7 +14,8 @@ from typing import Final
 
 import numpy as np
 
-from federation.errors import PartyId
+from federation.errors import SiteLeft
+from federation.horizontal.aggregation.company import total_in_company
 from federation.horizontal.aggregation.interface import Aggregation, Numbers
 from federation.horizontal.binning.messages import FIRST_BITS, MORE_BITS, MOST_ROUNDS, CellsWanted, Open, Opened
 from federation.script import Script
@@ -58,7 +59,8 @@ def joint_bins(
     asked = presence.sites
     presence.arrived((yield dict.fromkeys(asked, opening)), asked, Opened)
     sizes = [len(f.levels) + 2 if f.category else (1 << FIRST_BITS) + 1 for f in features]
-    counts, contributors = yield from _counts(aggregation, CellsWanted(round=0, cells=()), sum(sizes), most_rows)
+    coarse = yield from total_in_company(aggregation, CellsWanted(round=0, cells=()), sum(sizes), most_rows)
+    counts, contributors = coarse.values, coarse.contributors
     per_feature = np.split(counts, np.cumsum(sizes)[:-1])
     cells: dict[int, Cells] = {
         k: {(cell, FIRST_BITS): n for cell, n in enumerate(found[:-1].tolist()) if n}
@@ -73,22 +75,17 @@ def joint_bins(
         if not request.cells:
             break
         n_values = sum(len(found) for _, found in request.cells) << MORE_BITS
-        finer, present = yield from _counts(aggregation, request, n_values, most_rows)
-        if present != contributors:  # beside the counts of before, these would tell those of a site that left
+        try:  # beside the counts of before, those of fewer sites would tell those of a site that left
+            finer = yield from aggregation.total(
+                dict.fromkeys(contributors, request), n_values, most_rows, only=contributors
+            )
+        except SiteLeft:
             break
-        _replace(cells, request, finer, bits)
+        _replace(cells, request, finer.values, bits)
     return tuple(
         _levels(f, found, min_rows) if f.category else _edges(f, cells[k], int(found[-1]), max_bin, min_rows)
         for k, (f, found) in enumerate(zip(features, per_feature, strict=True))
     )
-
-
-def _counts(
-    aggregation: Aggregation, request: CellsWanted, n_values: int, most_rows: int
-) -> Script[tuple[Numbers, tuple[PartyId, ...]]]:
-    everybody = aggregation.presence.sites
-    total = yield from aggregation.total(dict.fromkeys(everybody, request), n_values, most_rows)
-    return total.values, total.contributors
 
 
 def _large(cells: Mapping[tuple[int, int], int], bits: int, least: int) -> tuple[int, ...]:

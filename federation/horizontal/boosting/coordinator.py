@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 
-from federation.errors import PartyId
+from federation.errors import LocalProtocolError, PartyId
+from federation.horizontal.aggregation.company import total_in_company
 from federation.horizontal.aggregation.interface import Aggregation
 from federation.horizontal.aggregation.presence import Presence
 from federation.horizontal.aggregation.rules import FEWEST_SITES
@@ -48,10 +49,12 @@ class Grown:
     """Attributes:
     model: with every cut its own; any site can score with it.
     contributors: of each tree, whose rows are in it.
+    complete: whether all trees are there. If not, so many sites left that no further sum could be opened.
     """
 
     model: JointModel
     contributors: tuple[tuple[PartyId, ...], ...]
+    complete: bool = True
 
 
 @dataclass(slots=True)
@@ -100,14 +103,16 @@ class HorizontalBoosting:
 
     @property
     def n_sums(self) -> int:
-        """Sums that a run makes at most: the counts, and one per level."""
-        return 1 + self.parameters.n_estimators * self.parameters.max_depth
+        """Sums that sites are asked for at most: the counts, one per level, and those that a departure leaves unopened,
+        each of which takes as many sites out as a sum has at least."""
+        spare = max(0, len(self.aggregation.presence.sites) // FEWEST_SITES - 1)
+        return 1 + self.parameters.n_estimators * self.parameters.max_depth + spare
 
     def fit(self) -> Script[Grown]:
-        """Train.
+        """Train. A site that leaves takes others out of later sums (``Presence.keep_company``); they learn the model.
 
         Raises:
-            LocalProtocolError: ``too_few_sites`` once fewer than the threshold are left.
+            LocalProtocolError: ``too_few_sites`` if too few are left before the first tree is finished.
             DataError: ``one_class`` if the sites together have no default, or only defaults.
         """
         presence, p = self.aggregation.presence, self.parameters
@@ -119,48 +124,59 @@ class HorizontalBoosting:
             most_sums=self.n_sums,
             noise=self.noise,
         )
-        yield from _told(presence, opening, Opened)
+        asked = presence.sites
+        following = set(presence.arrived((yield dict.fromkeys(asked, opening)), asked, Opened))
         base = yield from self._base_margin()
         start = Start(base_margin=base)
-        yield from _told(presence, start, Started)
+        asked = (*presence.sites, *sorted(set(presence.aside) & following))
+        following = set(presence.arrived((yield dict.fromkeys(asked, start)), asked, Started))
         finished: list[Finish] = []
         trees: list[Tree] = []
         contributors: list[tuple[PartyId, ...]] = []
         candidates = Candidates(self.bins)
         for t in range(p.n_estimators):
             if t:
-                yield from self._admit(opening, start, finished)
+                following |= yield from self._admit(opening, start, finished)
             growth = TreeGrowth(
                 t, OWNER, len(self._splits), candidates, p, self.aggregation, self.most_rows, self.noise
             )
-            yield from growth.grow()
-            leaves = growth.weigh()
-            yield from _told(presence, Finish(tree=t, cuts=growth.untold, leaves=leaves), Finished)
-            finished.append(Finish(tree=t, cuts=tuple(growth.cuts), leaves=leaves))
+            try:
+                yield from growth.grow()
+            except LocalProtocolError as error:
+                if error.code != "too_few_sites" or not trees:
+                    raise
+                break
+            finish = Finish(tree=t, cuts=tuple(growth.cuts), leaves=growth.weigh())
+            following = {*presence.sites, *(set(presence.aside) & following)}
+            rest = replace(finish, cuts=growth.untold)
+            ends = {party: rest if party in growth.contributors else finish for party in sorted(following)}
+            presence.arrived((yield ends), tuple(ends), Finished)
+            finished.append(finish)
             self._splits += growth.splits
             trees.append(growth.tree)
             contributors.append(growth.contributors)
             self.progress(t + 1)
-        return Grown(self._model(trees, base), tuple(contributors))
+        return Grown(self._model(trees, base), tuple(contributors), complete=len(trees) == p.n_estimators)
 
-    def _admit(self, opening: Open, start: Start, finished: Sequence[Finish]) -> Script[None]:
+    def _admit(self, opening: Open, start: Start, finished: Sequence[Finish]) -> Script[set[PartyId]]:
         """Tell those who come late what the others were told, and let them in."""
         presence = self.aggregation.presence
-        late = sorted(set(self.arrivals()) - set(presence.sites))
+        late = sorted(set(self.arrivals()) - {*presence.sites, *presence.aside})
         if len(late) < max(1, self.least_arrivals):
-            return
+            return set()
         newcomers = Presence(tuple(late))
         yield from _told(newcomers, opening, Opened)
         yield from _told(newcomers, start, Started)
         for tree in finished:
             yield from _told(newcomers, tree, Finished)
-        if len(newcomers.sites) >= self.least_arrivals:
-            presence.sites = tuple(sorted((*presence.sites, *newcomers.sites)))
+        if len(newcomers.sites) < self.least_arrivals:
+            return set()
+        presence.sites = tuple(sorted((*presence.sites, *newcomers.sites)))
+        return set(newcomers.sites)
 
     def _base_margin(self) -> Script[float]:
-        everybody = self.aggregation.presence.sites
         bound = self.most_rows * COUNT_UNIT + room(self.noise, math.sqrt(2) * COUNT_UNIT)
-        total = yield from self.aggregation.total(dict.fromkeys(everybody, LabelsWanted()), 2, bound)
+        total = yield from total_in_company(self.aggregation, LabelsWanted(), 2, bound)
         n_rows, n_defaults = (total.values // COUNT_UNIT).tolist()
         if self.noise:
             n_rows = max(n_rows, 2)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from federation.errors import PartyId
+from federation.errors import PartyId, SiteLeft
+from federation.horizontal.aggregation.company import total_in_company
 from federation.horizontal.aggregation.interface import Aggregation
 from federation.horizontal.boosting.messages import CutFields, Grow
 from federation.horizontal.boosting.noise import room, sensitivity, unweighted
@@ -60,7 +61,10 @@ class TreeGrowth:
         """Until no node is worth cutting, the depth is reached, or a site has left.
 
         Sums of one tree are over the same sites. When a site leaves, the tree ends where it is: sums over the others
-        alone, beside those of before, would tell what the site that left had contributed.
+        alone, beside those of before, would tell what the site that left had contributed, and are not opened.
+
+        Raises:
+            LocalProtocolError: ``too_few_sites``, before the first sum of the tree.
         """
         pairs: list[tuple[int, int]] = [(0, -1)]
         parents: dict[int, Sums] = {}
@@ -98,16 +102,24 @@ class TreeGrowth:
         return tuple(self.cuts[self.n_told :])
 
     def _sums(self, nodes: Sequence[int]) -> Script[list[Sums] | None]:
-        n_bins = self.candidates.n_bins
+        n_bins, n_features = self.candidates.n_bins, len(self.candidates.bins)
         request = Grow(tree=self.t, cuts=self.untold, nodes=tuple(nodes))
-        everybody = self.aggregation.presence.sites
-        n_features = len(self.candidates.bins)
+        n_values = 2 * n_bins * len(nodes)
         bound = (self.most_rows << DERIVATIVE_BITS) + room(self.noise, sensitivity(n_features))
-        total = yield from self.aggregation.total(dict.fromkeys(everybody, request), 2 * n_bins * len(nodes), bound)
+        if not set(self.contributors) <= set(self.aggregation.presence.sites):
+            return None  # one left while the last sum was opened; these cuts nobody has been told
         self.n_told = len(self.cuts)
-        if self.contributors and total.contributors != self.contributors:
-            return None
-        self.contributors = total.contributors
+        if self.contributors:
+            asking = dict.fromkeys(self.contributors, request)
+            try:
+                total = yield from self.aggregation.total(asking, n_values, bound, only=self.contributors)
+            except SiteLeft:
+                return None
+            if total.contributors != self.contributors:  # a group was left out
+                return None
+        else:
+            total = yield from total_in_company(self.aggregation, request, n_values, bound)
+            self.contributors = total.contributors
         values = unweighted(total.values, n_bins) if self.noise else total.values
         # Every row is in one bin of each feature, so all features tell the node's sums; under noise, nearly.
         return [

@@ -31,11 +31,12 @@ from models.errors import DataError
 from models.losses import Floats, logistic_derivatives
 from models.shared_noise import LEAST_MULTIPLIER, MOST_MULTIPLIER
 
-#: (phase, request) → next phase; what is absent is refused. A site that comes late, or back, is not asked for counts:
-#: it is told the trees there are, one ``Finish`` each.
+#: (phase, request) → next phase; what is absent is refused. A site that comes late, or back, or stands
+#: aside, is not asked for counts: it is told the trees there are, one ``Finish`` each.
 TRANSITIONS: Final[Transitions] = {
     **{(phase, Open): "opened" for phase in ("closed", "opened", "counted", "between", "growing")},
     ("opened", LabelsWanted): "counted",
+    ("counted", LabelsWanted): "counted",  # a sum was not opened, as a site had left
     ("opened", Start): "between",
     ("counted", Start): "between",
     ("between", Finish): "between",
@@ -118,7 +119,7 @@ class BoostingSite:
         return Opened()
 
     def _count(self) -> Message:
-        if self.state.counted:
+        if self.state.counted and self.state.phase != "counted":
             raise bad_value("counts, which were given before", "已提交过的计数")
         counts = np.array([len(self.label), int(self.label.sum())], dtype=np.int64)
         reply = self._contribute(counts * COUNT_UNIT, math.sqrt(2) * COUNT_UNIT)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
-from federation.ciphers import pairwise
 from federation.ciphers.shamir import ORDER, SECRET_BYTES, SHARE_BYTES, weights
 from federation.ciphers.words import Residues, Words
 from federation.errors import LocalProtocolError, PartyId, RemoteProtocolError, SiteLeft
@@ -26,7 +26,7 @@ from federation.horizontal.aggregation.masking.messages import (
     Unmask,
     Unmasked,
 )
-from federation.horizontal.aggregation.masking.statements import keys_statement
+from federation.horizontal.aggregation.masking.statements import key_statement
 from federation.horizontal.aggregation.messages import Contribution
 from federation.horizontal.aggregation.presence import Presence
 from federation.horizontal.aggregation.rules import SiteRules
@@ -34,8 +34,14 @@ from federation.horizontal.aggregation.signing import Signing, check_signature
 from federation.messages import Message
 from federation.script import Script
 
-#: Sums made ready at once: keys and shares of one take 128 bytes per pair of sites.
-TURNS: Final = 16
+#: Most sums made ready at once: shares and keys of one take 96 bytes per pair of sites.
+TURNS: Final = 64
+
+
+def even_turns(n_sums: int) -> int:
+    """Sums per batch of a run that will want so many: batches of about equal size, so that little is left over."""
+    n_batches = max(1, -(-n_sums // TURNS))
+    return max(1, -(-n_sums // n_batches))
 
 
 @dataclass(slots=True)
@@ -46,7 +52,7 @@ class MaskedAggregation:
         presence: sites to begin with; add one that comes late, or again: the next sum is of a new batch.
         signing: to name a site whose signature is false; ``None`` leaves that to the sites.
         threshold: sites that must agree to open a sum; 0: over two thirds.
-        n_turns: sums per batch.
+        n_turns: sums per batch; ``even_turns`` where it is known how many a run will want.
     """
 
     session: str
@@ -58,20 +64,24 @@ class MaskedAggregation:
     _batch: Open | None = None
     _n_batches: int = 0
     _turn: int = 0
-    _keys: dict[PartyId, Keys] = field(default_factory=dict)
+    _asked: tuple[PartyId, ...] = ()
+    _pair_keys: dict[PartyId, bytes] = field(default_factory=dict)
     _parties: tuple[PartyId, ...] = ()
     _present: tuple[PartyId, ...] = ()
 
     def total(
         self, requests: Mapping[PartyId, Message], n_values: int, bound: int, only: Collection[PartyId] = ()
     ) -> Script[Total]:
+        if not set(only) <= set(self.presence.sites):
+            raise SiteLeft
         late = not set(self.presence.sites) <= set(self._present)
-        if late or self._batch is None or self._turn >= self._batch.n_turns:
+        able = set(self._parties) & set(self.presence.sites) & set(requests)
+        if late or self._batch is None or self._turn >= self._batch.n_turns or len(able) < self._batch.threshold:
             yield from self.open()
         assert self._batch is not None
         batch, turn = self._batch, self._turn
         words = Words.for_sum(len(self._parties), bound)
-        asked = [party for party in self._parties if party in self.presence.sites]
+        asked = [party for party in self._parties if party in self.presence.sites and party in requests]
         replies = yield {party: requests[party] for party in asked}
         vectors = self.presence.arrived(replies, asked, Contribution)
         if not set(only) <= set(vectors):
@@ -92,7 +102,7 @@ class MaskedAggregation:
         }
         opened = self.presence.arrived(replies, agreed, Unmasked)
         self.rules.check_sites(len(opened), batch.threshold)
-        sum_ -= self._masks(opened, contributors, words, n_values)
+        sum_ -= self._masks(opened, contributors, n_values)
         self._turn, self._present = self._turn + 1, self.presence.sites
         return Total(words.signed(sum_), contributors)
 
@@ -113,18 +123,16 @@ class MaskedAggregation:
         keys = self.presence.arrived(replies, batch.sites, Keys)
         self.rules.check_sites(len(keys), threshold)
         for party, reply in keys.items():
-            if len(reply.mask_keys) != batch.n_turns * pairwise.KEY_BYTES:
-                raise _unfit(party)
             if self.signing:
-                statement = keys_statement(self.signing.suite, batch, party, reply.sealing_key, reply.mask_keys)
-                self._check(party, statement, reply.signature)
-        all_keys = AllKeys(keys=tuple((party, k.sealing_key, k.mask_keys, k.signature) for party, k in keys.items()))
+                check_signature(self.signing, party, key_statement(batch, party, reply.sealing_key), reply.signature)
+        all_keys = AllKeys(keys=tuple((party, k.sealing_key, k.signature) for party, k in keys.items()))
         replies = yield dict.fromkeys(keys, all_keys)
         shares = self.presence.arrived(replies, keys, SealedShares)
         self.rules.check_sites(len(shares), threshold)
         sealed = {party: dict(reply.shares) for party, reply in shares.items()}
         for party, to in sealed.items():
-            if set(to) != set(keys) - {party}:
+            n_bytes = batch.n_turns * masks.sealed_bytes(len(keys) - 1)
+            if set(to) != set(keys) - {party} or len(shares[party].pair_keys) != n_bytes:
                 raise _unfit(party)
         replies = yield {
             receiver: Deliver(
@@ -134,12 +142,10 @@ class MaskedAggregation:
         }
         self.presence.arrived(replies, shares, Ready)
         self._batch, self._turn = batch, 0
-        self._keys, self._parties = {party: keys[party] for party in shares}, tuple(shares)
-        self._present = self._parties
+        self._pair_keys = {party: reply.pair_keys for party, reply in shares.items()}
+        self._asked, self._parties, self._present = tuple(keys), tuple(shares), tuple(shares)
 
-    def _masks(
-        self, opened: Mapping[PartyId, Unmasked], contributors: Sequence[PartyId], words: Words, n: int
-    ) -> Residues:
+    def _masks(self, opened: Mapping[PartyId, Unmasked], contributors: Sequence[PartyId], n: int) -> Residues:
         """What is still on the sum: own masks of contributors, and pairwise masks with sites that have left."""
         assert self._batch is not None
         batch = self._batch
@@ -148,27 +154,28 @@ class MaskedAggregation:
             if (len(reply.seeds), len(reply.keys)) != (SHARE_BYTES * len(contributors), SHARE_BYTES * len(gone)):
                 raise _unfit(party)
         helpers = list(opened)[: batch.threshold]
-        counts = weights([batch.sites.index(party) + 1 for party in helpers])
+        counts = _weights(tuple(batch.sites.index(party) + 1 for party in helpers))
         total: Residues = np.zeros(n, dtype=np.uint64)
         for k in range(len(contributors)):
             seed = _seed_of(_combined([opened[party].seeds for party in helpers], counts, k))
-            total += masks.own_mask(seed, words, n)
+            total += masks.own_mask(seed, n)
         places = {party: batch.sites.index(party) for party in self._parties}
         for k, party in enumerate(gone):
             seed = _seed_of(_combined([opened[helper].keys for helper in helpers], counts, k))
-            if masks.public_of(seed) != self._mask_key(party):
-                raise _garbled()
-            others = {places[other]: self._mask_key(other) for other in contributors}
+            keys = self._keys_of_turn(party, seed)
             # What the site would have added is what is missing for the others' masks to cancel.
-            total -= masks.pair_masks(seed, places[party], others, words, n)
+            total -= masks.pair_masks(places[party], {places[other]: keys[other] for other in contributors}, n)
         return total
 
-    def _mask_key(self, party: PartyId) -> bytes:
-        return self._keys[party].mask_keys[self._turn * pairwise.KEY_BYTES :][: pairwise.KEY_BYTES]
-
-    def _check(self, party: PartyId, message: bytes, signature: bytes) -> None:
-        if self.signing:
-            check_signature(self.signing, party, message, signature)
+    def _keys_of_turn(self, party: PartyId, seed: bytes) -> dict[PartyId, bytes]:
+        """Of the masks that a site shares with each other one in this turn. Raises ``LocalProtocolError``."""
+        others = [other for other in self._asked if other != party]
+        size = masks.sealed_bytes(len(others))
+        try:
+            keys = masks.open_pair_keys(seed, self._pair_keys[party][self._turn * size :][:size])
+        except ValueError:
+            raise _garbled() from None
+        return dict(zip(others, keys, strict=True))
 
 
 def _for(party: PartyId, agreed: Mapping[PartyId, Agreed], n: int) -> tuple[tuple[PartyId, bytes], ...]:
@@ -180,6 +187,11 @@ def _for(party: PartyId, agreed: Mapping[PartyId, Agreed], n: int) -> tuple[tupl
             raise _unfit(other)
         found.append((other, macs[party]))
     return tuple(found)
+
+
+@lru_cache(maxsize=64)  # mostly the same helpers, sum after sum
+def _weights(holders: tuple[int, ...]) -> list[int]:
+    return weights(holders)
 
 
 def _combined(shares: Sequence[bytes], counts: Sequence[int], k: int) -> int:

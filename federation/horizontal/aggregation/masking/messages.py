@@ -26,39 +26,40 @@ class Open(Message, kind="masking.open"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys(Message, kind="masking.keys"):
-    """Site → coordinator, round 0. ``sealing_key``: X25519 public key for shares; ``mask_keys``: one X25519 public key
-    per turn, 32 bytes each; ``signature``: of these and of what was opened.
+    """Site → coordinator, round 0. ``sealing_key``: X25519 public key, of this batch, for all that two sites agree on;
+    ``signature``: of it and of what was opened.
 
-    Reveals to coordinator: public keys.
+    Reveals to coordinator: a public key.
     向协调方透露：公钥。
     """
 
     sealing_key: bytes
-    mask_keys: bytes
     signature: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllKeys(Message, kind="masking.all_keys"):
-    """Coordinator → site, round 1. ``keys``: party, sealing key, mask keys and signature of every site that sent them.
+    """Coordinator → site, round 1. ``keys``: party, sealing key and signature of every site that sent them.
 
     Reveals to site: public keys of the others.
     向站点透露：其他站点的公钥。
     """
 
-    keys: tuple[tuple[PartyId, bytes, bytes, bytes], ...]
+    keys: tuple[tuple[PartyId, bytes, bytes], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealedShares(Message, kind="masking.sealed_shares"):
-    """Site → coordinator, round 1. ``shares``: receiver and, sealed to it, its shares of the site's mask keys and own
-    seeds of all turns.
+    """Site → coordinator, round 1. ``shares``: receiver and, sealed to it, its shares of the site's pair seeds and own
+    seeds of all turns; ``pair_keys``: of each turn, sealed under its pair seed, the keys of the masks with each other
+    site, 32 bytes each and 16 more.
 
-    Reveals to coordinator: nothing; it hands on what it cannot open.
-    向协调方透露：无；其仅转交无法打开的密文。
+    Reveals to coordinator: nothing; it hands on, and keeps, what it cannot open.
+    向协调方透露：无；其仅转交或保管无法打开的密文。
     """
 
     shares: tuple[tuple[PartyId, bytes], ...]
+    pair_keys: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +122,7 @@ class Unmask(Message, kind="masking.unmask"):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unmasked(Message, kind="masking.unmasked"):
     """Site → coordinator, round 4. ``seeds``: the site's share of the own seed of each contributor, in order, 32 bytes
-    each; ``keys``: its share of the mask key, of this turn, of each site that has left.
+    each; ``keys``: its share of the pair seed, of this turn, of each site that has left.
 
     Reveals to coordinator: with those of a threshold of sites, what takes the masks off the sum of all contributions of
     this turn, and off nothing less.

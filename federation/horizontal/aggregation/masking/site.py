@@ -1,9 +1,10 @@
 """Masked sums, a site's half: Bonawitz et al. 2017, figure 4, with the rounds that do not depend on vectors (0 and 1)
-made for many sums at once. Each sum has keys and seeds of its own, so nothing that is given away for one tells of
-another."""
+made for many sums at once. Each sum has seeds, and keys of masks, of its own, so nothing that is given away for one
+tells of another."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,7 +14,7 @@ from federation.ciphers import pairwise
 from federation.ciphers.shamir import SECRET_BYTES, SHARE_BYTES, share
 from federation.ciphers.words import Words
 from federation.errors import LocalProtocolError, PartyId
-from federation.horizontal.aggregation.envelopes import Envelopes, check_vouched, vouch
+from federation.horizontal.aggregation.envelopes import Envelopes, agreed, check_vouched, vouch
 from federation.horizontal.aggregation.interface import Numbers
 from federation.horizontal.aggregation.masking import masks
 from federation.horizontal.aggregation.masking.messages import (
@@ -29,7 +30,7 @@ from federation.horizontal.aggregation.masking.messages import (
     Unmasked,
 )
 from federation.horizontal.aggregation.masking.state import MaskingState
-from federation.horizontal.aggregation.masking.statements import contributors_statement, keys_statement, opened
+from federation.horizontal.aggregation.masking.statements import contributors_statement, key_statement, opened
 from federation.horizontal.aggregation.messages import Contribution
 from federation.horizontal.aggregation.rules import MOST_SITES, SiteRules, check_bound, is_roster
 from federation.horizontal.aggregation.signing import Signing, check_signature, strangers
@@ -101,12 +102,12 @@ class MaskingSite:
         check_bound(values, bound)
         words, n = Words.for_sum(len(s.parties), bound), len(values)
         others = {
-            place: key[s.turn * pairwise.KEY_BYTES :][: pairwise.KEY_BYTES]
-            for place, party, key in zip(_places(s), s.parties, s.mask_keys, strict=True)
+            s.sites.index(party): _key(keys, s.turn)
+            for party, keys in zip(s.parties, s.pair_keys, strict=True)
             if party != self.party
         }
-        pairs = masks.pair_masks(_seed(s.mask_seeds, s.turn), self._place, others, words, n)
-        own = masks.own_mask(_seed(s.own_seeds, s.turn), words, n)
+        pairs = masks.pair_masks(s.sites.index(self.party), others, n)
+        own = masks.own_mask(_seed(s.own_seeds, s.turn), n)
         data = words.dump(values.astype(np.int64).view(np.uint64) + own + pairs)
         s.phase = "contributed"
         return Contribution(turn=s.turn, data=data, proof=b"", signature=b"")
@@ -132,10 +133,8 @@ class MaskingSite:
             )
         self.rules.check_threshold(m.threshold, len(m.sites))
         sealing_key = pairwise.generate_key()
-        seeds = [masks.new_seed() for _ in range(m.n_turns)]
-        mask_keys = b"".join(map(masks.public_of, seeds))
         public = pairwise.public_key(sealing_key)
-        signature = self.signing.sign(keys_statement(self.signing.suite, m, self.party, public, mask_keys))
+        signature = self.signing.sign(key_statement(m, self.party, public))
         self.state = MaskingState(
             phase=self.state.phase,
             batch=m.batch,
@@ -143,38 +142,41 @@ class MaskingSite:
             threshold=m.threshold,
             n_turns=m.n_turns,
             sealing_key=sealing_key,
-            mask_seeds=b"".join(seeds),
+            pair_seeds=b"".join(masks.new_seed() for _ in range(m.n_turns)),
             own_seeds=b"".join(masks.new_seed() for _ in range(m.n_turns)),
         )
-        return Keys(sealing_key=public, mask_keys=mask_keys, signature=signature)
+        return Keys(sealing_key=public, signature=signature)
 
     def _share(self, m: AllKeys) -> Message:
         s, batch = self.state, self._batch
         parties = tuple(party for party, *_ in m.keys)
         self._check_parties(parties, s.sites)
-        for party, sealing_key, mask_keys, signature in m.keys:
-            if len(mask_keys) != s.n_turns * pairwise.KEY_BYTES:
-                raise bad_value("number of keys", "公钥数量")
-            signed = keys_statement(self.signing.suite, batch, party, sealing_key, mask_keys)
-            check_signature(self.signing, party, signed, signature)
-        if len({sealing for _, sealing, _, _ in m.keys}) < len(parties):
+        for party, sealing_key, signature in m.keys:
+            check_signature(self.signing, party, key_statement(batch, party, sealing_key), signature)
+        if len({sealing for _, sealing, _ in m.keys}) < len(parties):
             raise bad_value("keys that two sites have alike", "两站点公钥相同")
         holders = [s.sites.index(party) + 1 for party in parties]
         shares = self._deal(holders)
-        envelopes = self._envelopes
+        secrets = agreed(s.sealing_key, {party: key for party, key, _ in m.keys if party != self.party})
+        envelopes = self._envelopes(secrets)
         sealed = tuple(
-            (party, envelopes.seal(party, key, content))
-            for (party, key, _, _), content in zip(m.keys, shares, strict=True)
+            (party, envelopes.seal(party, content))
+            for party, content in zip(parties, shares, strict=True)
             if party != self.party
         )
+        pair_keys = {party: masks.pair_keys(secret, s.n_turns) for party, secret in secrets.items()}
+        turns = [
+            masks.seal_pair_keys(_seed(s.pair_seeds, turn), [_key(keys, turn) for keys in pair_keys.values()])
+            for turn in range(s.n_turns)
+        ]
         s.parties = parties
-        s.sealing_keys = tuple(key for _, key, _, _ in m.keys)
-        s.vouchers = tuple(b"" if p == self.party else envelopes.voucher(p, key) for p, key, _, _ in m.keys)
-        s.mask_keys = tuple(keys for _, _, keys, _ in m.keys)
+        s.secrets = tuple(secrets.get(party, b"") for party in parties)
+        s.vouchers = tuple(b"" if party == self.party else envelopes.voucher(party) for party in parties)
+        s.pair_keys = tuple(pair_keys.get(party, b"") for party in parties)
         s.shares = tuple(
             content if party == self.party else b"" for party, content in zip(parties, shares, strict=True)
         )
-        return SealedShares(shares=sealed)
+        return SealedShares(shares=sealed, pair_keys=b"".join(turns))
 
     def _receive(self, m: Deliver) -> Message:
         s = self.state
@@ -183,17 +185,17 @@ class MaskingSite:
         if len(sealed) != len(m.shares) or self.party in sealed:
             raise bad_value("senders of shares", "分片发送方")
         self._check_parties(parties, s.parties)
-        envelopes, shares = self._envelopes, []
+        envelopes, shares = self._envelopes(dict(zip(s.parties, s.secrets, strict=True))), []
         for party in parties:
             place = s.parties.index(party)
             own = s.shares[place]
-            shares.append(own or envelopes.open(party, s.sealing_keys[place], sealed[party]))
+            shares.append(own or envelopes.open(party, sealed[party]))
             if len(shares[-1]) != s.n_turns * _PAIR_BYTES:
                 raise bad_value("shares", "分片")
         kept = [s.parties.index(party) for party in parties]
-        s.mask_keys, s.vouchers = (tuple(of[k] for k in kept) for of in (s.mask_keys, s.vouchers))
-        s.parties, s.shares, s.sealing_keys, s.turn = parties, tuple(shares), (), 0
-        s.sealing_key = b""  # nothing more is sealed to it
+        s.pair_keys, s.vouchers = (tuple(of[k] for k in kept) for of in (s.pair_keys, s.vouchers))
+        s.parties, s.shares, s.turn = parties, tuple(shares), 0
+        s.sealing_key, s.secrets = b"", ()  # nothing more is agreed on
         return Ready()
 
     def _agree(self, m: Contributors) -> Message:
@@ -203,7 +205,7 @@ class MaskingSite:
         self._check_parties(m.parties, s.parties)
         s.contributors = m.parties
         # Bonawitz et al. sign this; a MAC for each other site convinces it as well, and nobody else needs to be.
-        message = contributors_statement(self._batch, s.turn, m.parties)
+        s.vouched = message = contributors_statement(self._batch, s.turn, m.parties)
         keys = {p: key for p, key in zip(s.parties, s.vouchers, strict=True) if p in m.parties and p != self.party}
         return Agreed(
             vouchers=tuple((p, vouch(self.signing.suite, key, self.party, message)) for p, key in keys.items())
@@ -217,19 +219,18 @@ class MaskingSite:
         if not is_roster(others) or not set(others) <= set(s.contributors) - {self.party}:
             raise bad_value("names of those who vouch", "互证方名单")
         self.rules.check_sites(len(others) + 1, s.threshold)
-        message = contributors_statement(self._batch, s.turn, s.contributors)
         key_of = dict(zip(s.parties, s.vouchers, strict=True))
         for party, mac in m.vouchers:
-            check_vouched(self.signing.suite, key_of[party], party, message, mac)
-        # Of each site one of the two, never both: its own seed and its mask key together open its vector.
-        seeds, keys = b"", b""
+            check_vouched(self.signing.suite, key_of[party], party, s.vouched, mac)
+        # Of each site one of the two, never both: its own seed and its pair seed together open its vector.
+        contributed, seeds, keys = set(s.contributors), b"", b""
         for party, shares in zip(s.parties, s.shares, strict=True):
-            of_turn = shares[s.turn * _PAIR_BYTES :]
-            if party in s.contributors:
-                seeds += of_turn[SHARE_BYTES:_PAIR_BYTES]
+            place = s.turn * _PAIR_BYTES
+            if party in contributed:
+                seeds += shares[place + SHARE_BYTES : place + _PAIR_BYTES]
             else:
-                keys += of_turn[:SHARE_BYTES]
-        s.contributors, s.turn = (), s.turn + 1
+                keys += shares[place : place + SHARE_BYTES]
+        s.contributors, s.vouched, s.turn = (), b"", s.turn + 1
         return Unmasked(seeds=seeds, keys=keys)
 
     def _check_parties(self, parties: tuple[PartyId, ...], among: tuple[PartyId, ...]) -> None:
@@ -239,10 +240,10 @@ class MaskingSite:
         self.rules.check_sites(len(parties), self.state.threshold)
 
     def _deal(self, holders: list[int]) -> list[bytes]:
-        """Per holder, of all turns: its share of the mask seed and of the own seed."""
+        """Per holder, of all turns: its share of the pair seed and of the own seed."""
         dealt = [b""] * len(holders)
         for turn in range(self.state.n_turns):
-            for seeds in (self.state.mask_seeds, self.state.own_seeds):
+            for seeds in (self.state.pair_seeds, self.state.own_seeds):
                 secret = int.from_bytes(_seed(seeds, turn), "little")
                 shares = share(secret, self.state.threshold, holders)
                 dealt = [known + x.to_bytes(SHARE_BYTES, "little") for known, x in zip(dealt, shares, strict=True)]
@@ -253,18 +254,12 @@ class MaskingSite:
         s = self.state
         return Open(session=self.session, batch=s.batch, sites=s.sites, threshold=s.threshold, n_turns=s.n_turns)
 
-    @property
-    def _envelopes(self) -> Envelopes:
-        return Envelopes(self.signing.suite, opened(self._batch), self.party, self.state.sealing_key)
-
-    @property
-    def _place(self) -> int:
-        return self.state.sites.index(self.party)
+    def _envelopes(self, secrets: Mapping[PartyId, bytes]) -> Envelopes:
+        return Envelopes(self.signing.suite, opened(self._batch), self.party, secrets)
 
 
-def _places(s: MaskingState) -> list[int]:
-    """Of each of the parties among the sites."""
-    return [s.sites.index(party) for party in s.parties]
+def _key(keys: bytes, turn: int) -> bytes:
+    return keys[turn * pairwise.KEY_BYTES : (turn + 1) * pairwise.KEY_BYTES]
 
 
 def _seed(seeds: bytes, turn: int) -> bytes:

@@ -13,14 +13,15 @@ class MaskingState(SecretState):
     """Attributes:
     batch: of what is open; -1 before. Never lower than one seen before.
     sites, threshold, n_turns: as opened.
-    sealing_key: private key for shares.
-    mask_seeds, own_seeds: of all turns, 31 bytes each.
+    sealing_key: private key, until shares have come.
+    pair_seeds, own_seeds: of all turns, 31 bytes each.
     parties: sites whose keys are agreed, then those whose shares have come: whom pairwise masks are with.
-    sealing_keys, mask_keys: public, of each of ``parties``.
+    secrets: agreed with each of ``parties``, until shares have come; empty for this site itself.
+    pair_keys: with each of ``parties``, of all turns, 32 bytes each; empty for this site itself.
     vouchers: keys for MACs with each of ``parties``; empty for this site itself.
-    shares: of each of ``parties``, of all turns: mask seed and own seed, 32 bytes each.
+    shares: of each of ``parties``, of all turns: pair seed and own seed, 32 bytes each.
     turn: of the next or present sum.
-    contributors: of the present sum, as told.
+    contributors: of the present sum, as told; ``vouched``: what this site vouched for of them.
     """
 
     phase: str = "closed"
@@ -29,12 +30,13 @@ class MaskingState(SecretState):
     threshold: int = 0
     n_turns: int = 0
     sealing_key: bytes = b""
-    mask_seeds: bytes = b""
+    pair_seeds: bytes = b""
     own_seeds: bytes = b""
     parties: tuple[PartyId, ...] = ()
-    sealing_keys: tuple[bytes, ...] = ()
-    mask_keys: tuple[bytes, ...] = ()
+    secrets: tuple[bytes, ...] = ()
+    pair_keys: tuple[bytes, ...] = ()
     vouchers: tuple[bytes, ...] = ()
     shares: tuple[bytes, ...] = ()
     turn: int = 0
     contributors: tuple[PartyId, ...] = ()
+    vouched: bytes = b""

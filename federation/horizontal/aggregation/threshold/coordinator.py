@@ -59,12 +59,16 @@ class ThresholdAggregation:
     def total(
         self, requests: Mapping[PartyId, Message], n_values: int, bound: int, only: Collection[PartyId] = ()
     ) -> Script[Total]:
-        if self._epoch is None or not set(self.presence.sites) <= set(self._parties):
+        if not set(only) <= set(self.presence.sites):
+            raise SiteLeft
+        able = set(self._parties) & set(self.presence.sites) & set(requests)
+        fits = self._epoch and set(self.presence.sites) <= set(self._parties) and len(able) >= self._epoch.threshold
+        if not fits:
             yield from self.open()
         assert self._epoch is not None
         epoch = self._epoch
         check_room(len(self._parties), bound)
-        asked = [party for party in self._parties if party in self.presence.sites]
+        asked = [party for party in self._parties if party in self.presence.sites and party in requests]
         replies = yield {party: requests[party] for party in asked}
         vectors = self.presence.arrived(replies, asked, Contribution)
         if not set(only) <= set(vectors):

@@ -3,6 +3,7 @@ sums of at least as many sites as it insists on, one sum per turn."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,7 +22,7 @@ from federation.ciphers.oprf import POINT_BYTES, InvalidPoint
 from federation.ciphers.shamir import ORDER, SHARE_BYTES, polynomial, random_scalar, value, weights
 from federation.ciphers.suites.choice import suite
 from federation.errors import LocalProtocolError, PartyId, RemoteProtocolError
-from federation.horizontal.aggregation.envelopes import Envelopes
+from federation.horizontal.aggregation.envelopes import Envelopes, agreed
 from federation.horizontal.aggregation.interface import Numbers
 from federation.horizontal.aggregation.messages import Contribution
 from federation.horizontal.aggregation.rules import MOST_SITES, SiteRules, check_bound, is_roster
@@ -164,12 +165,8 @@ class ThresholdSite:
             check_signature(self.signing, party, signed, signature)
             self._check_commitments(party, committed, proof)
         dealt = {party: self._shares_of(party) for party in parties}
-        envelopes = self._envelopes
-        sealed = tuple(
-            (party, envelopes.seal(party, sealing_key, dealt[party]))
-            for party, sealing_key, *_ in m.sites
-            if party != self.party
-        )
+        envelopes = self._envelopes({party: key for party, key, *_ in m.sites})
+        sealed = tuple((party, envelopes.seal(party, dealt[party])) for party in parties if party != self.party)
         s.parties = parties
         s.sealing_keys = tuple(key for _, key, *_ in m.sites)
         s.commitments = tuple(committed for _, _, committed, *_ in m.sites)
@@ -193,13 +190,14 @@ class ThresholdSite:
         if len(sealed) != len(m.shares) or self.party in sealed:
             raise bad_value("senders of shares", "分片发送方")
         self._check_parties(parties, s.parties)
-        envelopes, holder = self._envelopes, s.sites.index(self.party) + 1
+        envelopes = self._envelopes(dict(zip(s.parties, s.sealing_keys, strict=True)))
+        holder = s.sites.index(self.party) + 1
         sums = [0] * s.n_keys
         firsts: list[list[bytes]] = [[] for _ in range(s.n_keys)]
         for party in parties:
             place = s.parties.index(party)
             own = party == self.party
-            shares = s.own_shares if own else envelopes.open(party, s.sealing_keys[place], sealed[party])
+            shares = s.own_shares if own else envelopes.open(party, sealed[party])
             points = _cut(s.commitments[place])
             for k in range(s.n_keys):
                 of_key = points[k * s.threshold : (k + 1) * s.threshold]
@@ -290,9 +288,10 @@ class ThresholdSite:
         s = self.state
         return Open(session=self.session, epoch=s.epoch, sites=s.sites, threshold=s.threshold, n_keys=s.n_keys)
 
-    @property
-    def _envelopes(self) -> Envelopes:
-        return Envelopes(self.signing.suite, opened(self._epoch), self.party, self.state.sealing_key)
+    def _envelopes(self, keys: Mapping[PartyId, bytes]) -> Envelopes:
+        others = {party: key for party, key in keys.items() if party != self.party}
+        secrets = agreed(self.state.sealing_key, others)
+        return Envelopes(self.signing.suite, opened(self._epoch), self.party, secrets)
 
 
 def _cut(data: bytes) -> list[bytes]:

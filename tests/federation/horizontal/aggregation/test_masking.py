@@ -55,8 +55,8 @@ MESSAGES: tuple[Message, ...] = (
     m.Ready(),
     m.Agreed(vouchers=()),
     m.Unmasked(seeds=b"", keys=b""),
-    m.Keys(sealing_key=b"", mask_keys=b"", signature=b""),
-    m.SealedShares(shares=()),
+    m.Keys(sealing_key=b"", signature=b""),
+    m.SealedShares(shares=(), pair_keys=b""),
     Contribution(turn=0, data=b"", proof=b"", signature=b""),
     Goodbye(code=""),
     Failure(code="policy"),
@@ -230,20 +230,19 @@ def test_an_envelope_the_coordinator_made_or_moved_is_noticed() -> None:
 
 
 def test_a_vector_that_came_too_late_stays_closed_though_its_pairwise_masks_are_given_away() -> None:
-    """The coordinator tries: it has the vector of a site it counts as gone, and that site's mask key of the turn."""
+    """The coordinator tries: it has the vector of a site it counts as gone, and that site's pair seed of the turn."""
     gone = "bank:03"
     city = City(4, loss=lambda count, party, request: "after" if party == gone and isinstance(request, Ask) else "")
     assert city.total().contributors == city.names[:3]
     [(_, late)] = [(party, reply) for party, reply in city.wire.late if isinstance(reply, Contribution)]
     told = {k + 1: reply.keys for k, (_, _, reply) in enumerate(city.wire.passed[-3:])}
     seed = combine({holder: int.from_bytes(keys, "little") for holder, keys in told.items()}).to_bytes(31, "little")
-    keys = city.coordinator._keys
-    others = {k: keys[party].mask_keys[:32] for k, party in enumerate(city.names) if party != gone}
+    keys = masks.open_pair_keys(seed, city.coordinator._pair_keys[gone][: masks.sealed_bytes(3)])
     words = Words.for_sum(4, BOUND)
-    left = words.load(late.data) - masks.pair_masks(seed, 3, others, words, LENGTH)
+    left = words.load(late.data) - masks.pair_masks(3, dict(enumerate(keys)), LENGTH)
     assert (words.signed(left) != city.vectors[3][0]).sum() >= LENGTH - 1
     # All that is between it and the vector is the own mask, whose seed the sites do not give away of one that left.
-    own = masks.own_mask(city.sites[gone].contributor.state.own_seeds[:31], words, LENGTH)
+    own = masks.own_mask(city.sites[gone].contributor.state.own_seeds[:31], LENGTH)
     assert words.signed(left - own).tolist() == city.vectors[3][0].tolist()
 
 
@@ -259,9 +258,39 @@ def test_nothing_but_the_sum_is_in_what_passes() -> None:
         assert (words.signed(some) != sum(city.vectors[k][0] for k in range(size))).sum() >= LENGTH - 1
     secrets = [
         city.sites[p].contributor.state.own_seeds[31 * k : 31 * k + 31] for p in city.names for k in range(3)
-    ] + [city.sites[p].contributor.state.mask_seeds[31 * k : 31 * k + 31] for p in city.names for k in range(3)]
+    ] + [city.sites[p].contributor.state.pair_seeds[31 * k : 31 * k + 31] for p in city.names for k in range(3)]
     passed = b"".join(repr(x).encode("latin1", "replace") for x in city.wire.passed)
     assert not [s for s in secrets if repr(s)[2:-1].encode() in passed]
+
+
+def test_what_is_given_away_of_a_site_that_left_opens_none_of_its_other_sums() -> None:
+    """Its pair seed of one turn does not open the keys that the coordinator keeps for another."""
+    gone = "bank:03"
+    lost: list[PartyId] = []
+
+    def loss(count: int, party: PartyId, request: Message) -> str:
+        if party == gone and isinstance(request, Ask):
+            lost.append(party)
+        return "before" if party == gone and len(lost) > 1 else ""
+
+    city = City(4, loss=loss)
+    assert [city.total().contributors for _ in range(2)] == [city.names, city.names[:3]]
+    told = {k + 1: reply.keys for k, (_, _, reply) in enumerate(city.wire.passed[-3:])}
+    seed = combine({holder: int.from_bytes(keys, "little") for holder, keys in told.items()}).to_bytes(31, "little")
+    size, kept = masks.sealed_bytes(3), city.coordinator._pair_keys[gone]
+    of_turns = [kept[k : k + size] for k in range(0, len(kept), size)]
+    opened = masks.open_pair_keys(seed, of_turns[1])
+    state = city.sites[gone].contributor.state
+    assert opened == [keys[32:64] for keys in state.pair_keys if keys]
+    for other in (of_turns[0], of_turns[2]):
+        with pytest.raises(ValueError, match="not sealed"):
+            masks.open_pair_keys(seed, other)
+
+
+def test_keys_of_turns_are_each_of_its_own() -> None:
+    _, site = site_at("ready")
+    keys = [pair[k : k + 32] for pair in site.state.pair_keys for k in range(0, len(pair), 32)]
+    assert len(set(keys)) == len(keys) == 3 * 3
 
 
 def test_equal_vectors_are_masked_unequally_in_every_turn() -> None:

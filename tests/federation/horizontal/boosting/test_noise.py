@@ -6,7 +6,7 @@ OpenDP takes no seed: what is asked of noise here fails by chance less than once
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -72,8 +72,10 @@ class Noted:
     def presence(self) -> Presence:
         return self.inner.presence
 
-    def total(self, requests: Mapping[PartyId, Message], n_values: int, bound: int) -> Script[Total]:
-        found = yield from self.inner.total(requests, n_values, bound)
+    def total(
+        self, requests: Mapping[PartyId, Message], n_values: int, bound: int, only: Collection[PartyId] = ()
+    ) -> Script[Total]:
+        found = yield from self.inner.total(requests, n_values, bound, only)
         self.told.append(found)
         return found
 

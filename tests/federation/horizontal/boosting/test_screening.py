@@ -178,15 +178,17 @@ def test_a_group_under_its_threshold_leaves_and_the_others_go_on(rows: tuple[Tab
     assert grown.contributors == (trial.names, rest, rest)
 
 
-def test_one_of_five_may_leave_its_group(rows: tuple[Table, Floats]) -> None:
+def test_a_group_that_loses_one_stands_aside(rows: tuple[Table, Floats]) -> None:
     trial = Grouped(*rows)
     gone = trial.groups[2][0]
     trial.wire.loss = lambda party, request: (
         "before" if party == gone and isinstance(request, m.Grow) and request.tree else ""
     )
     grown = trial.fit()
-    rest = tuple(party for party in trial.names if party != gone)
+    rest = tuple(party for party in trial.names if party not in trial.groups[2])
     assert grown.contributors == (trial.names, rest, rest)
+    for party in trial.groups[2][1:]:  # in no sum of that group without the one; it has the model none the less
+        assert trial.sites[party].boosting.state.tree == 3
 
 
 def test_when_half_of_the_groups_are_out_nobody_is_believed(rows: tuple[Table, Floats]) -> None:

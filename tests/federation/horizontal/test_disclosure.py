@@ -1,0 +1,57 @@
+"""What a run over sites is said to have told."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+
+from federation.horizontal.aggregation.masking import messages as masking
+from federation.horizontal.boosting import messages as m
+from federation.horizontal.conduct import run_over_sites
+from federation.horizontal.disclosure import SUMS, SitesTranscript
+from federation.messages import REGISTRY
+from tests.builders import Problem
+from tests.federation.horizontal.boosting.cities import Trial, shares
+from tests.federation.horizontal.sites import COORDINATOR
+
+
+def test_sums_stand_in_the_table_with_how_many_sites_they_are_of(problem: Problem) -> None:
+    trial = Trial(problem.whole, problem.label, shares(len(problem.label), 7))
+    trial.wire.loss = lambda party, request: "before" if getattr(request, "tree", 0) and party == "bank:02" else ""
+    transcript = SitesTranscript(COORDINATOR)
+    run_over_sites(trial.boosting.fit(), trial.wire, trial.aggregation.presence, transcript)
+    rows = transcript.disclosures()
+    [labels], [grown] = (
+        [r for r in rows if r["message"] == kind.kind and r["receiver"] == COORDINATOR]
+        for kind in (m.LabelsWanted, m.Grow)
+    )
+    assert (labels["count"], labels["sender"][:16]) == (1, "sum of 7 sites o")
+    assert grown["sender"].startswith("sum of 4 sites or more")
+    assert grown["count"] == len(transcript.opened[m.Grow]) > 6
+    assert "defaults per bin" in grown["reveals"]
+    told = {r["message"] for r in rows if r["receiver"] == COORDINATOR}
+    assert told >= {"aggregation.contribution", "masking.keys", "masking.unmasked"}
+    assert {r["receiver"] for r in rows} == {COORDINATOR, *trial.names}
+
+
+def test_every_request_for_a_contribution_says_what_its_sum_tells() -> None:
+    """A request says "Contribute" in its docstring."""
+    asking = {
+        kind
+        for kind in REGISTRY.values()
+        if kind.__module__.startswith("federation.horizontal")
+        and re.search("ontribute[ ,]", inspect.getdoc(kind) or "")
+        if "Coordinator →" in (inspect.getdoc(kind) or "")
+    } | {m.Grow}
+    assert asking - {masking.Contributors} == set(SUMS)
+
+
+@pytest.mark.parametrize("kind", SUMS, ids=lambda kind: kind.kind)
+def test_both_languages_are_there(kind: type) -> None:
+    english, chinese = SUMS[kind]
+    assert english.endswith(".")
+    assert chinese.endswith("。")
+    assert "these sites" in english
+    assert "这些站点" in chinese
