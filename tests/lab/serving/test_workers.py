@@ -9,15 +9,19 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
+from fastapi import FastAPI
 
+from lab.serving.access.listening import Listening
+from lab.serving.workers import serve_workers
 from tests.lab.conftest import Write
 from tests.lab.serving.test_scorecard_service import Run, body, trained
 
@@ -40,7 +44,7 @@ def served(card: Run, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], s
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
             assert process.stdout
             url = process.stdout.readline().split()[-1]
-            wait_for(lambda: httpx.get(f"{url}/healthz", trust_env=False).status_code == 200)
+            assert httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
             yield process, url
             process.send_signal(signal.SIGTERM)
             process.wait(30)
@@ -56,6 +60,29 @@ def wait_for(true: object) -> None:
             pass
         time.sleep(0.05)  # for a process of the system to come up
     raise AssertionError("never")
+
+
+def announcing(folder: Path) -> FastAPI:
+    """An application that leaves a file when it is ready, and says who answers."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        (folder / str(os.getpid())).touch()
+        yield
+
+    return FastAPI(lifespan=lifespan)
+
+
+def test_the_address_is_announced_once_all_workers_answer(tmp_path: Path) -> None:
+    told: list[tuple[str, int]] = []
+
+    def announce(url: str) -> None:
+        assert httpx.get(f"{url}/openapi.json", trust_env=False).status_code == 200
+        told.append((url, len(list(tmp_path.iterdir()))))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    serve_workers(partial(announcing, tmp_path), Listening(bind="127.0.0.1"), 0, 2, announce=announce)
+    assert [n_ready for _, n_ready in told] == [2]
 
 
 @pytest.mark.slow
