@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import httpx
@@ -20,6 +22,7 @@ import psutil
 import pytest
 from fastapi import FastAPI
 
+from lab.serving import workers
 from lab.serving.access.listening import Listening
 from lab.serving.workers import serve_workers
 from tests.lab.conftest import Write
@@ -83,6 +86,34 @@ def test_the_address_is_announced_once_all_workers_answer(tmp_path: Path) -> Non
 
     serve_workers(partial(announcing, tmp_path), Listening(bind="127.0.0.1"), 0, 2, announce=announce)
     assert [n_ready for _, n_ready in told] == [2]
+
+
+def test_one_worker_that_answers_is_not_yet_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = multiprocessing.get_context("spawn")
+    started: list[workers._Worker] = []
+    told: list[int] = []
+    turns = 0
+
+    def start() -> workers._Worker:
+        started.append(workers._Worker(context.Process(target=print), *context.Pipe(duplex=False)))
+        return started[-1]
+
+    def wait(watched: list[object]) -> list[object]:
+        """First one worker says that it answers, then the other, then the service is told to stop."""
+        nonlocal turns
+        turns += 1
+        if turns == 3:
+            assert told == [2]
+            return watched[:1]
+        assert told == []
+        return [started[turns - 1].said]
+
+    monkeypatch.setattr(workers, "wait", wait)
+    for name in ("terminate", "join", "kill"):
+        monkeypatch.setattr(SpawnProcess, name, lambda *_: None)
+    monkeypatch.setattr(SpawnProcess, "sentinel", 0)
+    workers._keep(start, 2, lambda: told.append(turns))
+    assert told == [2]
 
 
 @pytest.mark.slow
