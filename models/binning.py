@@ -9,9 +9,11 @@ have one with a bin of its own, even beyond ``max_bin``.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -28,7 +30,7 @@ MAX_BINS: Final = 253  # codes, missing and unseen fit one byte
 LEVEL_COVER: Final = 0.99  # LightGBM's
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FeatureBins:
     """How one feature becomes codes. Exactly one of ``edges`` and ``levels`` has a meaning, as ``category`` says.
 
@@ -70,12 +72,31 @@ class FeatureBins:
             )
         if not self.category:
             values = np.asarray(column, dtype=np.float64)
-            codes = np.searchsorted(np.asarray(self.edges), values, side="left")
+            codes = np.searchsorted(self._edges, values, side="left")
             codes[np.isnan(values)] = self.missing_code
             return codes.astype(np.uint8)
-        unseen = len(self.levels) if self.has_other else self.n_regular + 1
-        code_of = {level: code for code, level in enumerate(self.levels)}
-        return np.array([self.missing_code if v is None else code_of.get(v, unseen) for v in column], dtype=np.uint8)
+        return np.array([self._code_of.get(v, self._unseen) for v in column], dtype=np.uint8)
+
+    def code(self, column: Column) -> int:
+        """As ``encode``, of a column of one row: the same code, without what only many rows are worth."""
+        if is_category(column) != self.category:
+            return int(self.encode(column)[0])  # which raises
+        if self.category:
+            return self._code_of.get(column[0], self._unseen)
+        value = float(column[0])
+        return self.missing_code if value != value else bisect_left(self.edges, value)
+
+    @cached_property
+    def _edges(self) -> NDArray[np.float64]:
+        return np.asarray(self.edges, dtype=np.float64)
+
+    @cached_property
+    def _code_of(self) -> dict[str | None, int]:
+        return {None: self.missing_code, **{level: code for code, level in enumerate(self.levels)}}
+
+    @property
+    def _unseen(self) -> int:
+        return len(self.levels) if self.has_other else self.n_regular + 1
 
 
 def fit_bins(

@@ -69,8 +69,12 @@ class Half:
         """
         used = self._cuts.features
         self._need_columns(table, used)
-        codes = [self.bins[f].encode(table.columns[self.bins[f].name]) for f in used]
-        return self._cuts.left(codes) if codes else np.empty((0, len(table)), dtype=bool)
+        if not used:
+            return np.empty((0, len(table)), dtype=bool)
+        columns = [(self.bins[f], table.columns[self.bins[f].name]) for f in used]
+        if len(table) == 1:
+            return self._cuts.left_of([bins.code(column) for bins, column in columns])
+        return self._cuts.left([bins.encode(column) for bins, column in columns])
 
     @cached_property
     def _cuts(self) -> Cuts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 from dataclasses import dataclass
 
 import pytest
@@ -53,6 +54,9 @@ class SigningSuite:
 
     def new_secret(self) -> bytes:
         raise NotImplementedError
+
+    def mac(self, key: bytes, message: bytes) -> bytes:
+        return hmac.new(key, message, self.hash).digest()
 
     def encrypt(self, secret: bytes, plaintext: bytes, context: bytes) -> bytes:
         raise NotImplementedError

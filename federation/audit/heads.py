@@ -18,6 +18,7 @@ from federation.errors import PartyId
 
 _HEAD: Final = b"lianmo.audit.head.1\0"
 _HEADS: Final = b"lianmo.audit.heads.1\0"
+_CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 #: party, number, digest, suite, key id, signature: a signed head on the wire
 HeadFields = tuple[PartyId, int, bytes, str, str, bytes]
@@ -86,5 +87,4 @@ def canonical(data: Any) -> bytes:
     Raises:
         ValueError: text that is no Unicode (lone surrogates).
     """
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode("utf-8")
+    return _CANONICAL.encode(data).encode("utf-8")

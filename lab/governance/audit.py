@@ -1,8 +1,8 @@
 """A party's audit log: append-only, chained, signed, safe against crashes and other processes.
 
 Whoever appends holds an exclusive lock on the file, checks the last line before it builds on it, and returns when the
-new lines are on the disk. Threads that append at the same time share one write. See docs/protocols/audit.md for what
-this protects against.
+new lines are on the disk. Threads that append at the same time share one write, whose last entry is always signed. See
+docs/protocols/audit.md for what this protects against.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
@@ -20,12 +20,14 @@ from federation.ciphers.suites.interface import Suite
 from federation.errors import PartyId
 from lab.errors import ServiceError
 from lab.governance.audit_entry import (
+    COVERED,
     KEYED,
     MAX_LINE,
     NOTHING,
     AuditKey,
     Entry,
     Event,
+    Pieces,
     is_digested,
     is_signed,
     parse,
@@ -34,6 +36,7 @@ from lab.governance.audit_entry import (
 from lab.governance.audit_file import (
     LOG,
     damaged,
+    last_line,
     lines_aside,
     lines_of,
     lines_up_to,
@@ -75,7 +78,7 @@ class _Commit:
     """Events of one caller, waiting to be written with those of others."""
 
     events: Sequence[Event]
-    entries: tuple[Entry, ...] = ()
+    lines: Sequence[bytes] = ()
     error: Exception | None = None
     done: bool = False
 
@@ -125,10 +128,15 @@ class AuditLog:
                     f"{self.path} holds an audit log already; append to it.",
                     f"{self.path} 已有审计日志，请续写。",
                 )
-            return self._write(file, _Tail(0, 0, NOTHING, self.signer.key_id), [opening])[0]
+            return parse(self._write(file, _Tail(0, 0, NOTHING, self.signer.key_id), [opening])[0])
 
     def append(self, *events: Event) -> tuple[Entry, ...]:
-        """Write the events, in this order, and return once they are on the disk. Safe from threads and processes.
+        """As ``write``; what was written."""
+        return tuple(map(parse, self.write(events)))
+
+    def write(self, events: Sequence[Event]) -> Sequence[bytes]:
+        """Write the events, in this order, and return their lines once they are on the disk. Safe from threads and
+        processes.
 
         Raises:
             ServiceError: ``audit_missing``, ``audit_damaged`` (the log's end is not as it was written),
@@ -144,24 +152,24 @@ class AuditLog:
                 self._commit()
         if mine.error:
             raise mine.error
-        return mine.entries
+        return mine.lines
 
     def rotate(self, signer: Signer, operator: str = "") -> Entry:
         """Change the audit key: an entry under the old key introduces the new one, which signs from then on."""
         references = {**_introduced(signer), "replaced": self.signer.key_id}
         event = Event("audit_key_rotated", references, "", operator)
         with self._writer, locked(self.path, writing=True) as file:
-            entry = self._extend(file, [event])[-1]
+            line = self._extend(file, [event])[-1]
             self.signer = signer
-        return entry
+        return parse(line)
 
     def last(self) -> Entry:
-        """The last whole entry. Raises ``ServiceError``."""
+        """The last entry of a finished write. Raises ``ServiceError``."""
         with locked(self.path) as file:
             return self._last(file, whole_size(file))
 
     def entries(self, *kinds: str) -> Iterator[Entry]:
-        """Whole entries, oldest first; of these kinds only. Raises ``ServiceError`` (``audit_damaged``)."""
+        """Finished entries, oldest first; of these kinds only. Raises ``ServiceError`` (``audit_damaged``)."""
         return self._chosen(lines_of(self.path), kinds)
 
     def keys(self) -> dict[str, AuditKey]:
@@ -184,7 +192,7 @@ class AuditLog:
         with self._queue:
             batch, self._waiting = self._waiting, []
         error: Exception | None = None
-        written: tuple[Entry, ...] = ()
+        written: Sequence[bytes] = ()
         try:
             with locked(self.path, writing=True) as file:
                 written = self._extend(file, [event for commit in batch for event in commit.events])
@@ -193,9 +201,9 @@ class AuditLog:
         for commit in reversed(batch):
             commit.error, commit.done = error, True
             n = len(commit.events)
-            commit.entries, written = written[len(written) - n :], written[: len(written) - n]
+            commit.lines, written = written[len(written) - n :], written[: len(written) - n]
 
-    def _extend(self, file: FileIO, events: Sequence[Event]) -> tuple[Entry, ...]:
+    def _extend(self, file: FileIO, events: Sequence[Event]) -> list[bytes]:
         """Events after whatever the log holds; what a crash left is set aside first."""
         size = os.fstat(file.fileno()).st_size
         recovered: list[Event] = []
@@ -207,24 +215,28 @@ class AuditLog:
             self._tail = self._checked_tail(file, whole)
         return self._write(file, self._tail, [*recovered, *events])
 
-    def _write(self, file: FileIO, tail: _Tail, events: Sequence[Event]) -> tuple[Entry, ...]:
+    def _write(self, file: FileIO, tail: _Tail, events: Sequence[Event]) -> list[bytes]:
         if tail.key != self.signer.key_id:
             raise ServiceError(
                 "audit_key",
                 f"The audit log of {self.party} is signed with another key now; start again with that key.",
                 f"{self.party} 的审计日志已改用其他密钥签名，请使用该密钥重新启动。",
             )
-        entries, number, previous = [], tail.number, tail.digest
-        for event in events:
-            number += 1
-            entries.append(self._entry(event, number, previous))
-            previous = entries[-1].digest
-        lines = b"".join(entry.line() + b"\n" for entry in entries)
+        if not events:
+            return []
+        lines: list[bytes] = []
+        digest = tail.digest
+        for k, event in enumerate(events, 1):
+            signed = k == len(events) or event.kind not in COVERED
+            line, digest = self._sealed(event, tail.number + k, digest, signed=signed)
+            lines.append(line)
+        last = _readable(lines[-1])  # all are made alike
+        written = b"\n".join((*lines, b""))
         self._tail = None  # until the disk has it
         try:
             done = 0
-            while done < len(lines):
-                done += os.pwrite(file.fileno(), lines[done:], tail.size + done)
+            while done < len(written):
+                done += os.pwrite(file.fileno(), written[done:], tail.size + done)
             os.fsync(file.fileno())
         except OSError as error:
             os.ftruncate(file.fileno(), tail.size)
@@ -234,10 +246,11 @@ class AuditLog:
                 "nothing may be done.",
                 f"{self.party} 的审计日志无法写入（{error.strerror}）；未留记录，操作不得继续。",
             ) from error
-        self._tail = _Tail(tail.size + len(lines), number, previous, _key_after(entries[-1])) if entries else tail
-        return tuple(entries)
+        self._tail = _Tail(tail.size + len(written), last.number, last.digest, _key_after(last))
+        return lines
 
-    def _entry(self, event: Event, number: int, previous: str) -> Entry:
+    def _sealed(self, event: Event, number: int, previous: str, *, signed: bool) -> tuple[bytes, str]:
+        """The line of an event, and its digest."""
         bare = Entry(
             party=self.party,
             number=number,
@@ -250,17 +263,13 @@ class AuditLog:
             suite=self.signer.suite.name,
             key=self.signer.key_id,
         )
-        signed = replace(bare, signature=self.signer.sign(bare.signed_bytes()).hex())
-        entry = replace(signed, digest=self.signer.suite.digest(signed.digested_bytes()).hex())
-        line = entry.line()
-        try:
-            return parse(line)  # what is written can be read, and what is returned is what was written
-        except ValueError:
-            raise ServiceError(
-                "audit_entry",
-                f"An entry of {len(line):,} bytes cannot stand in an audit log (limit {MAX_LINE:,}).",
-                f"条目大小 {len(line):,} 字节，无法写入审计日志（上限 {MAX_LINE:,}）。",
-            ) from None
+        pieces = Pieces.of(bare.line())
+        signature = self.signer.sign(pieces.signed()).hex() if signed else ""
+        digest = self.signer.suite.digest(pieces.digested(signature)).hex()
+        line = pieces.line(digest, signature)
+        if len(line) > MAX_LINE:
+            raise _unfit(line)
+        return line, digest
 
     def _checked_tail(self, file: FileIO, whole: int) -> _Tail:
         """The last line, checked before anything is built on it."""
@@ -275,11 +284,8 @@ class AuditLog:
     def _last(self, file: FileIO, whole: int) -> Entry:
         if not whole:
             raise missing(self.path)
-        start = max(0, whole - MAX_LINE - 2)
-        file.seek(start)
-        line = file.read(whole - start)[:-1].rsplit(b"\n", 1)[-1]
         try:
-            entry = parse(line)
+            entry = parse(last_line(file, whole)[1])
         except ValueError:
             raise damaged(self.path, None) from None
         if not is_digested(self.suites, entry) or entry.party != self.party:
@@ -298,6 +304,22 @@ class AuditLog:
             for (offset, torn), n_bytes in aside.items()
             if (offset, torn) not in recorded
         ]
+
+
+def _readable(line: bytes) -> Entry:
+    """What a line says that is about to be written."""
+    try:
+        return parse(line)
+    except ValueError:
+        raise _unfit(line) from None
+
+
+def _unfit(line: bytes) -> ServiceError:
+    return ServiceError(
+        "audit_entry",
+        f"An entry of {len(line):,} bytes cannot stand in an audit log (limit {MAX_LINE:,}).",
+        f"条目大小 {len(line):,} 字节，无法写入审计日志（上限 {MAX_LINE:,}）。",
+    )
 
 
 def keys_of(introducing: Iterable[Entry]) -> dict[str, AuditKey]:

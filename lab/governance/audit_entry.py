@@ -4,6 +4,9 @@ A line is a JSON object, canonical as in RFC 8785: sorted keys, no spaces, UTF-8
 without ``signature`` and ``digest``; ``digest`` is of the object without ``digest``, so it covers the signature too;
 ``previous`` is the digest of the line before. Before each stand a tag and a zero byte. A line that is not, byte for
 byte, the canonical form of what it says is refused: there is one way to write an entry.
+
+An entry of ``COVERED`` may have an empty signature: the next one signed covers it, through the digests between (ADR
+0040; as RFC 5848 signs blocks of log messages).
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 from federation.audit.heads import canonical
 from federation.ciphers.suites.interface import DIGEST_BYTES, Suite
@@ -28,11 +31,14 @@ NOTHING: Final = "0" * (2 * DIGEST_BYTES)
 #: Kinds that introduce the party's audit keys.
 KEYED: Final = ("log_opened", "audit_key_rotated")
 
+#: Kinds written by the thousand, whose entries need no signature of their own. Never one that introduces a key.
+COVERED: Final = ("score_answered",)
+_UNSIGNED: Final = b',"signature":"",'
+
 _SIGNED: Final = b"lianmo.audit.entry.1\0"
 _DIGESTED: Final = b"lianmo.audit.line.1\0"
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 _HEX: Final = re.compile(r"(?:[0-9a-f]{2})+")
-_BLOCK: Final = 64  # of SHA-256 and of SM3
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,7 @@ class Entry:
         time: UTC, ``YYYY-MM-DDTHH:MM:SS.ffffffZ``.
         previous, digest, signature: hexadecimal.
         suite, key: signed with.
+        signature: "" if a later entry's covers this one.
     """
 
     party: PartyId
@@ -93,22 +100,49 @@ class Entry:
 
     def signed_bytes(self) -> bytes:
         """What ``signature`` is of."""
-        return _SIGNED + canonical(self._fields("signature", "digest"))
+        return self.pieces().signed()
 
     def digested_bytes(self) -> bytes:
         """What ``digest`` is of."""
-        return _DIGESTED + canonical(self._fields("digest"))
+        return self.pieces().digested(self.signature)
 
     def line(self) -> bytes:
         """Without the newline."""
-        return canonical(self._fields())
+        return canonical(self.as_dict())
+
+    def pieces(self) -> Pieces:
+        return Pieces.of(self.line(), self.digest, self.signature)
 
     def as_dict(self) -> dict[str, Any]:
-        return self._fields()
+        return {"format": FORMAT, **{name: getattr(self, name) for name in self.__slots__}}
 
-    def _fields(self, *without: str) -> dict[str, Any]:
-        values = {name: getattr(self, name) for name in self.__slots__ if name not in without}
-        return {"format": FORMAT, **values}
+
+class Pieces(NamedTuple):
+    """A line without its digest and its signature: what stands before, between and after them."""
+
+    before: bytes
+    between: bytes
+    after: bytes
+
+    @classmethod
+    def of(cls, line: bytes, digest: str = "", signature: str = "") -> Self:
+        """Cut from a canonical line that has these two. In it bare quotes stand in no text, and only ``actor`` stands
+        before the digest, only ``suite`` and ``time`` after the signature."""
+        before, _, rest = line.partition(b'"digest":"%b",' % digest.encode())
+        between, _, after = rest.rpartition(b'"signature":"%b",' % signature.encode())
+        return cls(before, between, after)
+
+    def signed(self) -> bytes:
+        """What the signature is of."""
+        return b"".join((_SIGNED, *self))
+
+    def digested(self, signature: str) -> bytes:
+        """What the digest is of."""
+        return b'%b%b%b"signature":"%b",%b' % (_DIGESTED, self.before, self.between, signature.encode(), self.after)
+
+    def line(self, digest: str, signature: str) -> bytes:
+        given = (self.before, digest.encode(), self.between, signature.encode(), self.after)
+        return b'%b"digest":"%b",%b"signature":"%b",%b' % given
 
 
 _NAMES: Final = frozenset({"format", *Entry.__slots__})
@@ -128,6 +162,11 @@ def parse(line: bytes) -> Entry:
     if not _is_formed(entry) or fault_of(entry.kind, entry.references) or entry.line() != line:
         raise ValueError("not an entry, or not in its one form")
     return entry
+
+
+def is_covered(line: bytes) -> bool:
+    """Whether a line has no signature of its own, without reading it."""
+    return _UNSIGNED in line
 
 
 def says(line: bytes, kinds: Iterable[str]) -> bool:
@@ -172,14 +211,19 @@ def is_signed(suites: Mapping[str, Suite], key: AuditKey | None, message: bytes,
     return True
 
 
-def is_digested(suites: Mapping[str, Suite], entry: Entry) -> bool:
-    """Whether the entry's digest is that of its line, in the suite it names."""
+def is_digested(suites: Mapping[str, Suite], entry: Entry, pieces: Pieces | None = None) -> bool:
+    """Whether the entry's digest is that of its line, in the suite it names.
+
+    Args:
+        pieces: of its line, if they are at hand.
+    """
     suite = suites.get(entry.suite)
-    return suite is not None and suite.digest(entry.digested_bytes()).hex() == entry.digest
+    digested = (pieces or entry.pieces()).digested(entry.signature)
+    return suite is not None and suite.digest(digested).hex() == entry.digest
 
 
 def keyed_digest(suite: Suite, secret: bytes, identifier: str) -> str:
-    """What stands for an applicant or a record in a log: HMAC (RFC 2104) over the suite's digest, hexadecimal.
+    """What stands for an applicant or a record in a log: the suite's HMAC (RFC 2104), hexadecimal.
 
     Args:
         secret: the party's own, at least 32 random bytes, never used for anything else. Without it nobody can test
@@ -187,9 +231,7 @@ def keyed_digest(suite: Suite, secret: bytes, identifier: str) -> str:
     """
     if len(secret) < DIGEST_BYTES:
         raise ValueError("the secret is too short")
-    block = (suite.digest(secret) if len(secret) > _BLOCK else secret).ljust(_BLOCK, b"\0")
-    inner = suite.digest(bytes(b ^ 0x36 for b in block) + identifier.encode("utf-8"))
-    return suite.digest(bytes(b ^ 0x5C for b in block) + inner).hex()
+    return suite.mac(secret, identifier.encode("utf-8")).hex()
 
 
 def _is_formed(entry: Entry) -> bool:
@@ -201,6 +243,8 @@ def _is_formed(entry: Entry) -> bool:
         and isinstance(entry.time, str)
         and bool(_TIME.fullmatch(entry.time))
         and all(isinstance(t, str) and len(t) == len(NOTHING) for t in (entry.previous, entry.digest))
-        and all(isinstance(t, str) and bool(_HEX.fullmatch(t)) for t in (entry.previous, entry.digest, entry.signature))
+        and all(isinstance(t, str) and bool(_HEX.fullmatch(t)) for t in (entry.previous, entry.digest))
+        and isinstance(entry.signature, str)
+        and (bool(_HEX.fullmatch(entry.signature)) or (entry.signature == "" and entry.kind in COVERED))
         and all(is_name(t) for t in (entry.suite, entry.key))
     )

@@ -1,7 +1,7 @@
 """The file of an audit log: one line per entry, locked while it is written, no line lost without a trace.
 
-``FOLDER/log.jsonl`` holds the lines. A last line without its end is what a crash leaves: it is moved to
-``FOLDER/torn-OFFSET-DIGEST``, never thrown away.
+``FOLDER/log.jsonl`` holds the lines. A last line without its end, and whole lines that no signature covers yet, are
+what a crash leaves of a write: they are moved to ``FOLDER/torn-OFFSET-DIGEST``, never thrown away.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from typing import Final
 
 from federation.ciphers.suites.interface import Suite
 from lab.errors import ServiceError
-from lab.governance.audit_entry import MAX_LINE
+from lab.governance.audit_entry import is_covered
 
 log = logging.getLogger("lianmo.audit")
 
 LOG: Final = "log.jsonl"
+_FIRST_READ: Final = 4096  # of a file's end: room for the last lines, as a rule
 
 
 def lines_of(path: Path) -> Iterator[bytes]:
-    """Whole lines as they stand now, without their ends; what is appended meanwhile is left out. Not checked.
+    """Finished lines as they stand now, without their ends; what is appended meanwhile is left out. Not checked.
 
     Raises:
         ServiceError: ``audit_missing``.
@@ -36,14 +37,14 @@ def lines_of(path: Path) -> Iterator[bytes]:
 
 
 def lines_up_to(path: Path, whole: int) -> Iterator[bytes]:
-    """The same for whoever holds the lock, and knows where the last whole line ends."""
+    """The same for whoever holds the lock, and knows where the last finished line ends."""
     with path.open("rb") as file:
         while file.tell() < whole:
             yield file.readline()[:-1]
 
 
 def torn_bytes(path: Path) -> int:
-    """How many bytes follow the last whole line."""
+    """How many bytes follow the last finished line."""
     with locked(path) as file:
         return os.fstat(file.fileno()).st_size - whole_size(file)
 
@@ -61,20 +62,33 @@ def locked(path: Path, *, writing: bool = False) -> Iterator[FileIO]:
 
 
 def whole_size(file: FileIO) -> int:
-    """Size up to the end of the last whole line."""
+    """Size up to the end of the last finished line: a whole one that has a signature. What follows nobody was told."""
     end = file.seek(0, os.SEEK_END)
-    while end:
-        start = max(0, end - MAX_LINE)
+    while True:
+        end, line = last_line(file, end)
+        if not is_covered(line):
+            return end
+        end -= 1  # before the newline, so that the line before is next
+
+
+def last_line(file: FileIO, end: int) -> tuple[int, bytes]:
+    """Where the last whole line up to ``end`` ends, and the line without its newline; ``(0, b"")`` if there is none."""
+    n = _FIRST_READ
+    while True:
+        start = max(0, end - n)
         file.seek(start)
-        newline = file.read(end - start).rfind(b"\n")
-        if newline >= 0:
-            return start + newline + 1
-        end = start
-    return 0
+        read = file.read(end - start)
+        newline = read.rfind(b"\n")
+        before = read.rfind(b"\n", 0, max(newline, 0))
+        if newline >= 0 and (before >= 0 or not start):
+            return start + newline + 1, read[before + 1 : newline]
+        if not start:
+            return 0, b""
+        n *= 2
 
 
 def set_aside(folder: Path, file: FileIO, whole: int, suite: Suite) -> None:
-    """Move what follows the last whole line to a file of its own; on the disk there before it is gone here."""
+    """Move what follows the last finished line to a file of its own; on the disk there before it is gone here."""
     file.seek(whole)
     torn = file.read()
     path = folder / f"torn-{whole}-{suite.digest(torn).hex()}"
@@ -84,7 +98,7 @@ def set_aside(folder: Path, file: FileIO, whole: int, suite: Suite) -> None:
         os.fsync(aside.fileno())
     sync_folder(folder)
     os.ftruncate(file.fileno(), whole)
-    log.warning("%d bytes of a line that was never completed were moved to %s", len(torn), path.name)
+    log.warning("%d bytes of a write that was never finished were moved to %s", len(torn), path.name)
 
 
 def lines_aside(folder: Path) -> dict[tuple[int, str], int]:

@@ -57,9 +57,9 @@ TEXTS: Final[dict[str, tuple[bool, str, str]]] = {
     ),
     "torn": (
         True,
-        "The last line has no end: {who} crashed while it was written, or somebody cut it. The next entry sets it "
-        "aside and records that.",
-        "末行不完整：{who} 写入时崩溃，或被截断。下一条写入时会将其移出并留下记录。",
+        "The last lines have no end or no signature: {who} crashed while they were written, or somebody cut or added "
+        "them. The next entry sets them aside and records that.",
+        "末尾的行不完整或无签名：{who} 写入时崩溃，或被截断、添加。下一条写入时会将其移出并留下记录。",
     ),
     "recovered": (
         False,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 MAX_COUNT: Final = 2**53  # beyond it JSON readers differ
@@ -29,11 +30,22 @@ _HEAD: Final = {"party", "number", "digest", "suite", "key", "public", "signatur
 
 def is_name(value: Any) -> bool:
     """Text for a party or an operator: 1 to 128 printable characters, no identifier of a person."""
-    return isinstance(value, str) and 0 < len(value) <= 128 and value.isprintable() and not _PERSONAL.search(value)
+    return isinstance(value, str) and 0 < len(value) <= 128 and _is_plain_name(value)
 
 
 def _is_id(value: Any) -> bool:
-    return isinstance(value, str) and bool(_ID.fullmatch(value)) and not _PERSONAL.search(value)
+    return isinstance(value, str) and 0 < len(value) <= 128 and _is_plain_id(value)
+
+
+# The same parties, keys, models and purposes come with every score.
+@lru_cache(maxsize=1024)
+def _is_plain_name(text: str) -> bool:
+    return text.isprintable() and not _PERSONAL.search(text)
+
+
+@lru_cache(maxsize=1024)
+def _is_plain_id(text: str) -> bool:
+    return bool(_ID.fullmatch(text)) and not _PERSONAL.search(text)
 
 
 def _matches(pattern: re.Pattern[str]) -> Callable[[Any], bool]:

@@ -20,7 +20,17 @@ from federation.ciphers.workers import cut, spread
 from federation.errors import PartyId
 from lab.errors import ServiceError
 from lab.governance.audit import keys_of
-from lab.governance.audit_entry import KEYED, NOTHING, AuditKey, Entry, is_digested, is_signed, parse, says
+from lab.governance.audit_entry import (
+    KEYED,
+    NOTHING,
+    AuditKey,
+    Entry,
+    Pieces,
+    is_digested,
+    is_signed,
+    parse,
+    says,
+)
 from lab.governance.audit_file import lines_of, torn_bytes
 from lab.governance.audit_findings import Finding
 
@@ -93,7 +103,8 @@ class Link(NamedTuple):
     """What the chain needs of one line.
 
     Attributes:
-        digest_holds, signature_holds: as computed anew.
+        digest_holds, signature_holds: as computed anew; an entry without signature is covered by the next that has one,
+            and the log is read up to the last that has.
         entry: where its content matters to somebody.
     """
 
@@ -114,6 +125,8 @@ def link_of(line: bytes, suites: Mapping[str, Suite], keys: Mapping[str, AuditKe
         entry = parse(line)
     except ValueError:
         return None
+    pieces = Pieces.of(line, entry.digest, entry.signature)
+    signature = bytes.fromhex(entry.signature)
     return Link(
         entry.party,
         entry.number,
@@ -121,8 +134,8 @@ def link_of(line: bytes, suites: Mapping[str, Suite], keys: Mapping[str, AuditKe
         entry.digest,
         entry.suite,
         entry.key,
-        is_digested(suites, entry),
-        is_signed(suites, keys.get(entry.key), entry.signed_bytes(), bytes.fromhex(entry.signature)),
+        is_digested(suites, entry, pieces),
+        not signature or is_signed(suites, keys.get(entry.key), pieces.signed(), signature),
         entry if entry.kind in (*_TOLD, *KEYED) else None,
     )
 

@@ -49,7 +49,7 @@ class ScoringRecord:
     def write(self, events: Sequence[Event]) -> None:
         """All of them, on the disk when this returns. Raises ``ServiceError``."""
         if self.own and events:
-            self.own.log.append(*events)
+            self.own.log.write(events)
 
     def answer(self, score: str, applicants: Sequence[str], consent: str = "", **references: Any) -> list[Event]:
         """What there is to write of scores about to be told; nothing if no log is kept.

@@ -19,12 +19,18 @@ _MOST: Final = 512
 
 
 class _Turn(Generic[T]):
-    """What came in one turn of a loop; all of it is done at once."""
+    """What came in one turn of a loop; all of it is done at once. Each call waits for a future of its own, so that one
+    that is given up does not end the others."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.items: list[T] = []
-        self.done: asyncio.Future[None] = loop.create_future()
+        self.waiting: list[asyncio.Future[None]] = []
+
+    def add(self, item: T) -> asyncio.Future[None]:
+        self.items.append(item)
+        self.waiting.append(self.loop.create_future())
+        return self.waiting[-1]
 
 
 class GroupCommit(Generic[T]):
@@ -47,8 +53,7 @@ class GroupCommit(Generic[T]):
         if turn is None or turn.loop is not loop:
             turn = self._turn = _Turn(loop)
             loop.call_soon(self._hand_over, turn)
-        turn.items.append(item)
-        await asyncio.shield(turn.done)  # one call that is given up must not end the others'
+        await turn.add(item)
 
     def close(self) -> None:
         """Write what waits and end the thread; the next commit begins another."""
@@ -99,13 +104,15 @@ class GroupCommit(Generic[T]):
             error = caught
         for loop in {turn.loop for turn in turns}:
             if not loop.is_closed():
-                loop.call_soon_threadsafe(_settle, [turn.done for turn in turns if turn.loop is loop], error)
+                waiting = [done for turn in turns if turn.loop is loop for done in turn.waiting]
+                loop.call_soon_threadsafe(_settle, waiting, error)
 
 
 def _settle(waiting: Sequence[asyncio.Future[None]], error: Exception | None) -> None:
     for done in waiting:
+        if done.done():  # given up
+            continue
         if error is None:
             done.set_result(None)
         else:
             done.set_exception(error)
-            done.exception()  # seen, even if every call was given up

@@ -10,7 +10,7 @@ import traceback
 from http import HTTPMethod, HTTPStatus
 from typing import Final
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lab.serving.access.guard import Guard, NoGuard
@@ -65,10 +65,9 @@ class Gate:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                fields = MutableHeaders(scope=message)
-                fields[REQUEST_ID] = request_id
-                if "visit" in state:
-                    fields.update(state["visit"].headers)
+                told = {REQUEST_ID: request_id, **(state["visit"].headers if "visit" in state else {})}
+                ours = ((name.lower().encode(), value.encode()) for name, value in told.items())
+                message["headers"] = [*message.get("headers", ()), *ours]
             await send(message)
 
         try:

@@ -25,6 +25,7 @@ from lab.serving.idempotency import HEADER, REPLAYED, Once
 from lab.serving.ledger import Ledger
 from lab.serving.loaded import Shelf
 from lab.serving.metrics import ServiceMetrics
+from lab.serving.plain_route import PlainRoute
 from lab.serving.problems import RequestError, answer_problems
 from lab.serving.publishing.shelf import FollowingShelf
 from lab.serving.readiness import readiness
@@ -92,7 +93,6 @@ def create_guest_app(
     app.add_middleware(Gate, body_type=_JSON, max_bytes=MAX_BODY_BYTES, guard=guard)
     answer_problems(app)
 
-    @app.post("/v1/scores", **described("score"))
     async def post_scores(request: Request) -> Response:
         """Score one application with the features of all parties; if they cannot all be asked, the answer says so and
         how it was made instead. 以各方特征为一笔申请评分；如无法取得全部各方的应答，结果会注明原因及替代方式。"""
@@ -103,7 +103,6 @@ def create_guest_app(
         made = partial(service.one, application)
         return await _replied(request, body, started, "score", made)
 
-    @app.post("/v1/scores:batch", **described("batch"))
     async def post_batch(request: Request) -> Response:
         """Score up to 1,000 applications; those that do not fit are told so one by one. 批量评分，最多 1000 笔。"""
         started = time.perf_counter()
@@ -141,6 +140,10 @@ def create_guest_app(
             headers = {REPLAYED: "true"} if again else {}
         metrics.took(kind, time.perf_counter() - started)
         return Response(reply, media_type=_JSON, headers=headers)
+
+    post = partial(app.router.add_api_route, methods=["POST"], route_class_override=PlainRoute)
+    post("/v1/scores", post_scores, **described("score"))
+    post("/v1/scores:batch", post_batch, **described("batch"))
 
     @app.get("/v1/scores/{score_id}", **described("stored"))
     async def get_score(score_id: str, request: Request) -> Response:

@@ -45,13 +45,19 @@ class ServiceMetrics:
             multiprocess_mode="min",
         )
 
+        self._took = {call: self._latency.labels(call) for call in ("score", "batch")}
+        self._answered: dict[tuple[str, str | None], Counter] = {}
+
     def answered(self, mode: str, alias: str | None, code: str | None) -> None:
-        self._answers.labels(mode, alias or "").inc()
+        counter = self._answered.get((mode, alias))
+        if counter is None:
+            counter = self._answered[mode, alias] = self._answers.labels(mode, alias or "")
+        counter.inc()
         if code:
             self._degraded.labels(code).inc()
 
     def took(self, call: str, seconds: float) -> None:
-        self._latency.labels(call).observe(seconds)
+        self._took[call].observe(seconds)
 
     def replied(self, party: str, seconds: float) -> None:
         self._replies.labels(party).observe(seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import socket
 import ssl
 import threading
@@ -34,15 +35,24 @@ _IDLE_SECONDS: Final = 75
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's, which also says when it has started or failed to."""
+    """uvicorn's, which also says when it has started or failed to.
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    Args:
+        answers: called once callers are answered.
+    """
+
+    def __init__(self, config: uvicorn.Config, answers: Callable[[], None]) -> None:
         super().__init__(config)
         self.settled = threading.Event()
+        self._answers = answers
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         try:
             await super().startup(sockets)
+            gc.collect()
+            gc.freeze()  # libraries and models stay: the collector need not walk them while callers wait
+            if self.started:
+                self._answers()
         finally:
             self.settled.set()
 
@@ -60,20 +70,25 @@ def serve_app(
     Args:
         host, port: where to listen; port 0 lets the system choose.
         tls: our certificate; with ``verify_mode=CERT_REQUIRED`` callers must show one of the authorities it trusts.
-        announce: called with the address once the port is ours.
+        announce: called with the address once callers are answered.
 
     Raises:
         ServiceError: "port_taken", or "address_unusable".
     """
     with listen(host, port) as listener:
-        announce(address_of(host, listener, tls))
-        serve_on(app, listener, tls)
+        serve_on(app, listener, tls, answers=lambda: announce(address_of(host, listener, tls)))
 
 
-def serve_on(app: FastAPI, listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
-    """As ``serve_app``, behind a socket that listens already."""
+def serve_on(
+    app: FastAPI,
+    listener: socket.socket,
+    tls: ssl.SSLContext | None = None,
+    *,
+    answers: Callable[[], None] = lambda: None,
+) -> None:
+    """As ``serve_app``, behind a socket that listens already; ``answers`` is called once callers are answered."""
     with suppress(KeyboardInterrupt):  # the usual end, raised anew by uvicorn after it has shut down
-        _server(app, tls).run([listener])
+        _server(app, tls, answers).run([listener])
 
 
 @contextmanager
@@ -101,7 +116,7 @@ def running(
             thread.join()
 
 
-def _server(app: FastAPI, tls: ssl.SSLContext | None) -> _Server:
+def _server(app: FastAPI, tls: ssl.SSLContext | None, answers: Callable[[], None] = lambda: None) -> _Server:
     config = uvicorn.Config(
         app,
         http=Connection,
@@ -115,7 +130,7 @@ def _server(app: FastAPI, tls: ssl.SSLContext | None) -> _Server:
     )
     config.load()
     config.ssl = tls
-    return _Server(config)
+    return _Server(config, answers)
 
 
 def listen(host: str, port: int, *, shared: bool = False, idle: bool = False) -> socket.socket:

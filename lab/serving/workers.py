@@ -9,7 +9,8 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing.connection import wait
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Final
 
@@ -33,7 +34,7 @@ def serve_workers(
 
     Args:
         make: makes the application, in each worker; sent to it, so a function of a module or a method of plain data.
-        announce: called with the address once the port is ours.
+        announce: called with the address once all workers answer callers.
 
     Raises:
         ServiceError: "port_taken", "address_unusable"; "workers_died" if they do as soon as they are started.
@@ -41,30 +42,48 @@ def serve_workers(
     listen(door.bind, port).close()  # alone on it, so that no other service's callers are shared
     with listen(door.bind, port, shared=True, idle=True) as held, _counts():
         bound = held.getsockname()[1]
-        announce(address_of(door.bind, held, door.tls()))
         context = multiprocessing.get_context("spawn")
 
-        def start() -> SpawnProcess:
-            process = context.Process(target=_work, args=(make, door, bound), name="lianmo-worker")
+        def start() -> _Worker:
+            said, says = context.Pipe(duplex=False)
+            process = context.Process(target=_work, args=(make, door, bound, says), name="lianmo-worker")
             process.start()
-            return process
+            return _Worker(process, said, says)
 
-        _keep(start, n)
+        _keep(start, n, lambda: announce(address_of(door.bind, held, door.tls())))
 
 
-def _keep(start: Callable[[], SpawnProcess], n: int) -> None:
+@dataclass(slots=True)
+class _Worker:
+    """Attributes:
+    said: one message comes here, once callers are answered; None: it came.
+    says: the other end, kept open: that a worker ended is for its process to tell.
+    """
+
+    process: SpawnProcess
+    said: Connection | None
+    says: Connection
+
+
+def _keep(start: Callable[[], _Worker], n: int, announce: Callable[[], None]) -> None:
     told, tell = os.pipe()
     before = {s: signal.signal(s, lambda *_: os.write(tell, b".")) for s in (signal.SIGINT, signal.SIGTERM)}
     workers = [start() for _ in range(n)]
-    n_deaths = 0
+    n_deaths, announced = 0, False
     try:
         while True:
-            ready = wait([told, *(worker.sentinel for worker in workers)])
+            starting = [worker.said for worker in workers if worker.said]
+            ready = wait([told, *(worker.process.sentinel for worker in workers), *starting])
             if told in ready:
                 return
+            for worker in workers:
+                worker.said = None if worker.said in ready else worker.said
+            if not announced and not any(worker.said for worker in workers):
+                announced = True
+                announce()
             for k, worker in enumerate(workers):
-                if worker.sentinel in ready:
-                    worker.join()
+                if worker.process.sentinel in ready:
+                    worker.process.join()
                     n_deaths += 1
                     if n_deaths > _MOST_DEATHS:
                         raise ServiceError(
@@ -75,22 +94,22 @@ def _keep(start: Callable[[], SpawnProcess], n: int) -> None:
                     workers[k] = start()
     finally:
         for worker in workers:
-            worker.terminate()
+            worker.process.terminate()
         for worker in workers:
-            worker.join(_STOP_SECONDS)
-            worker.kill()
+            worker.process.join(_STOP_SECONDS)
+            worker.process.kill()
         for number, handler in before.items():
             signal.signal(number, handler)
         os.close(told)
         os.close(tell)
 
 
-def _work(make: Callable[[], FastAPI], door: Listening, port: int) -> None:
+def _work(make: Callable[[], FastAPI], door: Listening, port: int, says: Connection) -> None:
     parent = multiprocessing.parent_process()
     assert parent
     threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
     with listen(door.bind, port, shared=True) as listener:
-        serve_on(make(), listener, door.tls())
+        serve_on(make(), listener, door.tls(), answers=lambda: says.send(True))
 
 
 def _end_with(sentinel: int) -> None:

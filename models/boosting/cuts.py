@@ -44,3 +44,9 @@ class Cuts:
         found = [table[of_feature].T for table, of_feature in zip(self.tables, codes, strict=True)]
         left: Mask = np.concatenate(found)[self.order]
         return left
+
+    def left_of(self, codes: Sequence[int]) -> Mask:
+        """As ``left``, of one row: shape ``(n_cuts, 1)``."""
+        found = [table[code] for table, code in zip(self.tables, codes, strict=True)]
+        left: Mask = np.concatenate(found)[self.order, np.newaxis]
+        return left

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Final
 
@@ -75,7 +76,7 @@ class PlattCalibrator:
             raise _unreadable() from error
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class IsotonicCalibrator:
     """Straight lines between (margin, probability) points, level beyond the outermost, kept in [floor, 1 - floor].
 
@@ -103,11 +104,15 @@ class IsotonicCalibrator:
     def apply(self, margin: ArrayLike) -> Floats:
         """Default probabilities, shape of ``margin`` ``(n_rows,)``, never falling as the margin rises."""
         m = checked_score(margin, name="margin")
-        points, values = np.asarray(self.margins), np.asarray(self.probabilities)
+        points, values = self._line
         at_most = values[np.minimum(np.searchsorted(points, m), len(points) - 1)]
         between = np.minimum(np.interp(m, points, values), at_most)  # interpolation may overshoot by a rounding
         kept: Floats = np.clip(between, self.floor, 1.0 - self.floor)
         return kept
+
+    @cached_property
+    def _line(self) -> tuple[Floats, Floats]:
+        return np.asarray(self.margins, dtype=np.float64), np.asarray(self.probabilities, dtype=np.float64)
 
     def to_json(self) -> dict[str, Any]:
         return {

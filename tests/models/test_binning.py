@@ -224,3 +224,20 @@ def test_encode_stacks_features_and_needs_none() -> None:
     t = table(x=numbers(1.0, 2.0), c=texts("b", "a"))
     assert encode(t, fit_bins(t, 4)).tolist() == [[0, 1], [1, 0]]
     assert encode(t, ()).shape == (0, 2)
+
+
+@given(st.lists(st.floats(allow_nan=True, allow_infinity=True, width=64), min_size=1, max_size=12), st.floats())
+def test_one_row_gets_the_code_it_has_among_many(values: list[float], value: float) -> None:
+    edges = tuple(sorted({v for v in values if abs(v) < np.inf}))
+    bins = FeatureBins("x", category=False, edges=edges, has_missing=True)
+    for v in (*values, value):
+        assert bins.code(np.array([v])) == bins.encode(np.array([v, 0.0]))[0]
+
+
+@pytest.mark.parametrize("has_other", [True, False])
+def test_one_text_gets_the_code_it_has_among_many(has_other: bool) -> None:
+    bins = FeatureBins("x", category=True, levels=("a", "b"), has_other=has_other)
+    column = np.array(["b", "a", None, "never seen"], dtype=object)
+    assert [bins.code(column[k : k + 1]) for k in range(4)] == bins.encode(column).tolist()
+    with pytest.raises(ModelError):
+        bins.code(np.array([1.0]))

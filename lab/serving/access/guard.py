@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ from lab.governance.folder import private_folder
 from lab.serving.access import keys, settings
 from lab.serving.access.caller import RIGHTS, Caller
 from lab.serving.access.certificates import known, peer_of
+from lab.serving.access.guesses import Guesses
 from lab.serving.access.limits import Meter, Reading
 from lab.serving.access.paths import needed
 from lab.serving.access.settings import AccessSettings, Limit
@@ -73,7 +74,8 @@ class NoGuard:
 class FolderGuard:
     """Lets in whom an access folder names: ``keys.json``, ``access.toml`` and the JWK set that it names.
 
-    All three are read again when they change. ``limits/`` holds a file of eight bytes for each caller.
+    All three are read again when they change. ``limits/`` holds a file of eight bytes for each caller. Keys and tokens
+    from an address that showed too many wrong ones are not looked at for a while; a certificate is.
 
     Raises:
         ConfigError: ``access_unusable``, ``jwks_unusable``.
@@ -88,6 +90,7 @@ class FolderGuard:
         self._tokens: tuple[AccessSettings, Watched[TokenCheck]] | None = None
         self._meters: dict[str, tuple[Limit, Meter]] = {}
         self._under_way: Counter[str] = Counter()
+        self._guesses = Guesses()
         self._folder = folder
         self._token_check(self._settings.content())
 
@@ -113,9 +116,21 @@ class FolderGuard:
         """By the key; if none is shown by the token; if none is by the certificate: what is shown first must be good.
 
         Raises:
-            RequestError: 401, ``not_authenticated``.
+            RequestError: 401, ``not_authenticated``; 429, ``too_many_wrong_credentials``.
         """
         shown, tokens = headers.getlist(API_KEY), headers.getlist("authorization")
+        if not shown and not tokens:
+            return self._certified(scope, current)
+        address, rate = (scope.get("client") or ("-",))[0], current.wrong_credentials.rate
+        if wait := self._guesses.wait(address, rate):
+            raise _too_many_wrong(wait)
+        try:
+            return self._shown(scope, shown, tokens, current)
+        except RequestError:
+            self._guesses.wrong(address, rate)
+            raise
+
+    def _shown(self, scope: Scope, shown: Sequence[str], tokens: Sequence[str], current: AccessSettings) -> Caller:
         peer = peer_of(scope)
         if len(shown) > 1 or len(tokens) > 1:
             raise _unknown(scope, "shown twice")
@@ -124,16 +139,17 @@ class FolderGuard:
             if key and state == "active":
                 return key.caller
             raise _unknown(scope, f"key {key.key_id if key else '-'} {state}")
-        if tokens:
-            scheme, _, token = tokens[0].partition(" ")
-            check = self._token_check(current)
-            if scheme.lower() != "bearer" or check is None:
-                raise _unknown(scope, "scheme not served")
-            try:
-                return check.caller(token.strip(), peer.thumbprint if peer else None)
-            except TokenRefused as refused:
-                raise _unknown(scope, f"token {refused.args[0]}", ', error="invalid_token"') from None
-        if peer:
+        scheme, _, token = tokens[0].partition(" ")
+        check = self._token_check(current)
+        if scheme.lower() != "bearer" or check is None:
+            raise _unknown(scope, "scheme not served")
+        try:
+            return check.caller(token.strip(), peer.thumbprint if peer else None)
+        except TokenRefused as refused:
+            raise _unknown(scope, f"token {refused.args[0]}", ', error="invalid_token"') from None
+
+    def _certified(self, scope: Scope, current: AccessSettings) -> Caller:
+        if peer := peer_of(scope):
             if caller := known(peer, current.certificates):
                 return caller
             raise _unknown(scope, "certificate of nobody")
@@ -194,6 +210,17 @@ def _too_many(wait: float, told: dict[str, str]) -> RequestError:
         f"The caller asks faster than it may. Ask again in {seconds} s.",
         f"调用频率超过上限，请在 {seconds} 秒后重试。",
         headers={"Retry-After": str(seconds), **told},
+    )
+
+
+def _too_many_wrong(wait: float) -> RequestError:
+    seconds = max(1, math.ceil(wait))
+    return RequestError(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "too_many_wrong_credentials",
+        f"Too many wrong keys or tokens came from this address; none is looked at for {seconds} s. Check yours.",
+        f"来自该地址的无效密钥或令牌过多，{seconds} 秒内不再校验。请检查所用凭据。",
+        headers={"Retry-After": str(seconds)},
     )
 
 

@@ -51,6 +51,23 @@ class Limits(Limit):
         return self.callers.get(caller, self)
 
 
+class WrongCredentials(_Section):
+    """Keys and tokens from one address, in each worker, that were not good; then all from there wait. Behind a proxy
+    all callers have its address: give them room, or let the proxy limit.
+
+    Attributes:
+        per_second: in the long run.
+        burst: so many at once after a rest.
+    """
+
+    per_second: float = Field(default=1.0, gt=0, le=1e6)
+    burst: int = Field(default=30, ge=1, le=10**6)
+
+    @property
+    def rate(self) -> Rate:
+        return Rate(self.per_second, self.burst)
+
+
 class OAuth(_Section):
     """Access tokens of the bank's authorisation server (RFC 9068), taken for client credentials (RFC 6749 §4.4).
 
@@ -106,6 +123,7 @@ class AccessSettings(_Section):
     """The file; each section may be absent, and so may the file."""
 
     limits: Limits = Limits()
+    wrong_credentials: WrongCredentials = WrongCredentials()
     oauth: OAuth | None = None
     certificates: tuple[Certificate, ...] = ()
 

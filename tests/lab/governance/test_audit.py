@@ -172,6 +172,34 @@ def test_an_entry_is_returned_only_when_it_is_on_the_disk(log: AuditLog, monkeyp
     assert flushed[-1].endswith(entry.line() + b"\n")
 
 
+# -- one signature for many scores ----------------------------------------------------------------------------------
+
+
+def test_scores_written_together_share_the_last_ones_signature(log: AuditLog) -> None:
+    log.append(scored(0), Event("refused", {"code": "policy"}), *map(scored, range(1, 40)))
+    log.append(scored(40))
+    signed = [e for e in log.entries() if e.signature]
+    assert [e.references.get("score", e.kind) for e in signed] == ["log_opened", "refused", "s-39", "s-40"]
+    assert grave(verified(log.path)) == []
+
+
+def test_what_somebody_adds_without_a_key_is_never_signed_over(log: AuditLog) -> None:
+    """A score that nobody gave, numbered, linked and with a digest that fits: all but a signature."""
+    (last,) = log.append(scored(1))
+    before = log.path.read_bytes()
+    forged = replace(last, number=3, previous=last.digest, references={"score": "s-7", "model": "m-1"}, signature="")
+    line = replace(forged, digest=SUITE.digest(forged.digested_bytes()).hex()).line()
+    log.path.write_bytes(before + line + b"\n")
+    assert grave(verified(log.path)) == [("torn", "bank", 3)]
+    assert log.last() == last
+    for process in (log, again(log)):
+        process.append(scored(2))
+        assert "s-7" not in [e.references["score"] for e in log.entries("score_answered")]
+    (aside,) = log.folder.glob("torn-*")
+    assert aside.read_bytes() == line + b"\n"
+    assert grave(verified(log.path)) == []
+
+
 # -- crashes -------------------------------------------------------------------------------------------------------
 
 
@@ -225,13 +253,23 @@ def test_a_crash_in_the_middle_of_recovery_is_recovered_from(
     assert grave(verified(log.path)) == []
 
 
-def test_lines_of_a_group_that_were_written_before_the_crash_stay(log: AuditLog) -> None:
-    entries = log.append(*map(scored, range(3)))
+def test_of_a_write_that_a_crash_cut_off_what_is_signed_stays_and_the_rest_is_set_aside(log: AuditLog) -> None:
+    """Nobody was told of any of it: that waits for the whole write."""
+    refused, *_ = log.append(Event("refused", {"code": "policy"}), *map(scored, range(3)))
     whole = log.path.read_bytes()
-    log.path.write_bytes(whole[:-20])
-    again(log).append(scored(9))
-    assert list(log.entries("score_answered"))[:2] == list(entries[:2])
-    assert grave(verified(log.path)) == []
+    ends = [k + 1 for k, byte in enumerate(whole) if byte == ord("\n")]
+    for cut in (ends[-1] - 20, ends[-2]):  # inside the last line; exactly before it
+        log.path.write_bytes(whole[:cut])
+        assert log.last() == refused
+        assert list(log.entries())[1:] == [refused]
+        assert grave(verified(log.path)) == [("torn", "bank", 3)]
+        again(log).append(scored(9))
+        *_, recovered, after = log.entries()
+        assert (recovered.kind, after.references["score"]) == ("tail_recovered", "s-9")
+        aside = log.folder / f"torn-{ends[1]}-{recovered.references['torn']}"
+        assert aside.read_bytes() == whole[ends[1] : cut]
+        assert grave(verified(log.path)) == []
+        aside.unlink()
 
 
 def test_a_full_disk_is_said_and_leaves_no_half_line(log: AuditLog, monkeypatch: pytest.MonkeyPatch) -> None:

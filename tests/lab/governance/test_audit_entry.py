@@ -12,9 +12,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from federation.ciphers.suites.choice import suite
 from federation.errors import CipherError
 from lab.errors import ServiceError
-from lab.governance.audit_entry import MAX_LINE, NOTHING, Entry, Event, fault_of, keyed_digest, parse
+from lab.governance.audit_entry import (
+    COVERED,
+    KEYED,
+    MAX_LINE,
+    NOTHING,
+    Entry,
+    Event,
+    fault_of,
+    is_covered,
+    keyed_digest,
+    parse,
+)
 from lab.governance.audit_kinds import KINDS, REFERENCES, is_name
 from tests.signing import SUITE, TestSigner
 
@@ -160,7 +172,8 @@ def changed(**fields: Any) -> bytes:
         changed(previous="0" * 63),
         changed(previous="G" * 64),
         changed(digest="AB" * 32),
-        changed(signature=""),
+        changed(signature="", kind="model_frozen", references={"model": "m-1"}),
+        changed(signature="", kind="log_opened", references={"key": "k", "suite": "s", "public": "ab"}),
         changed(signature=["00"]),
         changed(references=[]),
         changed(references={}),
@@ -174,6 +187,22 @@ def changed(**fields: Any) -> bytes:
 def test_what_is_not_the_one_form_is_refused(line: bytes) -> None:
     with pytest.raises(ValueError):
         parse(line)
+
+
+def test_only_what_is_written_by_the_thousand_may_go_without_a_signature() -> None:
+    assert parse(changed(signature="")).signature == ""
+    assert is_covered(changed(signature=""))
+    assert not is_covered(EXAMPLE.line())
+    assert COVERED == ("score_answered",)
+    assert not {*COVERED} & {*KEYED}
+
+
+@given(events(), st.sampled_from(["", "ab" * 64]))
+def test_a_line_is_put_together_from_its_pieces(event: Event, signature: str) -> None:
+    entry = replace(entry_of(event), signature=signature)
+    pieces = replace(entry, signature="", digest="").pieces()
+    assert pieces == entry.pieces()
+    assert pieces.line(entry.digest, signature) == entry.line()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -236,7 +265,7 @@ def test_what_is_no_id_digest_count_or_code_is_refused(references: dict[str, Any
 @given(st.binary(min_size=32, max_size=100), st.text(st.characters(codec="utf-8"), max_size=40))
 def test_a_keyed_digest_is_hmac(secret: bytes, identifier: str) -> None:
     expected = hmac.new(secret, identifier.encode(), "sha256").hexdigest()
-    assert keyed_digest(SUITE, secret, identifier) == expected
+    assert keyed_digest(suite("international"), secret, identifier) == expected
 
 
 def test_a_keyed_digest_wants_a_real_secret() -> None:

@@ -164,6 +164,67 @@ def test_a_thousand_changes_of_a_byte_are_all_found(tmp_path: Path) -> None:
         assert any(f.is_grave and f.about == BANK for f in findings)
 
 
+# -- scores under a later signature ---------------------------------------------------------------------------------
+
+
+def without_signature(entry: Entry) -> bytes:
+    return resealed(replace(entry, signature="")).line()
+
+
+def rehashed(ls: list[bytes], start: int) -> list[bytes]:
+    """From ``start`` on linked anew, with digests that fit: what anybody can do. Signatures stay as they are."""
+    entries = [parse(line) for line in ls]
+    for k in range(start, len(entries)):
+        entries[k] = resealed(replace(entries[k], previous=entries[k - 1].digest))
+    return [e.line() for e in entries]
+
+
+def edit_score(ls: list[bytes]) -> list[bytes]:
+    return [*ls[:2], resealed(parse(ls[2].replace(b"s-1", b"s-7"))).line(), *ls[3:]]
+
+
+def repeat_score(ls: list[bytes]) -> list[bytes]:
+    entries = [parse(line) for line in [*ls[:3], ls[2], *ls[3:]]]
+    return rehashed([replace(e, number=k).line() for k, e in enumerate(entries, 1)], 3)
+
+
+COVERED: list[tuple[str, Callable[[list[bytes]], list[bytes]], list[tuple[str, int]]]] = [
+    ("edited", lambda ls: [*ls[:2], ls[2].replace(b"s-1", b"s-7"), *ls[3:]], [("edited", 3)]),
+    ("edited, with its digest", edit_score, [("chain_broken", 4)]),
+    ("edited, all rehashed", lambda ls: rehashed(edit_score(ls), 3), [("bad_signature", 5), ("bad_signature", 6)]),
+    ("one deleted", lambda ls: [*ls[:2], *ls[3:]], [("deleted", 4)]),
+    ("one more", repeat_score, [("bad_signature", 6), ("bad_signature", 7)]),
+    ("signature taken", lambda ls: [*ls[:4], without_signature(parse(ls[4])), ls[5]], [("chain_broken", 6)]),
+    ("last signature taken", lambda ls: [*ls[:5], without_signature(parse(ls[5]))], [("torn", 6)]),
+]
+
+
+@pytest.mark.parametrize(("name", "harm", "expected"), COVERED, ids=[name for name, _, _ in COVERED])
+def test_what_was_done_to_scores_without_a_signature_of_their_own_is_found(
+    tmp_path: Path, name: str, harm: Callable[[list[bytes]], list[bytes]], expected: list[tuple[str, int]]
+) -> None:
+    """Entries 2 to 5 under the signature of the fifth, and a sixth."""
+    log = AuditLog(tmp_path / "audit", BANK, TestSigner(BANK), SUITES, Clock())
+    log.begin()
+    log.append(*(Event("score_answered", {"score": f"s-{k}", "model": "m-1"}) for k in range(4)))
+    log.append(Event("score_answered", {"score": "s-4", "model": "m-1"}))
+    assert not examine(log.path, SUITES, BANK).findings
+    put(log.path, harm(lines(log.path)))
+    assert [(f.code, f.number) for f in examine(log.path, SUITES, BANK).findings] == expected
+
+
+def test_a_key_is_not_introduced_without_a_signature(tmp_path: Path) -> None:
+    """Else anybody could: an unsigned introduction of the thief's key, and all that follows signed by the thief."""
+    log = AuditLog(tmp_path / "audit", BANK, TestSigner(BANK), SUITES, Clock())
+    log.begin()
+    log.rotate(THIEF)
+    log.append(Event("refused", {"code": "policy"}))
+    opened, rotated, refused = lines(log.path)
+    unsigned = without_signature(parse(rotated))
+    put(log.path, [opened, unsigned, resealed(replace(parse(refused), previous="ab" * 32), THIEF).line()])
+    assert ("unreadable", 2) in [(f.code, f.number) for f in examine(log.path, SUITES, BANK).findings]
+
+
 def test_a_thousand_cuts_inside_a_line_are_all_found(ended: Path, tmp_path: Path) -> None:
     whole = path_of(ended, BANK).read_bytes()
     path, rng = tmp_path / "log.jsonl", random.Random(20260301)

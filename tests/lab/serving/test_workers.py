@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
+from fastapi import FastAPI
 
+from lab.serving import workers
+from lab.serving.access.listening import Listening
+from lab.serving.workers import serve_workers
 from tests.lab.conftest import Write
 from tests.lab.serving.test_scorecard_service import Run, body, trained
 
@@ -40,7 +47,7 @@ def served(card: Run, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], s
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
             assert process.stdout
             url = process.stdout.readline().split()[-1]
-            wait_for(lambda: httpx.get(f"{url}/healthz", trust_env=False).status_code == 200)
+            assert httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
             yield process, url
             process.send_signal(signal.SIGTERM)
             process.wait(30)
@@ -56,6 +63,57 @@ def wait_for(true: object) -> None:
             pass
         time.sleep(0.05)  # for a process of the system to come up
     raise AssertionError("never")
+
+
+def announcing(folder: Path) -> FastAPI:
+    """An application that leaves a file when it is ready, and says who answers."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        (folder / str(os.getpid())).touch()
+        yield
+
+    return FastAPI(lifespan=lifespan)
+
+
+def test_the_address_is_announced_once_all_workers_answer(tmp_path: Path) -> None:
+    told: list[tuple[str, int]] = []
+
+    def announce(url: str) -> None:
+        assert httpx.get(f"{url}/openapi.json", trust_env=False).status_code == 200
+        told.append((url, len(list(tmp_path.iterdir()))))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    serve_workers(partial(announcing, tmp_path), Listening(bind="127.0.0.1"), 0, 2, announce=announce)
+    assert [n_ready for _, n_ready in told] == [2]
+
+
+def test_one_worker_that_answers_is_not_yet_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = multiprocessing.get_context("spawn")
+    started: list[workers._Worker] = []
+    told: list[int] = []
+    turns = 0
+
+    def start() -> workers._Worker:
+        started.append(workers._Worker(context.Process(target=print), *context.Pipe(duplex=False)))
+        return started[-1]
+
+    def wait(watched: list[object]) -> list[object]:
+        """First one worker says that it answers, then the other, then the service is told to stop."""
+        nonlocal turns
+        turns += 1
+        if turns == 3:
+            assert told == [2]
+            return watched[:1]
+        assert told == []
+        return [started[turns - 1].said]
+
+    monkeypatch.setattr(workers, "wait", wait)
+    for name in ("terminate", "join", "kill"):
+        monkeypatch.setattr(SpawnProcess, name, lambda *_: None)
+    monkeypatch.setattr(SpawnProcess, "sentinel", 0)
+    workers._keep(start, 2, lambda: told.append(turns))
+    assert told == [2]
 
 
 @pytest.mark.slow
