@@ -88,32 +88,36 @@ def shadow(
 
 
 @models.command()
-def compare(shelf: Shelf = _SHELF, as_json: AsJson = False) -> None:
+def compare(
+    shelf: Shelf = _SHELF,
+    figure: Annotated[
+        Path | None, typer.Option(help="Draw it as well, as SVG or PNG. 同时绘图。", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """What the shadow said beside what was told. 比较影子模型与实际应答。"""
     from lab.serving.publishing.folder import ShelfFolder
     from lab.serving.publishing.shadow import ShadowBook
+    from lab.serving.publishing.shadow_view import draw, show
 
     folder = ShelfFolder(shelf)
     state = folder.in_force()
     trial = state.challenger if state else None
-    found = ShadowBook(folder).compared(trial.version) if trial else None
+    pairs = ShadowBook(folder).pairs(trial.version, state.champion) if state and trial else {}
+    if figure and pairs:
+        draw(pairs).savefig(figure)
+    found = {mode: both.compared() for mode, both in pairs.items()}
     if as_json:
-        print(json.dumps(found and found.as_dict()))
+        print(json.dumps({mode: one.as_dict() for mode, one in found.items()}))
         return
     console = console_for(as_json)
-    if found is None:
+    if not found:
         console.print("nothing to compare yet 尚无可比较的评分")
         return
-    grid = views.table(("", False), ("told 实际应答", True), ("shadow 影子", True))
-    grid.add_row("mean default probability 平均违约概率", f"{found.champion:.2%}", f"{found.challenger:.2%}")
-    console.print(grid)
-    correlation = "–" if found.rank_correlation is None else f"{found.rank_correlation:.3f}"
-    console.print(
-        f"  {found.n:,} applications 笔申请; band differs 等级不同 {found.moved:.1%} (safer 更优 {found.safer:.1%}, "
-        f"riskier 更差 {found.riskier:.1%}); rank correlation 秩相关 {correlation}; "
-        f"largest difference 最大概率差 {found.largest:.3f}",
-        highlight=False,
-    )
+    for mode, one in found.items():
+        show(console, mode, one)
+    if figure:
+        console.print(f"  {figure}", highlight=False, markup=False)
 
 
 @models.command()
@@ -187,7 +191,7 @@ def follow(
 
 @contextmanager
 def _publisher(shelf: Path, hosts: list[str] | None, hub: Path | None, as_json: bool) -> Iterator[Publisher]:
-    """``hub``: hosts that only dial out are reached through it, each when it is first asked; then ``hosts`` is not used."""
+    """``hub``: through it hosts that only dial out are reached; ``hosts`` is not used then."""
     from federation.transports.http import HttpWire
     from lab.commands.options import host_urls
     from lab.governance.publishing_record import PublishingRecord

@@ -13,45 +13,31 @@ SHARED: Final = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS: Final = (0.001, 0.002, 0.005, 0.01, 0.015, 0.025, 0.04, 0.075, 0.15, 0.25, 0.5, 1.0, 2.5)
 
 
-class ServiceMetrics:
-    """Of one worker, in a registry of its own; ``text`` adds up all workers if they share a directory."""
+class PartyMetrics:
+    """How the other parties do with questions of one sort.
 
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self._answers = Counter(
-            "lianmo_scores", "Applications answered, by mode", ["mode", "alias"], registry=self.registry
-        )
-        self._degraded = Counter(
-            "lianmo_scores_degraded", "Answers that are not joint, by reason", ["code"], registry=self.registry
-        )
-        self._latency = Histogram(
-            "lianmo_score_seconds", "Time to answer a call", ["call"], buckets=_SECONDS, registry=self.registry
-        )
+    Args:
+        of: what names of metrics begin with.
+    """
+
+    def __init__(self, registry: CollectorRegistry, of: str) -> None:
         self._replies = Histogram(
-            "lianmo_party_reply_seconds",
+            f"{of}_party_reply_seconds",
             "Time until a party replied to a message",
             ["party"],
             buckets=_SECONDS,
-            registry=self.registry,
+            registry=registry,
         )
         self._failures = Counter(
-            "lianmo_party_failures", "Messages a party failed, by code", ["party", "code"], registry=self.registry
+            f"{of}_party_failures", "Messages a party failed, by code", ["party", "code"], registry=registry
         )
         self._closed = Gauge(
-            "lianmo_party_asked",
+            f"{of}_party_asked",
             "1: the party is asked; 0: its circuit breaker is open",
             ["party"],
-            registry=self.registry,
+            registry=registry,
             multiprocess_mode="min",
         )
-
-    def answered(self, mode: str, alias: str | None, code: str | None) -> None:
-        self._answers.labels(mode, alias or "").inc()
-        if code:
-            self._degraded.labels(code).inc()
-
-    def took(self, call: str, seconds: float) -> None:
-        self._latency.labels(call).observe(seconds)
 
     def replied(self, party: str, seconds: float) -> None:
         self._replies.labels(party).observe(seconds)
@@ -62,6 +48,62 @@ class ServiceMetrics:
     def asked(self, parties: Sequence[str], shut: Sequence[str]) -> None:
         for party in parties:
             self._closed.labels(party).set(party not in shut)
+
+
+class ShadowMetrics(PartyMetrics):
+    """What becomes of applications that a model on trial is to score too."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(registry, "lianmo_shadow")
+        self._compared = Counter(
+            "lianmo_shadow_scores", "Scores of the shadow that were compared, by mode", ["mode"], registry=registry
+        )
+        self._left_out = Counter(
+            "lianmo_shadow_left_out",
+            "Applications that the shadow did not score, by reason; behind: it was too slow",
+            ["code"],
+            registry=registry,
+        )
+        self._waiting = Gauge(
+            "lianmo_shadow_waiting",
+            "Applications that wait for the shadow",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+
+    def compared(self, mode: str, n: int) -> None:
+        self._compared.labels(mode).inc(n)
+
+    def left_out(self, code: str, n: int) -> None:
+        self._left_out.labels(code).inc(n)
+
+    def waiting(self, n: int) -> None:
+        self._waiting.set(n)
+
+
+class ServiceMetrics(PartyMetrics):
+    """Of one worker, in a registry of its own; ``text`` adds up all workers if they share a directory."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        super().__init__(self.registry, "lianmo")
+        self._answers = Counter(
+            "lianmo_scores", "Applications answered, by mode", ["mode", "alias"], registry=self.registry
+        )
+        self._degraded = Counter(
+            "lianmo_scores_degraded", "Answers that are not joint, by reason", ["code"], registry=self.registry
+        )
+        self._latency = Histogram(
+            "lianmo_score_seconds", "Time to answer a call", ["call"], buckets=_SECONDS, registry=self.registry
+        )
+
+    def answered(self, mode: str, alias: str | None, code: str | None) -> None:
+        self._answers.labels(mode, alias or "").inc()
+        if code:
+            self._degraded.labels(code).inc()
+
+    def took(self, call: str, seconds: float) -> None:
+        self._latency.labels(call).observe(seconds)
 
     def text(self) -> bytes:
         """All of it in Prometheus's text format."""

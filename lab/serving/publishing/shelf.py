@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from lab.serving.loaded import Loaded, OneModel, Shelf
+from lab.serving.loaded import Loaded, OneModel, Shelf, Trial
 from lab.serving.publishing.folder import Challenger, InForce, Mode, ShelfFolder
 from lab.serving.publishing.stored import loaded_from
 from models.declared import Declared
@@ -97,9 +97,11 @@ class FollowingShelf:
         held = self._held
         return held.tried(application_id, "canary") or held.versions[held.champion]
 
-    def shadowed(self, application_id: str) -> Loaded | None:
+    def shadowed(self, application_id: str) -> Trial | None:
         """What is to score this application too, without being told."""
-        return self._held.tried(application_id, "shadow")
+        held = self._held
+        loaded = held.tried(application_id, "shadow")
+        return Trial(held.trial.version, loaded) if held.trial and loaded else None
 
     def look(self) -> bool:
         """Take over what has been published since; whether anything was."""
