@@ -152,8 +152,10 @@ def soak(
         down = 0.0  # how long the last victim was: both hosts are there for as long, at least
         until = time.monotonic() + seconds
         for number in itertools.count():
-            await asyncio.to_thread(publishing.change)
-            await asyncio.sleep(max(2.0, down))
+            both_up = time.monotonic()
+            while time.monotonic() <= both_up + down:
+                await asyncio.to_thread(publishing.change)
+                await asyncio.sleep(2.0)
             if time.monotonic() + 8.0 > until:
                 return
             victim = HOSTS[number % len(HOSTS)]

@@ -24,6 +24,10 @@ from federation.transports.memory import MemoryWire
 from federation.vertical.scoring.host import ALLOWED
 from federation.vertical.scoring.messages import Wanted
 from lab.cli import app as commands
+from lab.governance.keys import KeyStore
+from lab.governance.node_log import open_log
+from lab.governance.protection import PASSPHRASE
+from lab.governance.scoring_record import ScoringRecord
 from lab.serving.answers import Answer
 from lab.serving.batch import score_table
 from lab.serving.guest_api import create_guest_app
@@ -35,8 +39,10 @@ from lab.serving.publishing.shelf import FollowingShelf
 from lab.serving.rules import ServiceRules
 from lab.serving.server import running
 from models.bundle import load, save
+from tests.lab.governance.test_session_record import WORDS
 from tests.lab.serving.conftest import PATIENT
 from tests.lab.serving.publishing.conftest import COURT, TAX, Lab, lab, trained  # noqa: F401 - fixtures
+from tests.signing import cheap_keys
 
 SECONDS = 30.0
 PAUSE = threading.Event()
@@ -136,8 +142,13 @@ class Service:
                 await asyncio.sleep(0)
 
 
-def service_of(lab: Lab, wire: Wire, rules: ServiceRules = PATIENT) -> Service:  # noqa: F811
-    app = create_guest_app(FollowingShelf(lab.shelf), wire, rules=rules)
+def service_of(
+    lab: Lab,  # noqa: F811
+    wire: Wire,
+    rules: ServiceRules = PATIENT,
+    record: ScoringRecord | None = None,
+) -> Service:
+    app = create_guest_app(FollowingShelf(lab.shelf), wire, rules=rules, record=record)
     return Service(httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service"), app)
 
 
@@ -261,6 +272,38 @@ def test_where_the_bank_answered_alone_its_own_models_are_compared_and_nobody_is
         ]
 
     asyncio.run(run())
+
+
+def test_the_banks_log_has_a_shadow_under_the_name_the_hosts_know_and_apart_from_what_was_told(
+    on_trial: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cheap_keys(monkeypatch)
+    monkeypatch.setenv(PASSPHRASE, WORDS)
+    node = tmp_path / "bank-node"
+    node.mkdir(mode=0o700)
+    KeyStore(node / "keys", cost=2**14).generate("bank", "international", WORDS, ["signing"])
+    log = open_log(node, WORDS)
+    log.begin("Wang")
+    told: list[str] = []
+    wire = Wire(memory_wire(on_trial))
+
+    async def run() -> None:
+        wire.free.set()
+        record = ScoringRecord.of(node, "bank", "bank", "loans")
+        service = service_of(on_trial, wire, record=record)
+        for row in range(3):
+            told.append((await service.score("/v1/scores", body(on_trial, row)))["score_id"])
+        await service.until(SCORES, {"joint": 3.0})
+
+    asyncio.run(run())
+    champion, challenger = (loaded.joint.model.model_id for loaded in both(on_trial))
+    answered, aside = (
+        [entry.references for entry in log.entries(kind)] for kind in ("score_answered", "shadow_answered")
+    )
+    assert [(e["score"], e["model"]) for e in answered] == [(score, champion) for score in told]
+    assert [(e["request"], e["model"]) for e in aside] == [(score, challenger) for score in told]
+    assert {e["score"] for e in aside} == {wanted.request for wanted in wire.asked if wanted.shadow}
+    assert {e["purpose"] for e in aside} == {"loan_model"}
 
 
 def forbid(lab: Lab, party: str) -> None:  # noqa: F811
