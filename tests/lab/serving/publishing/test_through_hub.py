@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,14 +26,15 @@ from lab.serving.publishing import publisher
 from lab.serving.publishing.shelf import FollowingShelf
 from tests.lab.hub.harness import HubAtWork, hub_at_work
 from tests.lab.serving.conftest import PATIENT, ask
-from tests.lab.serving.publishing.conftest import COURT, TAX, Lab
+from tests.lab.serving.publishing.conftest import COURT, RUNS, TAX, Lab
 
 SECONDS = 20.0
 
 
 @dataclass
 class City:
-    """The parties of ``lab``, members of a hub; hosts answer over it and nowhere else."""
+    """The parties of ``lab``, members of a hub. Hosts answer over it and nowhere else, each from its own folder with
+    its halves of all runs."""
 
     hub: HubAtWork
     lab: Lab
@@ -41,8 +43,16 @@ class City:
     def node(self, party: str) -> Path:
         return self.lab.folder / "members" / party.replace(":", "-")
 
+    def half(self, party: str, run: str) -> Path:
+        return self.node(party) / "runs" / run
+
+    def join(self, party: str) -> None:
+        self.hub.joined(self.node(party), party)
+        for run in RUNS if party != "bank" else ():
+            shutil.copytree(self.lab.host(run, party), self.half(party, run))
+
     def start(self, party: str, run: str = "first") -> None:
-        self.servers[party] = LineServer(self.node(party), scoring_endpoint(self.lab.host(run, party)))
+        self.servers[party] = LineServer(self.node(party), scoring_endpoint(self.half(party, run)))
         threading.Thread(target=self.servers[party].serve, daemon=True).start()
 
     def models(self, *arguments: object) -> Any:
@@ -68,7 +78,7 @@ def city(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[City]:
         hub.lines.wait_seconds = 1.0
         made = City(hub, lab)
         for party in ("bank", TAX, COURT):
-            hub.joined(made.node(party), party)
+            made.join(party)
         for party in (TAX, COURT):
             made.start(party)
         yield made
@@ -88,8 +98,8 @@ def test_a_models_life_through_the_hub(city: City) -> None:
     assert new != old
     third = city.models("publish", city.lab.bank("third"))
     assert first not in city.lab.shelf.versions()
-    kept = list((city.lab.folder / "runs" / "published").rglob("half.json"))
-    assert len(kept) == 2 * 2  # the first is retired at both hosts
+    kept = [list((city.node(party) / "published").rglob("half.json")) for party in (TAX, COURT)]
+    assert [len(halves) for halves in kept] == [2, 2]  # the first is retired at both hosts
     assert city.models("rollback")["champion"] == second["champion"] != third["champion"]
 
 
@@ -99,7 +109,7 @@ def test_of_two_hosts_one_refuses_and_the_old_model_stays_in_force_everywhere(ci
     before = city.models("publish", lab.bank("first"))
     shelf = FollowingShelf(lab.shelf)
     answers = city.scores(shelf.chosen(""))
-    (lab.host("second", refusing) / "half.json").unlink()
+    (city.half(refusing, "second") / "half.json").unlink()
     with pytest.raises(Refused) as caught:
         city.models("publish", lab.bank("second"))
     assert (caught.value.party, caught.value.code) == (refusing, "unknown_model")
