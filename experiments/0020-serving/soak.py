@@ -149,11 +149,11 @@ def soak(
 
     async def strikes() -> None:
         nonlocal n_kills
-        down = 0.0  # how long the last victim was: both hosts are there for as long, at least
+        down = 6.0  # how long the last victim was: both hosts are there for as long
         until = time.monotonic() + seconds
         for number in itertools.count():
             both_up = time.monotonic()
-            while time.monotonic() <= both_up + down:
+            while time.monotonic() <= min(both_up + down, until):
                 await asyncio.to_thread(publishing.change)
                 await asyncio.sleep(2.0)
             if time.monotonic() + 8.0 > until:
@@ -177,9 +177,9 @@ def soak(
             with start_serving(shelf.directory, log, *given, port=free_port(), **{PASSPHRASE: PHRASE}) as service:
                 # Caches fill and all models are made ready first: what grows after that is a leak.
                 url = f"{service.url}/v1/scores"
-                for _ in range(3):
+                for _ in range(8):
                     publishing.change()
-                    warm = paced(url, bodies, rate, min(10.0, max(1.0, seconds / 30)), Judge(expected, len(bodies)))
+                    warm = paced(url, bodies, rate, min(4.0, max(1.0, seconds / 60)), Judge(expected, len(bodies)))
                     asyncio.run(warm)
                 before = memory(service)
                 asked = asyncio.run(paced(url, bodies, rate, seconds, judge, strikes))

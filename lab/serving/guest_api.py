@@ -70,7 +70,7 @@ def create_guest_app(
     scorer = Scorer(wire, rules, metrics)
     ledger = Ledger(answers, record)
     service = ScoringService(shelf, scorer, ledger, metrics, decider)
-    shadows = _shadows(shelf, wire, rules, metrics, ledger)
+    shadows = _shadows(service, wire, rules)
     once = Once(answers, timedelta(seconds=rules.idempotency_seconds))
 
     @asynccontextmanager
@@ -194,12 +194,12 @@ def create_guest_app(
     return app
 
 
-def _shadows(
-    shelf: Shelf, wire: AsyncWire, rules: ServiceRules, metrics: ServiceMetrics, ledger: Ledger
-) -> Shadows | None:
+def _shadows(service: ScoringService, wire: AsyncWire, rules: ServiceRules) -> Shadows | None:
     """What asks a model on trial; None of a shelf on which there never is one."""
+    shelf = service.shelf
     if not isinstance(shelf, FollowingShelf):
         return None
-    counts = ShadowMetrics(metrics.registry)
-    scorer = Scorer(wire, rules, counts, shadow=True)
-    return Shadows(shelf, scorer, counts, ledger, ShadowBook(shelf.folder), rules.shadow_waiting)
+    metrics = ShadowMetrics(service.metrics.registry)
+    scorer = Scorer(wire, rules, metrics, shadow=True)
+    book = ShadowBook(shelf.folder)
+    return Shadows(shelf, scorer, metrics, service.ledger, book, rules.shadow_waiting, service.preparations)

@@ -46,6 +46,7 @@ class Shadows:
     Attributes:
         scorer: asks hosts as a model on trial; its breakers and metrics are its own.
         most: applications that may wait.
+        preparations: those of the service.
     """
 
     shelf: Shelf
@@ -54,7 +55,7 @@ class Shadows:
     ledger: Ledger
     book: ShadowBook
     most: int
-    preparations: Preparations = field(default_factory=Preparations)
+    preparations: Preparations
     _queue: deque[_Waiting] = field(default_factory=deque, init=False)
     _n_waiting: int = field(default=0, init=False)
     _asking: asyncio.Task[None] | None = field(default=None, init=False)
