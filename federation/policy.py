@@ -17,6 +17,11 @@ from models.reasons import Words
 Permit = Callable[[Sequence[str]], NDArray[np.bool_]]
 
 
+def everybody(subjects: Sequence[str]) -> NDArray[np.bool_]:
+    """Whoever is in the table."""
+    return np.ones(len(subjects), dtype=bool)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountNoise:
     """Noise on what a host tells of goods and bads per bin (``models.noise``).
@@ -54,6 +59,7 @@ class HostPolicy:
     noise: on counts of rows and bads per bin, in scorecards; None: exact. With it nothing is told of how features
         moved. Trees have none.
     permit: asked anew when rows are chosen, when training begins, and for every score; None: whoever is in the table.
+    permit_shadow: asked for every score of a model on trial, of which nobody is told; None: there are none here.
     """
 
     min_rows_per_bin: int = 10
@@ -68,10 +74,21 @@ class HostPolicy:
     algorithms: tuple[str, ...] = ("boosting", "scorecard")
     noise: CountNoise | None = None
     permit: Permit | None = None
+    permit_shadow: Permit | None = None
 
     def permitted(self, subjects: Sequence[str]) -> NDArray[np.bool_]:
         """Which of them may be used at this moment."""
-        return np.ones(len(subjects), dtype=bool) if self.permit is None else self.permit(subjects)
+        return everybody(subjects) if self.permit is None else self.permit(subjects)
+
+    def permitted_in_shadow(self, subjects: Sequence[str]) -> NDArray[np.bool_]:
+        """The same for a model on trial. Raises ``LocalProtocolError`` (``policy``) where such may not ask."""
+        if self.permit_shadow is None:
+            raise LocalProtocolError(
+                "policy",
+                "This party answers no questions of models on trial whose scores nobody is told.",
+                "本方不应答影子模型（评分不对外告知）的查询。",
+            )
+        return self.permit_shadow(subjects)
 
     def check_subjects(self, subjects: Sequence[str]) -> None:
         """Raises ``LocalProtocolError`` (``no_consent``) unless all of them may be used at this moment."""

@@ -20,7 +20,7 @@ from lab.commands.hub import hub
 from lab.commands.leakage import leakage
 from lab.commands.models import models as model_commands
 from lab.commands.node import node as node_commands
-from lab.commands.options import AsJson
+from lab.commands.options import AsJson, ThroughHub
 from lab.commands.options import console_for as _console
 from lab.commands.options import host_urls as _urls
 from lab.commands.runs import runs
@@ -143,6 +143,7 @@ def score(
     local: Annotated[
         bool, typer.Option(help="Hosts are on this machine, beside the bank's folder. 数据方在本机。")
     ] = False,
+    through: ThroughHub = None,
     id_column: Annotated[str, typer.Option("--id", help="Column of identifiers. 标识列。")] = "id",
     reasons: Annotated[
         int, typer.Option(min=0, max=50, help="Name so many features that raise the risk. 列出最多几条风险原因。")
@@ -158,7 +159,7 @@ def score(
     joint, _ = models_from(node)
     model, calibrator = joint.model, joint.calibrator
     table = applicants_table(read_frame(applicants, id_column), id_column, model.inputs)
-    with scoring_wire(node, model, _urls(host), local=local) as wire:
+    with scoring_wire(node, model, _urls(host), local=local, hub=through) as wire:
         noted = bank_record(node, model).answered
         frame = score_frame(model, table, wire, reasons, own_words(node), noted, calibrator)
     if out is None:
@@ -178,10 +179,7 @@ def serve(
     store: Annotated[
         str | None, typer.Option(help="Store of answers; default: sqlite in the folder. 评分结果数据库。")
     ] = None,
-    through: Annotated[
-        Path | None,
-        typer.Option("--hub", help="Through a hub, from the folder that joined it. 经枢纽（本方入网目录）。"),
-    ] = None,
+    through: ThroughHub = None,
     policy: Annotated[Path | None, typer.Option(help="The bank's decision policy, TOML. 决策策略。")] = None,
     tls_cert: TlsCertificate = None,
     tls_key: TlsKey = None,

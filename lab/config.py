@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from federation.ciphers.paillier import MINIMUM_KEY_BITS
 from federation.ciphers.suite import CipherRules
 from federation.errors import KeyTooShort
-from federation.policy import HostPolicy
+from federation.policy import HostPolicy, everybody
 from federation.vertical.binning.prebinning import Prebinning
 from lab.data.connectors.location import Data, below
 from lab.errors import ConfigError
@@ -212,6 +212,8 @@ class Party(Section):
             empty, shows when asked what each of its features adds to a score; those without words go by number.
         round_parts: host: scorecards: points to whose nearest multiple its part of a score is rounded before the bank
             is told; 0: not rounded, and the bank can tell the bins (experiment 0018).
+        shadow: host: whether a model on trial may ask about applicants although nobody is told what it says; by
+            default only where the project's terms list the algorithm ``shadow``.
         cut_points, special_codes, trends: scorecards: column → cut points by hand; values kept apart; how to merge it.
         insecure_allow_plaintext: host: take part in a run that does not encrypt.
         insecure_allow_label_hints: guest: sample rows by gradient (goss), from which hosts can guess labels.
@@ -233,6 +235,7 @@ class Party(Section):
     project: str = Field(default="", max_length=64)
     reasons: dict[str, Words] | None = None
     round_parts: float = Field(default=1.0, ge=0, le=1000, allow_inf_nan=False)
+    shadow: bool | None = None
     cut_points: dict[str, tuple[float, ...]] = Field(default_factory=dict)
     special_codes: dict[str, tuple[float, ...]] = Field(default_factory=dict)
     trends: dict[str, str] = Field(default_factory=dict)
@@ -257,6 +260,7 @@ class Party(Section):
             share_levels=self.share_levels,
             reasons=self.reasons,
             round_parts=self.round_parts,
+            permit_shadow=everybody if self.shadow else None,
         )
 
     @field_validator("reasons")

@@ -5,7 +5,8 @@
 Processes on loopback: the bank's service with its store and audit log, two data nodes, the load. ``bank_only`` and
 ``mlflow_models_serve``: wrk, every connection asks again at once. ``joint_*``: arrivals at a rate that waits for no
 answer, latency from when a request was due. ``joint_one_host_dead``: one node takes calls and answers none.
-``batch_1000``: one after the other. Writes ``serving.json`` and ``serving.svg``, and the table in RESULT.md.
+``batch_1000``: one after the other. Writes ``serving.json``, ``serving_more.json`` (scenarios of our own, conditions)
+and ``serving.svg``, and the table in RESULT.md.
 """
 
 from __future__ import annotations
@@ -25,15 +26,24 @@ import httpx
 import numpy as np
 from figure import draw
 from load import WRK_MISSING, Check, closed_loop, has_wrk, paced
-from services import Bank, Process, free_port, start_bank, start_host
+from services import Bank, Process, free_port, start_bank, start_serving
 from soak import soak
-from world import HOSTS, PHRASE, World, bodies_file, make_world
+from world import HOSTS, PHRASE, World, bodies_file, make_world, write_data
 
 from lab.governance.protection import PASSPHRASE
 from lab.result_page import put_lines
 from lab.serving.rules import ServiceRules
 
 HERE = Path(__file__).parent
+#: What ``serving.json`` holds, besides the soak.
+SCENARIOS = (
+    "bank_only",
+    "joint_two_hosts",
+    "joint_one_host_dead",
+    "joint_with_reasons",
+    "batch_1000",
+    "mlflow_models_serve",
+)
 DEADLINE_SECONDS = 0.25
 
 
@@ -56,7 +66,7 @@ class Bench:
     def bank(self, urls: dict[str, str], **given: Any) -> Bank:
         store = f"sqlite:///{self.place / 'answers.db'}"
         rules = ServiceRules(deadline_seconds=DEADLINE_SECONDS)
-        return Bank((self.world.bank,), urls, store, rules=rules, **given)
+        return Bank(self.world.bank, urls, store, rules=rules, **given)
 
     def start(self, bank: Bank, workers: int = 1) -> Process:
         return start_bank(bank, self.log, PHRASE, workers=workers)
@@ -106,7 +116,7 @@ class Bench:
 
     def joint(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        hosts = {party: start_host([self.world.host(party)], self.log) for party in HOSTS}
+        hosts = {party: start_serving(self.world.host(party), self.log) for party in HOSTS}
         urls = {party: host.url for party, host in hosts.items()}
         try:
             with self.start(self.bank(urls)) as service:
@@ -163,7 +173,7 @@ def _save_pyfunc(path: Path, bundle: Path) -> None:
     )
 
 
-def table_of(found: dict[str, Any]) -> list[str]:
+def table_of(found: dict[str, Any], more: dict[str, Any]) -> list[str]:
     lines = [
         "| scenario | p50 ms | p95 ms | p99 ms | requests/s | offered/s | errors |",
         "|---|---|---|---|---|---|---|",
@@ -175,11 +185,14 @@ def table_of(found: dict[str, Any]) -> list[str]:
                 f"| {name} | {row['p50_ms']:.1f} | {row['p95_ms']:.1f} | {row['p99_ms']:.1f} | "
                 f"{row['requests_per_second']:,.1f} | {offered} | {row['errors']} |"
             )
-    lines += ["", "CPU ms per request: " + ", ".join(f"{k} {v:.2f}" for k, v in found["cpu_ms_per_request"].items())]
-    s = found["soak"]
+    lines += ["", "CPU ms per request: " + ", ".join(f"{k} {v:.2f}" for k, v in more["cpu_ms_per_request"].items())]
+    s, d = found["soak"], more["soak_in_detail"]
     lines += [
         "",
-        f"Soak: {s['requests']:,} requests, {s['wrong']} wrong, {s['lost']} lost, {s['rss_growth_mb']} MB grown.",
+        f"Soak: {s['requests']:,} requests, {s['wrong']} wrong, {s['lost']} lost, {s['rss_growth_mb']} MB grown; "
+        f"{d['modes'].get('joint', 0):,} by all parties, {d['n_models']} models answered; {d['published']} changes of "
+        f"what is in force, {d['refused']} kept from it by a dead host; {d['host_kills']} hosts killed; "
+        f"{d['shadow_scores']:,} scores in the shadow.",
     ]
     return [*lines, "", f"Made on {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}."]
 
@@ -202,10 +215,13 @@ def main() -> None:
     os.environ[PASSPHRASE] = PHRASE
     with tempfile.TemporaryDirectory(prefix="lianmo-serving-") as folder:
         place = Path(folder)
-        say("training two small models 训练两个小模型")
-        worlds = [make_world(place / f"w{k}", trees) for k, trees in enumerate((a.trees, max(2, a.trees // 2)))]
+        say("training three small models 训练三个小模型")
+        write_data(place)
+        sizes = {"first": a.trees, "second": max(2, a.trees // 2), "third": max(3, a.trees // 3)}
+        worlds = [make_world(place, name, trees) for name, trees in sizes.items()]
         bench = Bench(place, worlds[0], a)
         found: dict[str, Any] = {}
+        more: dict[str, Any] = {}
         if has_wrk():
             say("bank only 仅银行模型")
             found |= bench.bank_only()
@@ -216,10 +232,10 @@ def main() -> None:
         say("joint 联合评分")
         found |= bench.joint()
         say(f"soak 持续压测 {a.soak_seconds:g} s")
-        found["soak"] = soak(worlds, a.soak_seconds, a.rate, place, bench.log)
+        found["soak"], more["soak_in_detail"] = soak(worlds, a.soak_seconds, a.rate, place, bench.log)
         tail = bench.log.read_text(encoding="utf-8", errors="replace").splitlines()
-    found["cpu_ms_per_request"] = bench.cpu
-    found["conditions"] = {
+    more["cpu_ms_per_request"] = bench.cpu
+    more["conditions"] = {
         "deadline_ms": DEADLINE_SECONDS * 1000,
         "workers": a.workers,
         "mlflow_workers": a.mlflow_workers or "its default",
@@ -230,10 +246,12 @@ def main() -> None:
         "python": platform.python_version(),
     }
     a.out.mkdir(parents=True, exist_ok=True)
-    (a.out / "serving.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    figures = {name: found[name] for name in (*SCENARIOS, "soak") if name in found}
+    for file, told in (("serving.json", figures), ("serving_more.json", {**found, **more})):
+        (a.out / file).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     draw(found, a.out / "serving.svg")
     (a.out / "serving.log").write_text("\n".join(tail[-200:]) + "\n", encoding="utf-8")
-    lines = table_of(found)
+    lines = table_of(found, more)
     print("\n".join(lines))
     if not a.quick:
         put_lines(HERE / "RESULT.md", lines)

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,23 +17,17 @@ import httpx
 import psutil
 from fastapi import FastAPI
 
-from federation.endpoint import Endpoint
 from federation.transports.async_http import AsyncHttpWire
-from federation.vertical.scoring.host import ALLOWED, ScoringHost
-from lab.data.sources import read_table
 from lab.governance.protection import PASSPHRASE
 from lab.serving.access.listening import Listening
 from lab.serving.guest_api import create_guest_app
-from lab.serving.host_api import create_host_app
 from lab.serving.loaded import Loaded, OneModel
-from lab.serving.nodes import bank_record, job_in, scoring_endpoint
+from lab.serving.nodes import bank_record
 from lab.serving.publishing.stored import loaded_from
 from lab.serving.rules import ServiceRules
 from lab.serving.server import serve_app
 from lab.serving.store import AnswerStore
 from lab.serving.workers import serve_workers
-from models.bundle import load
-from models.joint import half_from_json
 
 _START_SECONDS = 120.0
 
@@ -43,39 +37,28 @@ class Bank:
     """The bank's application as a worker makes it.
 
     Attributes:
-        directories: the bank's folders of one run or several, whose models are served.
+        directory: the bank's folder of the run whose model is served.
         alone: the bank's own model answers everything: nobody else is asked.
-        audited: scores go into the bank's audit log, that of the first run.
-        swap: holds the number of the run that is served now.
+        audited: scores go into the bank's audit log.
     """
 
-    directories: tuple[Path, ...]
+    directory: Path
     urls: Mapping[str, str]
     store: str
     alone: bool = False
     audited: bool = True
     rules: ServiceRules = field(default_factory=ServiceRules)
-    swap: Path | None = None
 
     def app(self) -> FastAPI:
-        found = [loaded_from(directory) for directory in self.directories]
-        record = bank_record(self.directories[0], found[0].joint.model) if self.audited else None
+        found = loaded_from(self.directory)
+        record = bank_record(self.directory, found.joint.model) if self.audited else None
         if self.alone:
-            found = [Loaded(published=f.published, joint=f.bank_only, words=f.words) for f in found if f.bank_only]
-        shelf = Swapping(found, self.swap) if self.swap else OneModel(found[0])
+            assert found.bank_only
+            found = Loaded(published=found.published, joint=found.bank_only, words=found.words)
         wire = AsyncHttpWire(self.urls)
-        return create_guest_app(shelf, wire, rules=self.rules, record=record, store=AnswerStore.open(self.store))
-
-
-@dataclass(frozen=True)
-class Swapping:
-    """A shelf whose model is changed by a file."""
-
-    found: Sequence[Loaded]
-    swap: Path
-
-    def chosen(self, application_id: str) -> Loaded:  # noqa: ARG002
-        return self.found[int(self.swap.read_text() or 0)]
+        return create_guest_app(
+            OneModel(found), wire, rules=self.rules, record=record, store=AnswerStore.open(self.store)
+        )
 
 
 class Process:
@@ -135,54 +118,41 @@ class Process:
         self.stop()
 
 
-def endpoint_of(directories: Sequence[Path]) -> Endpoint:
-    """A data node that holds its halves of several runs on the same rows."""
-    if len(directories) == 1:
-        return scoring_endpoint(directories[0])
-    job = job_in(directories[0])
-    halves = [half_from_json(load(directory / "half.json")) for directory in directories]
-    table = read_table(job.party, varied=False)
-    return Endpoint(ScoringHost(table, {h.model_id: h for h in halves}, job.party.policy), "bank", ALLOWED)
-
-
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
 
-def start_host(directories: Sequence[Path], log: Path, port: int = 0) -> Process:
+def start_serving(directory: Path, log: Path, *arguments: str, port: int = 0, **environment: str) -> Process:
+    """``lianmo serve`` of a party's folder, or of a bank's shelf."""
     port = port or free_port()
-    return Process([sys.executable, __file__, "host", str(port), *map(str, directories)], port, log, "/healthz")
+    command = [sys.executable, "-m", "lab.cli", "serve", str(directory), "--port", str(port), *arguments]
+    return Process(command, port, log, "/healthz", **environment)
 
 
 def start_bank(bank: Bank, log: Path, passphrase: str, *, workers: int = 1, port: int = 0) -> Process:
     port = port or free_port()
-    arguments = [sys.executable, __file__, "bank", str(port), *map(str, bank.directories), "--store", bank.store]
+    arguments = [sys.executable, __file__, str(port), str(bank.directory), "--store", bank.store]
     arguments += [f"--host={party}={url}" for party, url in bank.urls.items()]
     arguments += ["--workers", str(workers)] + ["--alone"] * bank.alone + ["--unaudited"] * (not bank.audited)
-    arguments += ["--rules", bank.rules.model_dump_json(), *(["--swap", str(bank.swap)] if bank.swap else [])]
+    arguments += ["--rules", bank.rules.model_dump_json()]
     return Process(arguments, port, log, "/healthz", **{PASSPHRASE: passphrase})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["bank", "host"])
     parser.add_argument("port", type=int)
-    parser.add_argument("directories", type=Path, nargs="+")
+    parser.add_argument("directory", type=Path)
     parser.add_argument("--store", default="sqlite://")
     parser.add_argument("--host", action="append", default=[])
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--alone", action="store_true")
     parser.add_argument("--unaudited", action="store_true")
     parser.add_argument("--rules", default="{}")
-    parser.add_argument("--swap", type=Path)
     a = parser.parse_args()
-    if a.what == "host":
-        serve_app(create_host_app(endpoint_of(a.directories)), "127.0.0.1", a.port)
-        return
     urls = dict(entry.split("=", 1) for entry in a.host)
     rules = ServiceRules.model_validate_json(a.rules)
-    bank = Bank(tuple(a.directories), urls, a.store, a.alone, not a.unaudited, rules, a.swap)
+    bank = Bank(a.directory, urls, a.store, a.alone, not a.unaudited, rules)
     if a.workers == 1:
         serve_app(bank.app(), "127.0.0.1", a.port)
     else:

@@ -11,10 +11,6 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from federation.ciphers.plain import PlainSecret
-from federation.script import run
-from federation.transports.memory import MemoryWire
-from federation.vertical.boosting.guest import JointBoosting, TrainingRows
 from lab.config import load_config
 from lab.data.demo import write_demo_data
 from lab.data.sources import applicants_table, read_frame
@@ -23,16 +19,14 @@ from lab.governance.node_log import KEYS, open_log
 from lab.jobs import node_directory
 from lab.runs import train_run
 from lab.serving.nodes import joint_model
-from models.boosting.parameters import BoostingParameters
-from models.bundle import save
 from models.table import Table
 
 HOSTS = ("host:social", "host:registry")
 PHRASE = "a bench has nothing to hide"
 _CONFIG = """\
 [run]
-name = "bench"
-directory = "{directory}"
+name = "{name}"
+directory = "runs/{name}"
 transport = "memory"
 [boosting]
 n_estimators = {trees}
@@ -51,25 +45,25 @@ data = "bank.csv"
 label = "default"
 node = "bank-node"
 """
-_HOST = '[[hosts]]\nparty = "{party}"\ndata = "{file}.csv"\ninsecure_allow_plaintext = true\n'
+_HOST = '[[hosts]]\nparty = "{party}"\ndata = "{file}.csv"\ninsecure_allow_plaintext = true\nshadow = true\n'
 
 
 @dataclass(frozen=True)
 class World:
     """Attributes:
-    place: of everything.
+    run: folder of the model's run; runs of one place have the same data.
     table: the bank's applicants whom both data nodes hold, as the service is asked about them.
     """
 
-    place: Path
+    run: Path
     table: Table
 
     @property
     def bank(self) -> Path:
-        return node_directory(self.place / "run", "bank")
+        return node_directory(self.run, "bank")
 
     def host(self, party: str) -> Path:
-        return node_directory(self.place / "run", party)
+        return node_directory(self.run, party)
 
     def body(self, row: int, reasons: int = 0) -> dict[str, Any]:
         values = {name: column[row] for name, column in self.table.columns.items()}
@@ -82,33 +76,32 @@ class World:
         }
 
 
-def make_world(place: Path, trees: int) -> World:
-    """Plain sums: the same model as under encryption, to the bit, in seconds."""
-    data = place / "data"
-    write_demo_data(data)
-    store = KeyStore(data / "bank-node" / KEYS)
-    (data / "bank-node").mkdir(mode=0o700)
+def write_data(place: Path) -> None:
+    """All parties' files, and the bank's node with keys and an audit log."""
+    write_demo_data(place)
+    store = KeyStore(place / "bank-node" / KEYS)
+    (place / "bank-node").mkdir(mode=0o700)
     store.generate("bank", "international", PHRASE)
-    open_log(data / "bank-node", PHRASE).begin()
-    text = _CONFIG.format(directory=place / "run", trees=trees)
+    open_log(place / "bank-node", PHRASE).begin()
+
+
+def make_world(place: Path, name: str, trees: int) -> World:
+    """A run on the data in ``place``. Plain sums: the same model as under encryption, to the bit, in seconds."""
+    text = _CONFIG.format(name=name, trees=trees)
     text += "".join(_HOST.format(party=party, file=party.replace(":", "-")) for party in HOSTS)
-    path = data / "bench.toml"
+    path = place / f"{name}.toml"
     path.write_text(text, encoding="utf-8")
     config = load_config(path)
     train_run(config, Console(quiet=True))
-    bank = node_directory(place / "run", "bank")
+    run = place / "runs" / name
+    bank = node_directory(run, "bank")
+    assert (bank / "bank_only.json").exists()
     model, _ = joint_model(bank)
-    frame = read_frame(data / "bank.csv", "id")
+    frame = read_frame(place / "bank.csv", "id")
     everybody = applicants_table(frame, "id", model.inputs)
-    if not (bank / "bank_only.json").exists():
-        label = frame["default"].to_numpy(dtype=np.float64)
-        parameters = BoostingParameters(n_estimators=trees, learning_rate=0.1, max_depth=4, max_bin=32)
-        rows = TrainingRows(everybody, label, len(label), 0)
-        fitted = run(JointBoosting("bank-only", "bank", rows, (), PlainSecret(), parameters).fit(), MemoryWire({}))
-        save(bank / "bank_only.json", fitted.model.to_json())
-    held = [set(pd.read_csv(data / f"{h.replace(':', '-')}.csv", dtype={"id": str})["id"]) for h in HOSTS]
+    held = [set(pd.read_csv(place / f"{h.replace(':', '-')}.csv", dtype={"id": str})["id"]) for h in HOSTS]
     rows_of_all = [k for k, name in enumerate(everybody.ids) if all(name in ids for ids in held)]
-    return World(place, everybody.take(np.array(rows_of_all, dtype=np.intp)))
+    return World(run, everybody.take(np.array(rows_of_all, dtype=np.intp)))
 
 
 def bodies_file(world: World, path: Path, reasons: int = 0, most: int = 2000) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lab import views
-from lab.commands.options import AsJson, console_for
+from lab.commands.options import AsJson, ThroughHub, console_for
 
 if TYPE_CHECKING:
     from lab.serving.publishing.folder import InForce, ShelfFolder
@@ -51,59 +51,79 @@ def list_versions(shelf: Shelf = _SHELF, as_json: AsJson = False) -> None:
 
 
 @models.command()
-def publish(node: Node, shelf: Shelf = _SHELF, host: Hosts = None, as_json: AsJson = False) -> None:
+def publish(
+    node: Node, shelf: Shelf = _SHELF, host: Hosts = None, through: ThroughHub = None, as_json: AsJson = False
+) -> None:
     """Put a model in force everywhere, or nowhere. 发布模型：所有数据方就绪后切换，否则保持不变。"""
-    with _publisher(shelf, host, as_json) as publisher:
+    with _publisher(shelf, host, through, as_json) as publisher:
         _tell(publisher.publish(node), as_json)
 
 
 @models.command()
-def canary(node: Node, share: Share, shelf: Shelf = _SHELF, host: Hosts = None, as_json: AsJson = False) -> None:
+def canary(
+    node: Node,
+    share: Share,
+    shelf: Shelf = _SHELF,
+    host: Hosts = None,
+    through: ThroughHub = None,
+    as_json: AsJson = False,
+) -> None:
     """Let a model answer a share of the applications. 灰度：由试用模型应答一定比例的申请。"""
-    with _publisher(shelf, host, as_json) as publisher:
+    with _publisher(shelf, host, through, as_json) as publisher:
         _tell(publisher.trial(node, "canary", share), as_json)
 
 
 @models.command()
-def shadow(node: Node, share: Share = 1.0, shelf: Shelf = _SHELF, host: Hosts = None, as_json: AsJson = False) -> None:
+def shadow(
+    node: Node,
+    share: Share = 1.0,
+    shelf: Shelf = _SHELF,
+    host: Hosts = None,
+    through: ThroughHub = None,
+    as_json: AsJson = False,
+) -> None:
     """Let a model score beside the champion, for the record. 影子：试用模型同时评分，仅作记录。"""
-    with _publisher(shelf, host, as_json) as publisher:
+    with _publisher(shelf, host, through, as_json) as publisher:
         _tell(publisher.trial(node, "shadow", share), as_json)
 
 
 @models.command()
-def compare(shelf: Shelf = _SHELF, as_json: AsJson = False) -> None:
+def compare(
+    shelf: Shelf = _SHELF,
+    figure: Annotated[
+        Path | None, typer.Option(help="Draw it as well, as SVG or PNG. 同时绘图。", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """What the shadow said beside what was told. 比较影子模型与实际应答。"""
     from lab.serving.publishing.folder import ShelfFolder
     from lab.serving.publishing.shadow import ShadowBook
+    from lab.serving.publishing.shadow_view import draw, show
 
     folder = ShelfFolder(shelf)
     state = folder.in_force()
     trial = state.challenger if state else None
-    found = ShadowBook(folder).compared(trial.version) if trial else None
+    pairs = ShadowBook(folder).pairs(trial.version, state.champion) if state and trial else {}
+    if figure and pairs:
+        draw(pairs).savefig(figure)
+    found = {mode: both.compared() for mode, both in pairs.items()}
     if as_json:
-        print(json.dumps(found and found.as_dict()))
+        print(json.dumps({mode: one.as_dict() for mode, one in found.items()}))
         return
     console = console_for(as_json)
-    if found is None:
+    if not found:
         console.print("nothing to compare yet 尚无可比较的评分")
         return
-    grid = views.table(("", False), ("told 实际应答", True), ("shadow 影子", True))
-    grid.add_row("mean default probability 平均违约概率", f"{found.champion:.2%}", f"{found.challenger:.2%}")
-    console.print(grid)
-    correlation = "–" if found.rank_correlation is None else f"{found.rank_correlation:.3f}"
-    console.print(
-        f"  {found.n:,} applications 笔申请; band differs 等级不同 {found.moved:.1%} (safer 更优 {found.safer:.1%}, "
-        f"riskier 更差 {found.riskier:.1%}); rank correlation 秩相关 {correlation}; "
-        f"largest difference 最大概率差 {found.largest:.3f}",
-        highlight=False,
-    )
+    for mode, one in found.items():
+        show(console, mode, one)
+    if figure:
+        console.print(f"  {figure}", highlight=False, markup=False)
 
 
 @models.command()
-def promote(shelf: Shelf = _SHELF, host: Hosts = None, as_json: AsJson = False) -> None:
+def promote(shelf: Shelf = _SHELF, host: Hosts = None, through: ThroughHub = None, as_json: AsJson = False) -> None:
     """The model on trial becomes the champion. 将试用模型转为正式模型。"""
-    with _publisher(shelf, host, as_json) as publisher:
+    with _publisher(shelf, host, through, as_json) as publisher:
         _tell(publisher.promote(), as_json)
 
 
@@ -111,11 +131,12 @@ def promote(shelf: Shelf = _SHELF, host: Hosts = None, as_json: AsJson = False) 
 def rollback(
     shelf: Shelf = _SHELF,
     host: Hosts = None,
+    through: ThroughHub = None,
     force: Annotated[bool, typer.Option(help="Even if a host is away. 即使有数据方不可用。")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Go back to the model before. 回退到上一个模型。"""
-    with _publisher(shelf, host, as_json) as publisher:
+    with _publisher(shelf, host, through, as_json) as publisher:
         _tell(publisher.rollback(force=force), as_json)
 
 
@@ -126,10 +147,11 @@ def retire(
     ] = None,
     shelf: Shelf = _SHELF,
     host: Hosts = None,
+    through: ThroughHub = None,
     as_json: AsJson = False,
 ) -> None:
     """End a trial, or take a version that is out of force off the shelf. 结束试用，或移除未在用的版本。"""
-    with _publisher(shelf, host, as_json) as publisher:
+    with _publisher(shelf, host, through, as_json) as publisher:
         if version is None:
             publisher.end_trial()
         else:
@@ -148,6 +170,7 @@ def follow(
     once: Annotated[bool, typer.Option(help="Look once and end. 仅查看一次。")] = False,
     shelf: Shelf = _SHELF,
     host: Hosts = None,
+    through: ThroughHub = None,
     as_json: AsJson = False,
 ) -> None:
     """Put in force whatever an alias of the registry points to, until stopped. 跟随登记库别名并自动发布。"""
@@ -155,7 +178,7 @@ def follow(
 
     from lab.serving.publishing.registry import RegistryWatch
 
-    with _publisher(shelf, host, as_json) as publisher:
+    with _publisher(shelf, host, through, as_json) as publisher:
         watch = RegistryWatch(publisher, tracking, name, alias)
         if once:
             _tell(watch.look() or publisher.folder.in_force(), as_json)
@@ -167,10 +190,12 @@ def follow(
 
 
 @contextmanager
-def _publisher(shelf: Path, hosts: list[str] | None, as_json: bool) -> Iterator[Publisher]:
+def _publisher(shelf: Path, hosts: list[str] | None, hub: Path | None, as_json: bool) -> Iterator[Publisher]:
+    """``hub``: through it hosts that only dial out are reached; ``hosts`` is not used then."""
     from federation.transports.http import HttpWire
     from lab.commands.options import host_urls
     from lab.governance.publishing_record import PublishingRecord
+    from lab.membership.lines import wire_through_hub
     from lab.serving.nodes import job_in
     from lab.serving.publishing.folder import ShelfFolder
     from lab.serving.publishing.publisher import PREPARE_SECONDS, Publisher
@@ -184,7 +209,11 @@ def _publisher(shelf: Path, hosts: list[str] | None, as_json: bool) -> Iterator[
         party = job_in(folder).party
         return PublishingRecord.of(party.node, party.party, party.party)
 
-    with HttpWire(host_urls(hosts), deadline_seconds=PREPARE_SECONDS) as wire:
+    with (
+        wire_through_hub(hub, (), deadline_seconds=PREPARE_SECONDS)
+        if hub
+        else HttpWire(host_urls(hosts), deadline_seconds=PREPARE_SECONDS)
+    ) as wire:
         yield Publisher(ShelfFolder(shelf), wire, record, say)
 
 

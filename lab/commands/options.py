@@ -28,6 +28,13 @@ Lines = Annotated[
     Path, typer.Argument(help="One JSON object per line. 每行一个 JSON 对象。", exists=True, dir_okay=False)
 ]
 
+ThroughHub = Annotated[
+    Path | None,
+    typer.Option(
+        "--hub", help="Through a hub, from the folder that joined it. 经枢纽（本方入网目录）。", show_default=False
+    ),
+]
+
 SourceText = Annotated[
     str, typer.Argument(help="CSV, Parquet or DuckDB file, or a database's address. 数据文件或数据库地址。")
 ]

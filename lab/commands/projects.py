@@ -95,7 +95,7 @@ def show(project: Project, node: NodeFolder = NODE, as_json: AsJson = False) -> 
 def dry_run(
     project: Project,
     party: Annotated[str, typer.Option(help="Who would ask. 请求方。")],
-    algorithm: Annotated[str, typer.Option(help="boosting, scorecard or scoring. 算法。")],
+    algorithm: Annotated[str, typer.Option(help="boosting, scorecard, scoring or shadow. 算法。")],
     rows: Annotated[int, typer.Option(min=0, help="How many rows. 行数。")],
     features: Annotated[int, typer.Option(min=0, help="How many features of this node. 本节点特征数。")] = 1,
     node: NodeFolder = NODE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, NamedTuple, Self
 
 import numpy as np
@@ -26,6 +27,7 @@ PURPOSES: Final[dict[Algorithm, str]] = {
     "boosting": "loan_model",
     "scorecard": "loan_model",
     "scoring": "loan_score",
+    "shadow": "loan_model",  # it is told nobody and decides nothing: a model is being made
 }
 
 
@@ -60,7 +62,7 @@ class Basis:
 class Admission(NamedTuple):
     """Attributes:
     table, policy: what may be used, and on what terms.
-    basis: what it rests on; None without a node.
+    basis: what it rests on; None without a node. ``shadow_basis``: the same of scores of a model on trial.
     n_refused: rows that stayed behind for want of consent.
     fresh: brings rows of the table up to date at the moment of a score.
     still: raises ``LocalProtocolError`` (``policy``) once the project may ask no longer; for every message of a run.
@@ -72,6 +74,7 @@ class Admission(NamedTuple):
     n_refused: int = 0
     fresh: Callable[[Table], Table] = as_it_is
     still: Callable[[], None] = lambda: None
+    shadow_basis: Basis | None = None
 
 
 def admitted(
@@ -97,7 +100,7 @@ def admitted(
     gate = Gate.at(party.node, clock)
     asked = Asked(project=party.project, party=asker, purpose=PURPOSES[algorithm], algorithm=algorithm)
     if algorithm == "scoring":
-        return _for_scoring(gate, table, party.policy, asked)
+        return _for_scoring(gate, table, party, asked)
     found = gate.admit(table, asked)
 
     def permit(subjects: Sequence[str]) -> NDArray[np.bool_]:
@@ -117,21 +120,34 @@ def admitted(
     return Admission(found.table, policy, basis, found.n_without_consent, still=still)
 
 
-def _for_scoring(gate: Gate, table: Table, policy: HostPolicy, asked: Asked) -> Admission:
+def _for_scoring(gate: Gate, table: Table, party: Party, asked: Asked) -> Admission:
     """All rows, each of which is asked for anew at every call, and its records read anew: consents come and go, and
-    records are repaired, while the service runs."""
+    records are repaired, while the service runs. A model on trial asks under the same project for a purpose of its
+    own, which its terms and the consents must know."""
     cited = gate.cite(table)
     terms = PolicyBook(gate.engine).terms(asked.project)
 
     def fresh(rows: Table) -> Table:
         return gate.with_records(rows, today=True)
 
-    def permit(subjects: Sequence[str]) -> NDArray[np.bool_]:
+    def permit(now_asked: Asked, subjects: Sequence[str]) -> NDArray[np.bool_]:
         with _told_to_the_bank():
-            gate.use(asked, len(subjects))
-        return gate.permitted(subjects, asked, cited)
+            gate.use(now_asked, len(subjects))
+        return gate.permitted(subjects, now_asked, cited)
 
-    return Admission(table, replace(policy, permit=permit), Basis.of(gate, asked, cited, terms), fresh=fresh)
+    on_trial = replace(asked, purpose=PURPOSES["shadow"], algorithm="shadow")
+    policy = replace(
+        party.policy,
+        permit=partial(permit, asked),
+        permit_shadow=None if party.shadow is False else partial(permit, on_trial),
+    )
+    return Admission(
+        table,
+        policy,
+        Basis.of(gate, asked, cited, terms),
+        fresh=fresh,
+        shadow_basis=Basis.of(gate, on_trial, cited, terms),
+    )
 
 
 #: What a bank is told of a refusal beside that it was one; of all else it learns ``policy``.

@@ -155,6 +155,13 @@ KINDS: Final[Mapping[str, Kind]] = {
         "score applicant purpose consent consent_set parties version request n_rows n_refused model_digest code "
         "catalogue items sources policy",
     ),
+    "shadow_answered": _kind(
+        "score of a model on trial, told nobody",
+        "影子评分（未告知）",
+        "model",
+        "score applicant purpose consent consent_set parties version request n_rows n_refused model_digest code "
+        "catalogue items sources policy",
+    ),
     "heads_countersigned": _kind("heads countersigned", "日志头会签", "session heads"),
     "head_disputed": _kind("a head contradicts an earlier one", "日志头与先前矛盾", "session heads"),
     "log_accepted": _kind("a party's new log accepted", "接受某方新日志", "party", "code"),

@@ -18,6 +18,7 @@ PROTOCOLS: Final[dict[Algorithm, tuple[str, ...]]] = {
     "boosting": ("alignment", "boosting", "stability"),
     "scorecard": ("alignment", "binning", "scorecard", "logistic", "stability"),
     "scoring": ("scoring",),
+    "shadow": ("scoring",),
 }
 
 

@@ -22,7 +22,8 @@ from lab.governance.store import counting
 from lab.governance.tables import PROJECTS, USES
 from models.noise import LEAST_EPSILON, MOST_EPSILON
 
-Algorithm = Literal["boosting", "scorecard", "scoring"]
+#: ``shadow``: scores of a model on trial, of which nobody is told.
+Algorithm = Literal["boosting", "scorecard", "scoring", "shadow"]
 Status = Literal["proposed", "approved", "suspended", "stopped"]
 
 CHINA: Final = timezone(timedelta(hours=8))
@@ -192,7 +193,7 @@ class PolicyBook:
                 ``purpose_not_allowed``, ``algorithm_not_allowed``, ``out_of_hours``, ``project_ended``,
                 ``budget_spent``.
         """
-        noting = counting(self.engine) if use.algorithm == "scoring" else self.engine.begin()
+        noting = counting(self.engine) if use.algorithm in ("scoring", "shadow") else self.engine.begin()
         with noting as connection:
             # The row of the project is held first: two that ask at once cannot both have the last of a budget.
             status, terms = _read(use.project, connection.execute(_HELD, {"wanted": use.project}).first())

@@ -21,6 +21,7 @@ class ScoringRecord:
     guest: the bank: who asks.
     about: references that every answer has, such as the model's digest.
     basis: of a host with a node.
+    shadow: of scores of a model on trial, of which nobody is told: a kind and a purpose of their own.
     """
 
     own: OwnLog | None
@@ -28,6 +29,11 @@ class ScoringRecord:
     model: str
     about: Mapping[str, Any] = field(default_factory=dict)
     basis: Basis | None = None
+    shadow: bool = False
+
+    @property
+    def _purpose(self) -> str:
+        return PURPOSES["shadow" if self.shadow else "scoring"]
 
     @classmethod
     def of(cls, node: Path | None, party: PartyId, guest: PartyId, model: str, basis: Basis | None = None) -> Self:
@@ -65,7 +71,7 @@ class ScoringRecord:
         if self.own is None:
             return []
         names = self.own.pseudonyms
-        told = {"purpose": PURPOSES["scoring"], **self.about, **references}
+        told = {"purpose": self._purpose, **self.about, **references}
         if len(applicants) == 1:
             told["applicant"] = names.applicant(applicants[0])
         if consent:
@@ -75,12 +81,12 @@ class ScoringRecord:
             given = self.basis.consents(applicants)
             told |= {"consent": names.consent(given[0])} if len(given) == 1 else {"consent_set": names.consents(given)}
         told |= {"model": self.model, "score": score, "n_rows": len(applicants)}
-        return [event("score_answered", told, self.guest)]
+        return [event("shadow_answered" if self.shadow else "score_answered", told, self.guest)]
 
     def refusal(self, code: str, score: str = "", applicants: Sequence[str] = (), **references: Any) -> list[Event]:
         """What there is to write of a question that is not answered; the code is all that is said of why."""
         if self.own is None:
             return []
         who = {"applicant": self.own.pseudonyms.applicant(applicants[0])} if len(applicants) == 1 else {}
-        told = {"purpose": PURPOSES["scoring"], "code": code, "model": self.model, "party": self.guest, "score": score}
+        told = {"purpose": self._purpose, "code": code, "model": self.model, "party": self.guest, "score": score}
         return [event("refused", told | who | references, self.guest)]

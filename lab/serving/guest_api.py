@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from federation.script import AsyncWire
@@ -24,15 +25,17 @@ from lab.serving.guest_openapi import describe, described
 from lab.serving.idempotency import HEADER, REPLAYED, Once
 from lab.serving.ledger import Ledger
 from lab.serving.loaded import Shelf
-from lab.serving.metrics import ServiceMetrics
+from lab.serving.metrics import ServiceMetrics, ShadowMetrics
 from lab.serving.plain_route import PlainRoute
 from lab.serving.problems import RequestError, answer_problems
+from lab.serving.publishing.shadow import ShadowBook
 from lab.serving.publishing.shelf import FollowingShelf
 from lab.serving.readiness import readiness
 from lab.serving.rules import ServiceRules
 from lab.serving.schemas import CurrentModel
-from lab.serving.scorer import Scorer
+from lab.serving.scorer import Outcome, Scorer
 from lab.serving.service import Application, Call, ScoringService, item_name, items_of, new_score, read
+from lab.serving.shadows import Shadows
 from lab.serving.store import AnswerStore
 
 #: A batch of 1,000 applications with some forty features each.
@@ -67,7 +70,8 @@ def create_guest_app(
     answers = store or AnswerStore.open()
     scorer = Scorer(wire, rules, metrics)
     ledger = Ledger(answers, record)
-    service = ScoringService(shelf, scorer, ledger, decider)
+    service = ScoringService(shelf, scorer, ledger, metrics, decider)
+    shadows = _shadows(service, wire, rules)
     once = Once(answers, timedelta(seconds=rules.idempotency_seconds))
 
     @asynccontextmanager
@@ -81,6 +85,8 @@ def create_guest_app(
             await run_in_threadpool(service.prepare)
             await run_in_threadpool(answers.purge, timedelta(days=rules.keep_days), once.keep_for)
             stack.callback(ledger.close)
+            if shadows:
+                stack.push_async_callback(shadows.close)
             yield
 
     app = FastAPI(
@@ -128,8 +134,11 @@ def create_guest_app(
     async def _replied(request: Request, body: bytes, started: float, kind: str, made: Any) -> Response:
         caller: str = request.state.visit.caller.name
 
+        told: list[tuple[Application, Outcome]] = []  # of a call that is repeated nothing
+
         async def work(claim: str) -> bytes:
-            reply: bytes = await made(Call(request.state.request_id, caller, claim, started))
+            call = Call(request.state.request_id, caller, claim, started, told)
+            reply: bytes = await made(call)
             return reply
 
         headers = {}
@@ -139,7 +148,9 @@ def create_guest_app(
             reply, again = await once.reply(key, caller, request.scope["path"], body, work)
             headers = {REPLAYED: "true"} if again else {}
         metrics.took(kind, time.perf_counter() - started)
-        return Response(reply, media_type=_JSON, headers=headers)
+        # Run once the answer has gone out.
+        after = BackgroundTask(shadows.offer, told) if shadows else None
+        return Response(reply, media_type=_JSON, headers=headers, background=after)
 
     post = partial(app.router.add_api_route, methods=["POST"], route_class_override=PlainRoute)
     post("/v1/scores", post_scores, **described("score"))
@@ -184,3 +195,14 @@ def create_guest_app(
     if guard:
         describe_access(app)
     return app
+
+
+def _shadows(service: ScoringService, wire: AsyncWire, rules: ServiceRules) -> Shadows | None:
+    """What asks a model on trial; None of a shelf on which there never is one."""
+    shelf = service.shelf
+    if not isinstance(shelf, FollowingShelf):
+        return None
+    metrics = ShadowMetrics(service.metrics.registry)
+    scorer = Scorer(wire, rules, metrics, shadow=True)
+    book = ShadowBook(shelf.folder)
+    return Shadows(shelf, scorer, metrics, service.ledger, book, rules.shadow_waiting, service.preparations)

@@ -43,6 +43,17 @@ class Ledger:
         """Raises ``ServiceError``; then nothing may be told."""
         await self._commits.commit(written)
 
+    def in_shadow(self, score: str, beside: str, applicant: str, outcome: Outcome, consent: str) -> list[Event]:
+        """What the log is to say of a score that nobody is told. Raises ``ServiceError``.
+
+        Args:
+            beside: number of the answer it is compared with.
+        """
+        if self.record is None:
+            return []
+        record = replace(self._record_of(self.record, outcome.part), shadow=True)
+        return record.answer(score, [applicant], consent, parties=list(outcome.parties_used), request=beside)
+
     def events(self, score: str, applicant: str, outcome: Outcome, purpose: str, consent: str) -> list[Event]:
         """What the log is to say of one application. Raises ``ServiceError``."""
         if self.record is None:

@@ -43,6 +43,14 @@ class Loaded:
     words: Mapping[str, Words] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A model in the shadow: ``version``: its name on the shelf."""
+
+    version: str
+    loaded: Loaded
+
+
 class Shelf(Protocol):
     """Where the service takes its model from at each request; the answer may differ from one to the next."""
 
@@ -50,7 +58,7 @@ class Shelf(Protocol):
         """What answers this application: the same for the same application as long as nothing is published."""
         ...
 
-    def shadowed(self, application_id: str) -> Loaded | None:
+    def shadowed(self, application_id: str) -> Trial | None:
         """What is to score this application too, for the record alone: a model on trial. None: nothing is."""
         ...
 
@@ -64,5 +72,5 @@ class OneModel:
     def chosen(self, application_id: str) -> Loaded:  # noqa: ARG002
         return self.loaded
 
-    def shadowed(self, application_id: str) -> Loaded | None:  # noqa: ARG002
+    def shadowed(self, application_id: str) -> Trial | None:  # noqa: ARG002
         return None

@@ -13,11 +13,80 @@ SHARED: Final = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS: Final = (0.001, 0.002, 0.005, 0.01, 0.015, 0.025, 0.04, 0.075, 0.15, 0.25, 0.5, 1.0, 2.5)
 
 
-class ServiceMetrics:
+class PartyMetrics:
+    """How the other parties do with questions of one sort.
+
+    Args:
+        of: what names of metrics begin with.
+    """
+
+    def __init__(self, registry: CollectorRegistry, of: str) -> None:
+        self._replies = Histogram(
+            f"{of}_party_reply_seconds",
+            "Time until a party replied to a message",
+            ["party"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._failures = Counter(
+            f"{of}_party_failures", "Messages a party failed, by code", ["party", "code"], registry=registry
+        )
+        self._closed = Gauge(
+            f"{of}_party_asked",
+            "1: the party is asked; 0: its circuit breaker is open",
+            ["party"],
+            registry=registry,
+            multiprocess_mode="min",
+        )
+
+    def replied(self, party: str, seconds: float) -> None:
+        self._replies.labels(party).observe(seconds)
+
+    def failed(self, party: str, code: str) -> None:
+        self._failures.labels(party, code).inc()
+
+    def asked(self, parties: Sequence[str], shut: Sequence[str]) -> None:
+        for party in parties:
+            self._closed.labels(party).set(party not in shut)
+
+
+class ShadowMetrics(PartyMetrics):
+    """What becomes of applications that a model on trial is to score too."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(registry, "lianmo_shadow")
+        self._compared = Counter(
+            "lianmo_shadow_scores", "Scores of the shadow that were compared, by mode", ["mode"], registry=registry
+        )
+        self._left_out = Counter(
+            "lianmo_shadow_left_out",
+            "Applications that the shadow did not score, by reason; behind: it was too slow",
+            ["code"],
+            registry=registry,
+        )
+        self._waiting = Gauge(
+            "lianmo_shadow_waiting",
+            "Applications that wait for the shadow",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+
+    def compared(self, mode: str, n: int) -> None:
+        self._compared.labels(mode).inc(n)
+
+    def left_out(self, code: str, n: int) -> None:
+        self._left_out.labels(code).inc(n)
+
+    def waiting(self, n: int) -> None:
+        self._waiting.set(n)
+
+
+class ServiceMetrics(PartyMetrics):
     """Of one worker, in a registry of its own; ``text`` adds up all workers if they share a directory."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        super().__init__(self.registry, "lianmo")
         self._answers = Counter(
             "lianmo_scores", "Applications answered, by mode", ["mode", "alias"], registry=self.registry
         )
@@ -27,24 +96,6 @@ class ServiceMetrics:
         self._latency = Histogram(
             "lianmo_score_seconds", "Time to answer a call", ["call"], buckets=_SECONDS, registry=self.registry
         )
-        self._replies = Histogram(
-            "lianmo_party_reply_seconds",
-            "Time until a party replied to a message",
-            ["party"],
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self._failures = Counter(
-            "lianmo_party_failures", "Messages a party failed, by code", ["party", "code"], registry=self.registry
-        )
-        self._closed = Gauge(
-            "lianmo_party_asked",
-            "1: the party is asked; 0: its circuit breaker is open",
-            ["party"],
-            registry=self.registry,
-            multiprocess_mode="min",
-        )
-
         self._took = {call: self._latency.labels(call) for call in ("score", "batch")}
         self._answered: dict[tuple[str, str | None], Counter] = {}
 
@@ -58,16 +109,6 @@ class ServiceMetrics:
 
     def took(self, call: str, seconds: float) -> None:
         self._took[call].observe(seconds)
-
-    def replied(self, party: str, seconds: float) -> None:
-        self._replies.labels(party).observe(seconds)
-
-    def failed(self, party: str, code: str) -> None:
-        self._failures.labels(party, code).inc()
-
-    def asked(self, parties: Sequence[str], shut: Sequence[str]) -> None:
-        for party in parties:
-            self._closed.labels(party).set(party not in shut)
 
     def text(self) -> bytes:
         """All of it in Prometheus's text format."""

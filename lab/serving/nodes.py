@@ -41,11 +41,12 @@ def scoring_endpoint(directory: Path) -> Endpoint:
     half = tested_half(directory)
     found = admitted(job.party, read_table(job.party, varied=False), job.guest, "scoring")
     record = ScoringRecord.of(job.party.node, job.party.party, job.guest, half.model_id, found.basis)
+    in_shadow = replace(record, shadow=True, basis=found.shadow_basis)
     host = ScoringHost(found.table, {half.model_id: half}, found.policy, found.fresh)
 
     def note(answering: Answering) -> None:
         model = answering.model_id
-        replace(record, model=model).answered(
+        replace(in_shadow if answering.shadow else record, model=model).answered(
             answering.request,
             answering.subjects,
             n_refused=answering.n_unknown,
@@ -57,7 +58,7 @@ def scoring_endpoint(directory: Path) -> Endpoint:
     for other in store.published():
         host.hold(other)
     halves = ServedHalves(store, host, PublishingRecord(record.own, job.guest))
-    return Endpoint(_Recorded(host, PublishingHost(halves), record), job.guest, (*SCORING, *PUBLISHING))
+    return Endpoint(_Recorded(host, PublishingHost(halves), record, in_shadow), job.guest, (*SCORING, *PUBLISHING))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +68,16 @@ class _Recorded:
     host: ScoringHost
     publishing: PublishingHost
     record: ScoringRecord
+    in_shadow: ScoringRecord
 
     def answer(self, request: Message) -> Message:
         try:
             return (self.publishing if isinstance(request, PUBLISHING) else self.host).answer(request)
         except LianmoError as error:
-            self.record.refused(error, request.request if isinstance(request, Wanted) else "")
+            if isinstance(request, Wanted):
+                (self.in_shadow if request.shadow else self.record).refused(error, request.request)
+            else:
+                self.record.refused(error)
             raise
 
 

@@ -28,6 +28,8 @@ class ServiceRules(BaseModel):
         purposes: what a score may be asked for; the first if a call names none.
         idempotency_seconds: for so long a repeated ``Idempotency-Key`` gets the answer of the first call.
         keep_days: for so long answers can be read again.
+        shadow_waiting: most applications that wait for a model on trial in each worker; what comes beyond is left out
+            of the comparison, and counted.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -41,6 +43,7 @@ class ServiceRules(BaseModel):
     purposes: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] = (PURPOSES["scoring"],)
     idempotency_seconds: Seconds = 3600.0
     keep_days: Annotated[int, Field(ge=1)] = 400
+    shadow_waiting: Annotated[int, Field(ge=0, le=1_000_000)] = 2000
 
     def deadline(self, party: PartyId, n_rows: int) -> float:
         """Seconds for one party in a call about so many applicants."""

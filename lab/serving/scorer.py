@@ -19,7 +19,7 @@ from federation.vertical.scoring.guest import Scored, score
 from lab.serving.answers import Answer, answer_of, told
 from lab.serving.breaker import Breaker
 from lab.serving.degraded import Degraded
-from lab.serving.metrics import ServiceMetrics
+from lab.serving.metrics import PartyMetrics
 from lab.serving.rules import ServiceRules
 from lab.serving.served import Part, Served
 from models.errors import LianmoError
@@ -56,12 +56,17 @@ class Outcome:
 
 @dataclass(slots=True)
 class Scorer:
-    """For one event loop."""
+    """For one event loop.
+
+    Attributes:
+        shadow: asks for a model on trial, of which nobody is told; its own work never holds up the loop.
+    """
 
     wire: AsyncWire
     rules: ServiceRules
-    metrics: ServiceMetrics
+    metrics: PartyMetrics
     breakers: dict[PartyId, Breaker] = field(default_factory=dict)
+    shadow: bool = False
 
     async def score(self, served: Served, table: Table, n_reasons: int, question: str) -> list[Outcome]:
         """One outcome per row of ``table``, in its order.
@@ -75,14 +80,14 @@ class Scorer:
         """
         missed: dict[int, Degraded] = {}
         outcomes: list[Outcome | None] = [None] * len(table)
-        found = await self._together(served, table, n_reasons, question)
+        found = await self.together(served.joint, table, n_reasons, question)
         for row in range(len(table)):
             if isinstance(found, Degraded):
                 missed[row] = found
             elif absent := [host for host, known in found.known.items() if not known[row]]:
                 missed[row] = Degraded.of("unknown_applicant", absent)
             else:
-                outcomes[row] = _scored_by(served.joint, found, row, n_reasons)
+                outcomes[row] = scored_by(served.joint, found, row, n_reasons)
         if missed:
             left = table if len(missed) == len(table) else table.take(np.array(list(missed), dtype=np.intp))
             for row, outcome in zip(missed, await self._alone(served, left, n_reasons, missed), strict=True):
@@ -99,14 +104,14 @@ class Scorer:
         shut = [host for host in hosts if self.breaker(host).is_open()]
         return shut or [host for host in hosts if not self.breaker(host).admits()]
 
-    async def _together(self, served: Served, table: Table, n_reasons: int, question: str) -> Scored | Degraded:
-        """What all parties make of the applicants, or why they do not."""
-        shut = self._shut(served.hosts)
-        self.metrics.asked(served.hosts, shut)
+    async def together(self, part: Part, table: Table, n_reasons: int, question: str) -> Scored | Degraded:
+        """What all parties of the model make of the applicants, or why they do not. Raises ``ModelError``."""
+        shut = self._shut(part.hosts)
+        self.metrics.asked(part.hosts, shut)
         if shut:
             return Degraded.of("party_suspended", shut)
         try:
-            return await self._scored(served.joint, table, n_reasons, question)
+            return await self._scored(part, table, n_reasons, question)
         except (TransportError, Refused, RemoteProtocolError) as error:
             log.warning("%s: %s score=%s", error.code, error, question)
             return Degraded.by(error, error.party)
@@ -123,13 +128,13 @@ class Scorer:
         if self.rules.fallback == "refer" or alone is None:
             return [Outcome("refer", None, served.joint, degraded) for degraded in why.values()]
         scored = await self._scored(alone, table, n_reasons, "")
-        return [_scored_by(alone, scored, row, n_reasons, degraded) for row, degraded in enumerate(why.values())]
+        return [scored_by(alone, scored, row, n_reasons, degraded) for row, degraded in enumerate(why.values())]
 
     async def _scored(self, part: Part, table: Table, n_reasons: int, question: str) -> Scored:
-        script = score(part.calibrated.model, table, n_reasons, question)
+        script = score(part.calibrated.model, table, n_reasons, question, shadow=self.shadow)
         left = {party: self.rules.deadline(party, len(table)) for party in part.parties}
         exchange = partial(self._exchange, left)
-        if len(table) < _ROWS_AT_ONCE:
+        if len(table) < _ROWS_AT_ONCE and not self.shadow:
             return await run_async(script, exchange)
         return await run_async(script, exchange, asyncio.to_thread)
 
@@ -157,7 +162,8 @@ class Scorer:
         return reply
 
 
-def _scored_by(part: Part, scored: Scored, row: int, n_reasons: int, degraded: Degraded | None = None) -> Outcome:
+def scored_by(part: Part, scored: Scored, row: int, n_reasons: int, degraded: Degraded | None = None) -> Outcome:
+    """The outcome of a row that every party of the model knows."""
     points = None if scored.points is None else float(scored.points[row])
     reasons = told(scored.reasons[row], scored.words, part.loaded.words) if n_reasons else ()
     answer = answer_of(float(scored.margin[row]), points, reasons, part.calibrated.calibrator)

@@ -33,9 +33,9 @@ class Served:
     def schema(self) -> type[ScoreRequest]:
         return request_schema(self.inputs)
 
-    @cached_property
+    @property
     def hosts(self) -> tuple[PartyId, ...]:
-        return tuple(self.loaded.joint.model.needed_hosts)
+        return self.joint.hosts
 
     @cached_property
     def joint(self) -> Part:
@@ -85,9 +85,12 @@ class Part:
         return {"name": named.name, "version": named.version, "alias": named.alias, "digest": digest}
 
     @cached_property
+    def hosts(self) -> tuple[PartyId, ...]:
+        return tuple(self.calibrated.model.needed_hosts)
+
+    @cached_property
     def parties(self) -> tuple[PartyId, ...]:
-        model = self.calibrated.model
-        return (model.party, *model.needed_hosts)
+        return (self.calibrated.model.party, *self.hosts)
 
 
 @dataclass(slots=True)

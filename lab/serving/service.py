@@ -18,6 +18,7 @@ from lab.serving.batch import new_name
 from lab.serving.decisions import Decider, DecisionAnswer, decision_answer
 from lab.serving.ledger import Ledger, Written
 from lab.serving.loaded import Loaded, Shelf
+from lab.serving.metrics import ServiceMetrics
 from lab.serving.problems import RequestError
 from lab.serving.schemas import ScoreRequest, invalid_request, table_of
 from lab.serving.scorer import Outcome, Scorer
@@ -36,12 +37,14 @@ class Call:
     caller: who calls, as access control knows it; "": nobody asks.
     claim: name under which the reply is kept for repeated calls; "": it is not.
     started: ``time.perf_counter`` when the call came.
+    told: what was answered, once it is on record.
     """
 
     request_id: str
     caller: str = ""
     claim: str = ""
     started: float = field(default_factory=time.perf_counter)
+    told: list[tuple[Application, Outcome]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class ScoringService:
     shelf: Shelf
     scorer: Scorer
     ledger: Ledger
+    metrics: ServiceMetrics
     decider: Decider | None = None
     preparations: Preparations = field(default_factory=Preparations)
 
@@ -144,7 +148,7 @@ class ScoringService:
         asked, answer, degraded = application.asked, outcome.answer, outcome.degraded
         named, at = outcome.part.told, datetime.now(UTC)
         decided = self._decided(asked, outcome, at)
-        self.scorer.metrics.answered(outcome.mode, named["alias"], degraded.code if degraded else None)
+        self.metrics.answered(outcome.mode, named["alias"], degraded.code if degraded else None)
         return {
             "score_id": application.score_id,
             "request_id": call.request_id,
@@ -189,6 +193,7 @@ class ScoringService:
         ]
         kept = [Kept(a.score_id, call.caller, b.decode()) for (a, _), b in zip(pairs, bodies, strict=True)]
         await self.ledger.keep(Written(events, kept, [Replied(call.claim, reply.decode())] if call.claim else []))
+        call.told.extend(pairs)
 
 
 def read(body: bytes) -> Any:

@@ -118,6 +118,7 @@ MESSAGES: tuple[Message, ...] = (
         key_id=bytes(range(8)),
         reasons=True,
         request="q-1",
+        shadow=False,
     ),
     scoring.Routes(known=b"\x80", left=b"\x40", words=(("Arrears of tax", "欠税"), ("", ""))),
     scoring.Parts(known=b"\x80", margins=bytes(8), points=bytes(8), contributions=b"", words=()),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -56,26 +56,36 @@ class Scored:
     words: Mapping[PartyId, Mapping[int, Words]] = field(default_factory=dict)
 
 
-def score(model: Joint, table: Table, n_reasons: int = 0, request: str = "") -> Script[Scored]:
+def score(model: Joint, table: Table, n_reasons: int = 0, request: str = "", *, shadow: bool = False) -> Script[Scored]:
     """Score every row of ``table`` with all parties of ``model``.
 
     Args:
         n_reasons: so many reasons for every row, in the same messages.
         request: names the question in hosts' audit logs, as ``host.REQUEST``; must say nothing of applicants.
+        shadow: the model is on trial and nobody is told; hosts may refuse this.
 
     Raises:
         RemoteProtocolError: a host's answer does not fit.
         ModelError: the table lacks a column of the guest's half.
     """
+    asking = _Asking(n_reasons, request, shadow)
     if isinstance(model, JointScorecard):
-        return (yield from _score_card(model, table, n_reasons, request))
-    return (yield from _score_trees(model, table, n_reasons, request))
+        return (yield from _score_card(model, table, asking))
+    return (yield from _score_trees(model, table, asking))
 
 
-def _score_trees(model: JointModel, table: Table, n_reasons: int, request: str) -> Script[Scored]:
-    n = len(table)
+class _Asking(NamedTuple):
+    """As ``score`` has it."""
+
+    n_reasons: int
+    request: str
+    shadow: bool
+
+
+def _score_trees(model: JointModel, table: Table, asking: _Asking) -> Script[Scored]:
+    n, n_reasons = len(table), asking.n_reasons
     routes = {model.party: model.own.routes(table)}
-    replies = yield from _asked(model, "trees", table.ids, Routes, n_reasons > 0, request)
+    replies = yield from _asked(model, "trees", table.ids, Routes, asking)
     known, words = {}, {}
     for host, reply in replies.items():
         known[host] = _bits(host, reply.known, n)
@@ -90,12 +100,12 @@ def _score_trees(model: JointModel, table: Table, n_reasons: int, request: str) 
     return Scored(np.where(everywhere, margin, np.nan), known, None, reasons, words)
 
 
-def _score_card(model: JointScorecard, table: Table, n_reasons: int, request: str) -> Script[Scored]:
+def _score_card(model: JointScorecard, table: Table, asking: _Asking) -> Script[Scored]:
     """Margins as at the end of ``federation.vertical.logistic``: hosts' parts are added as integers, then the own."""
-    half, n = model.half, len(table)
+    half, n, n_reasons = model.half, len(table), asking.n_reasons
     margin, points, added = half.margin(table), half.points(table), [half.contributions(table)]
     players = [Player(model.party, f.name) for f in half.features]
-    replies = yield from _asked(model, "scorecard", table.ids, Parts, n_reasons > 0, request)
+    replies = yield from _asked(model, "scorecard", table.ids, Parts, asking)
     known, words, total = {}, {}, np.zeros(n, dtype=np.int64)
     for host, reply in replies.items():
         numbers = model.host_features[host]
@@ -123,9 +133,7 @@ def _score_card(model: JointScorecard, table: Table, n_reasons: int, request: st
     )
 
 
-def _asked(
-    model: Joint, kind: str, ids: Sequence[str], answer: type[M], reasons: bool, request: str
-) -> Script[dict[PartyId, M]]:
+def _asked(model: Joint, kind: str, ids: Sequence[str], answer: type[M], asking: _Asking) -> Script[dict[PartyId, M]]:
     """What every needed host says of the applicants, who are named to it without showing their identifiers."""
     hosts = model.needed_hosts
     if not hosts:
@@ -146,8 +154,9 @@ def _asked(
             digest=model.host_digests[host],
             tokens=b"".join(tokens[host]),
             key_id=evaluated[host].key_id,
-            reasons=reasons,
-            request=request,
+            reasons=asking.n_reasons > 0,
+            request=asking.request,
+            shadow=asking.shadow,
         )
         for host in hosts
     }

@@ -49,12 +49,14 @@ class Answering:
         request: the bank's name for the question; "": it gave none.
         subjects: the rows that are answered for.
         n_unknown: applicants who are not held, or may not be used now.
+        shadow: for a model on trial, of which nobody is told.
     """
 
     request: str
     model_id: str
     subjects: tuple[str, ...]
     n_unknown: int
+    shadow: bool
 
 
 def as_it_is(rows: Table) -> Table:
@@ -125,7 +127,11 @@ class ScoringHost:
         if self.note:
             subjects = tuple(self.table.ids[row] for row in rows[rows >= 0])
             n_unknown = len(rows) - len(subjects)
-            self.note(Answering(request=m.request, model_id=m.model_id, subjects=subjects, n_unknown=n_unknown))
+            self.note(
+                Answering(
+                    request=m.request, model_id=m.model_id, subjects=subjects, n_unknown=n_unknown, shadow=m.shadow
+                )
+            )
 
     def _evaluate(self, m: BlindedApplicants) -> Message:
         try:
@@ -168,7 +174,8 @@ class ScoringHost:
         rows = np.array([self._row_of.get(token, -1) for token in tokens], dtype=np.intp)
         held = np.flatnonzero(rows >= 0)
         # Who does not consent now is answered as who was never held.
-        rows[held[~self.policy.permitted([self.table.ids[row] for row in rows[held]])]] = -1
+        permitted = self.policy.permitted_in_shadow if m.shadow else self.policy.permitted
+        rows[held[~permitted([self.table.ids[row] for row in rows[held]])]] = -1
         return rows
 
     def _answer_for(self, half: JointHalf, rows: NDArray[np.intp], *, reasons: bool) -> Message:

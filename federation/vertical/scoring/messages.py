@@ -39,11 +39,12 @@ class EvaluatedApplicants(Message, kind="scoring.evaluated_applicants"):
 class Wanted(Message, kind="scoring.wanted"):
     """Guest → host. ``tokens``: 16 bytes per applicant, ``key_id``: of the key they were made under; ``digest``: of the
     half that is meant; ``model``: its kind, ``trees`` or ``scorecard``; ``reasons``: whether the scores are to be
-    explained; ``request``: the bank's random name for this question, by which both audit logs know it.
+    explained; ``request``: the bank's random name for this question, by which both audit logs know it; ``shadow``: the
+    model is on trial and nobody is told its scores, which a host may refuse.
 
-    Reveals to host: which of its own rows are being scored by the bank, whether the bank wants reasons, and the bank's
-    name for the question. Nothing about applicants it does not hold.
-    向数据方透露：其哪些行正在被该银行评分、银行是否需要原因说明，以及该次查询的编号；对其未持有的申请人不透露任何信息。
+    Reveals to host: which of its own rows are being scored by the bank, whether the bank wants reasons, whether the
+    model is on trial, and the bank's name for the question. Nothing about applicants it does not hold.
+    向数据方透露：其哪些行正在被该银行评分、银行是否需要原因说明、是否为影子模型的查询，以及该次查询的编号；对其未持有的申请人不透露任何信息。
     """
 
     model: str
@@ -53,6 +54,7 @@ class Wanted(Message, kind="scoring.wanted"):
     key_id: bytes
     reasons: bool
     request: str
+    shadow: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

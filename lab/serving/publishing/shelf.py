@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from lab.serving.loaded import Loaded, OneModel, Shelf
+from lab.serving.loaded import Loaded, OneModel, Shelf, Trial
 from lab.serving.publishing.folder import Challenger, InForce, Mode, ShelfFolder
 from lab.serving.publishing.stored import loaded_from
 from models.declared import Declared
@@ -97,9 +97,11 @@ class FollowingShelf:
         held = self._held
         return held.tried(application_id, "canary") or held.versions[held.champion]
 
-    def shadowed(self, application_id: str) -> Loaded | None:
+    def shadowed(self, application_id: str) -> Trial | None:
         """What is to score this application too, without being told."""
-        return self._held.tried(application_id, "shadow")
+        held = self._held
+        loaded = held.tried(application_id, "shadow")
+        return Trial(held.trial.version, loaded) if held.trial and loaded else None
 
     def look(self) -> bool:
         """Take over what has been published since; whether anything was."""
@@ -129,14 +131,6 @@ class FollowingShelf:
     @contextmanager
     def following(self, seconds: float = LOOK_SECONDS) -> Iterator[None]:
         """While it lasts a thread looks every so often."""
-        stop = self.follow(seconds)
-        try:
-            yield
-        finally:
-            stop.set()
-
-    def follow(self, seconds: float = LOOK_SECONDS) -> threading.Event:
-        """Have a thread look every so often, until the event is set or the process ends."""
         stop = threading.Event()
 
         def look() -> None:
@@ -144,7 +138,10 @@ class FollowingShelf:
                 self.look()
 
         threading.Thread(target=look, name="lianmo-shelf", daemon=True).start()
-        return stop
+        try:
+            yield
+        finally:
+            stop.set()
 
     def _first(self, state: InForce) -> Held:
         """At the start: the last version that is good."""
@@ -171,11 +168,7 @@ def share_of(version: str, application_id: str) -> float:
 
 
 def open_shelf(directory: Path) -> Shelf:
-    """A shelf's folder, followed from now on; or the bank's folder of one run, whose model is served as it is. Raises
-    ``ModelError``."""
+    """A shelf's folder, which the service follows while it runs; or the bank's folder of one run, whose model is served
+    as it is. Raises ``ModelError``."""
     folder = ShelfFolder(directory)
-    if not folder.exists:
-        return OneModel(loaded_from(directory))
-    shelf = FollowingShelf(folder)
-    shelf.follow()
-    return shelf
+    return FollowingShelf(folder) if folder.exists else OneModel(loaded_from(directory))

@@ -63,6 +63,7 @@ def test_damaged_messages_are_answered_with_a_code(app: FastAPI, world: World) -
             key_id=world.hosts[TAX]._key_id,
             reasons=False,
             request="q-1",
+            shadow=False,
         )
     )
     chance = random.Random(4)

@@ -257,7 +257,7 @@ def test_a_half_that_is_not_the_one_meant_is_refused(world: World, changes: dict
     digest = world.model.host_digests[TAX]
     named = host.answer(BlindedApplicants(points=b""))
     assert isinstance(named, EvaluatedApplicants)
-    asked = {"tokens": bytes(16), "key_id": named.key_id, "reasons": False, "request": ""}
+    asked = {"tokens": bytes(16), "key_id": named.key_id, "reasons": False, "request": "", "shadow": False}
     good = Wanted(model="scorecard", model_id="m-1", digest=digest, **asked)
     assert isinstance(host.answer(good), Parts)
     with pytest.raises(LianmoError) as caught:

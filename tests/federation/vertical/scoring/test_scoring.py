@@ -171,9 +171,16 @@ ROUTES = Routes(known=b"", left=b"", words=())
 KEY_ID = HOST._key_id
 
 
-def wanted(**changes: str | bytes) -> Wanted:
+def wanted(**changes: str | bytes | bool) -> Wanted:
     asked = Wanted(
-        model="trees", model_id="m", digest=DIGEST, tokens=bytes(16), key_id=KEY_ID, reasons=False, request=""
+        model="trees",
+        model_id="m",
+        digest=DIGEST,
+        tokens=bytes(16),
+        key_id=KEY_ID,
+        reasons=False,
+        request="",
+        shadow=False,
     )
     return replace(asked, **changes)
 

@@ -43,7 +43,8 @@ def write_files(folder: Path, n: int = 500) -> None:
 
 def write_run(folder: Path, name: str, n_trees: int) -> Path:
     hosts = "".join(
-        f'[[hosts]]\nparty = "host:{h}"\ndata = "{h}.csv"\ninsecure_allow_plaintext = true\n' for h in ("tax", "court")
+        f'[[hosts]]\nparty = "host:{h}"\ndata = "{h}.csv"\ninsecure_allow_plaintext = true\nshadow = true\n'
+        for h in ("tax", "court")
     )
     path = folder / f"{name}.toml"
     path.write_text(

@@ -76,7 +76,8 @@ def test_a_shadow_answers_nobody(lab: Lab, shelf: ShelfFolder) -> None:
     }
     shadow = following.shadowed("a-1")
     assert shadow
-    assert shadow.joint.model.digest() == shelf.load(second).joint.model.digest()
+    assert shadow.version == second
+    assert shadow.loaded.joint.model.digest() == shelf.load(second).joint.model.digest()
 
 
 def test_what_does_not_answer_its_examples_is_never_put_in_place(
