@@ -19,6 +19,7 @@ from lab.config import load_config
 from lab.finish import report_run
 from lab.runs import train_run
 from lab.serving.batch import score_frame
+from lab.serving.hosts import Hosts
 from lab.serving.nodes import scoring_wire
 from lab.serving.publishing.selftest import answers_alone
 from lab.serving.publishing.stored import loaded_from
@@ -108,7 +109,7 @@ def test_joint_scores_are_told_as_calibrated(write_config: Write, telling: Path)
     train(write_config(extra="[split]\nvalid = 0.4\n"))
     bank = telling / "runs" / "small" / "nodes" / "bank"
     loaded, (table, _) = loaded_from(bank), bank_table(telling)
-    with scoring_wire(bank, loaded.joint.model, {}, local=True) as wire:
+    with scoring_wire(bank, loaded.joint.model, Hosts(), local=True) as wire:
         raw = score_frame(loaded.joint.model, table, wire)
         told = score_frame(loaded.joint.model, table, wire, calibrator=loaded.joint.calibrator)
     assert told["points"].tolist() != raw["points"].tolist()
