@@ -74,6 +74,11 @@ class Serving:
             guard=self.door.guard(),
         )
 
+    def node_app(self) -> FastAPI:
+        """A data node's application. Raises as ``scoring_endpoint`` and ``Listening``."""
+        endpoint = scoring_endpoint(self.directory)
+        return create_host_app(endpoint, guard=self.door.guard(), bank_keys=self.door.bank_keys())
+
     def _wire(self, model: Joint) -> AsyncHttpWire | StandingWire:
         if self.hub:
             return wire_through_hub(self.hub, model.needed_hosts)
@@ -91,8 +96,7 @@ def serve_party(wanted: Serving, announce: Callable[[str], None] = lambda _: Non
         return
     tls = door.tls()
     if isinstance(job_in(directory), HostJob):
-        app = create_host_app(scoring_endpoint(directory), guard=door.guard(), bank_keys=door.bank_keys())
-        serve_app(app, door.bind, wanted.port, tls=tls, announce=announce)
+        serve_app(wanted.node_app(), door.bind, wanted.port, tls=tls, announce=announce)
         return
     if wanted.workers == 1:
         serve_app(wanted.app(), door.bind, wanted.port, tls=tls, announce=announce)

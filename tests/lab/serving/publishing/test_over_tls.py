@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from lab.cli import app
 from lab.errors import ConfigError
+from lab.serving import command
 from lab.serving.access.listening import Listening
 from lab.serving.command import Serving
-from lab.serving.nodes import scoring_endpoint
 from lab.serving.server import running
 from models.errors import LianmoError
 from tests.lab.serving.papers import Papers
@@ -32,10 +32,8 @@ def urls(lab: Lab, papers: Papers) -> Iterator[dict[str, str]]:
     """The nodes of the first run, each with the bank's certificate registered."""
     door = papers.door(papers.bank())
     with ExitStack() as stack:
-        yield {
-            party: stack.enter_context(papers.node(scoring_endpoint(lab.host("first", party)), door))
-            for party in (TAX, COURT)
-        }
+        nodes = {p: Serving(directory=lab.host("first", p), urls={}, door=door) for p in (TAX, COURT)}
+        yield {p: stack.enter_context(running(node.node_app(), tls=door.tls())) for p, node in nodes.items()}
 
 
 def lianmo(*arguments: object) -> Exception | None:
@@ -78,3 +76,21 @@ def test_what_a_model_needs_must_stand_in_the_file(lab: Lab, papers: Papers, url
         Serving(directory=lab.bank("first"), urls={}, hosts=one, door=Listening(bind="127.0.0.1")).app()
     assert caught.value.code == "hosts_missing"
     assert COURT in caught.value.english
+
+
+def test_a_key_that_the_bank_did_not_register_cannot_publish(lab: Lab, papers: Papers, urls: dict[str, str]) -> None:
+    papers.bank("like-it")
+    hosts = papers.hosts_file(urls, shown="like-it")
+    error = lianmo("models", "publish", lab.bank("first"), "--shelf", lab.folder / "shelf", "--hosts", hosts)
+    assert "does not take us for its bank" in str(error)
+
+
+def test_serve_hands_its_options_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    wanted: list[Serving] = []
+    monkeypatch.setattr(command, "serve_party", lambda serving, _: wanted.append(serving))
+    files = {name: tmp_path / name for name in ("hosts", "bank-cert", "caller-ca", "policy", "rules")}
+    options = [part for name, path in files.items() for part in (f"--{name}", path)]
+    assert lianmo("serve", tmp_path, *options) is None
+    (given,) = wanted
+    assert (given.hosts, given.door.bank, given.door.authority) == tuple(list(files.values())[:3])
+    assert (given.policy, given.rules) == (files["policy"], files["rules"])
