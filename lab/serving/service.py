@@ -154,6 +154,7 @@ class ScoringService:
             "mode": outcome.mode,
             "degraded_reason": asdict(degraded) if degraded else None,
             "default_probability": answer.default_probability if answer else None,
+            "calibration": outcome.part.calibrated.calibration if answer else None,
             "points": answer.points if answer else None,
             "band": answer.band if answer else None,
             "decision": decided.decision if decided else "refer" if answer is None else None,

@@ -150,7 +150,7 @@ def degraded_of(response: httpx.Response, mode: str, code: str) -> dict[str, Any
     why: dict[str, Any] = told["degraded_reason"]
     assert (told["mode"], why["code"]) == (mode, code)
     nobody = mode == "refer"
-    assert all((told[name] is None) == nobody for name in ("default_probability", "points", "band"))
+    assert all((told[name] is None) == nobody for name in ("default_probability", "calibration", "points", "band"))
     assert told["parties_used"] == ([] if nobody else [BANK])
     assert told["decision"] == ("refer" if nobody else None)
     assert re.search("[a-z]{3}", why["text"])
