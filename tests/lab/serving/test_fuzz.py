@@ -16,6 +16,7 @@ from lab.serving.access.caller import RIGHTS
 from lab.serving.access.guard import FolderGuard
 from lab.serving.access.keys import KeyBook
 from lab.serving.decisions import decider
+from tests.lab.decision.cases import loan
 from tests.lab.serving.conftest import World
 from tests.lab.serving.random_requests import Asked, RandomRequests, Told, tell
 from tests.lab.serving.test_decided import POLICY
@@ -44,7 +45,8 @@ def test_no_request_at_random_makes_the_service_fail(
 ) -> None:
     caplog.set_level(logging.CRITICAL)  # a hundred thousand lines are not kept
     app, keys = guarded
-    known = {"applicant_id": world.table.ids[:50], "product": [product.code for product in POLICY.products]}
+    loans = [json.loads(loan(product=product.code).model_dump_json()) for product in POLICY.products]
+    known = {"applicant_id": world.table.ids[:50], "loan": loans}
     requests = RandomRequests(35, app.openapi(), keys, known)
 
     n_decided = 0
