@@ -187,7 +187,7 @@ def serve(
         Path | None,
         typer.Option("--hub", help="Through a hub, from the folder that joined it. 经枢纽（本方入网目录）。"),
     ] = None,
-    policy: Annotated[Path | None, typer.Option(help="The bank's decision policy, TOML. 决策策略。")] = None,
+    policy: Annotated[Path | None, typer.Option(help="The bank's decision policy, TOML; 'sample'. 决策策略。")] = None,
     tls_cert: TlsCertificate = None,
     tls_key: TlsKey = None,
     caller_ca: CallerAuthority = None,

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from federation.errors import PartyId
 from federation.transports.async_http import AsyncHttpWire
 from federation.transports.standing import StandingWire
-from lab.decision.policy import load_policy
+from lab.decision.policy import policy_at
 from lab.jobs import HostJob
 from lab.membership.lines import serve_lines, wire_through_hub
 from lab.serving.access.listening import Listening
@@ -68,7 +68,7 @@ class Serving:
             shelf,
             self._wire(model),
             rules=load_rules(self.rules) if self.rules else ServiceRules(),
-            decider=Decider(load_policy(self.policy)) if self.policy else None,
+            decider=Decider(policy_at(self.policy)) if self.policy else None,
             record=bank_record(self.directory, model),
             store=AnswerStore.open(self.store or f"sqlite:///{self.directory / STORE}"),
             guard=self.door.guard(),
