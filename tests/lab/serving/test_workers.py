@@ -54,12 +54,14 @@ def serving(card: Run, folder: Path, *options: object) -> Iterator[Served]:
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         command += map(str, options)
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-            assert process.stdout
-            url = process.stdout.readline().split()[-1]
-            wait_for(lambda: httpx.get(f"{url}/healthz", trust_env=False).status_code == 200)
-            yield process, url
-            process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            try:
+                assert process.stdout
+                url = process.stdout.readline().split()[-1]
+                wait_for(lambda: httpx.get(f"{url}/healthz", trust_env=False).status_code == 200)
+                yield process, url
+            finally:
+                process.send_signal(signal.SIGTERM)
+                process.wait(30)
 
 
 @pytest.fixture
@@ -69,7 +71,7 @@ def served(card: Run, tmp_path: Path) -> Iterator[Served]:
 
 
 def wait_for(true: object) -> None:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180
     while time.monotonic() < until:
         try:
             if true():  # type: ignore[operator]
