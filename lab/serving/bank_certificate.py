@@ -27,11 +27,18 @@ log = logging.getLogger("lianmo.serving")
 
 CRYPTO: Final = (
     Declared(
-        algorithm="X.509 (common name and public key of a verified certificate), SHA-256",
+        algorithm="X.509 (common name and public key of a verified certificate)",
         purpose="a data node's endpoint: the bank known by its certificate",
         purpose_zh="数据方评分端点：以证书识别银行",
         standard="RFC 5280; RFC 7469 (section 2.4)",
         library="cryptography",
+    ),
+    Declared(
+        algorithm="SHA-256",
+        purpose="a data node's endpoint: digests of the bank's registered public keys",
+        purpose_zh="数据方评分端点：银行登记公钥的摘要",
+        standard="FIPS 180-4",
+        library="hashlib",
     ),
 )
 
