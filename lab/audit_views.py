@@ -37,6 +37,10 @@ _NAMES: Final = {
     "n_rows": "rows 行数",
     "n_refused": "refused 拒绝",
     "code": "code 代码",
+    "decision": "decision 决策",
+    "decided_by": "decided by 决定规则",
+    "decision_policy": "decision policy 决策策略",
+    "policy_version": "policy version 策略版本",
 }
 
 

@@ -13,14 +13,23 @@ import typer
 from rich.console import Console
 
 from lab import views
-from lab.commands.access import AccessFolder, CallerAuthority, Open, Plain, TlsCertificate, TlsKey, access
+from lab.commands.access import (
+    AccessFolder,
+    BankCertificate,
+    CallerAuthority,
+    Open,
+    Plain,
+    TlsCertificate,
+    TlsKey,
+    access,
+)
 from lab.commands.audit import audit, trace_command
 from lab.commands.decisions import decision
 from lab.commands.hub import hub
 from lab.commands.leakage import leakage
 from lab.commands.models import models as model_commands
 from lab.commands.node import node as node_commands
-from lab.commands.options import AsJson, ThroughHub
+from lab.commands.options import AsJson, HostsToml, HostUrls, ThroughHub
 from lab.commands.options import console_for as _console
 from lab.commands.options import host_urls as _urls
 from lab.commands.runs import runs
@@ -45,11 +54,6 @@ app.add_typer(hub, name="hub")
 app.add_typer(runs, name="runs")
 app.add_typer(model_commands, name="models")
 app.command("trace")(trace_command)
-
-HostUrls = Annotated[
-    list[str] | None,
-    typer.Option("--host", help="Scoring endpoint of a host: NAME=URL. 数据方评分端点。", show_default=False),
-]
 
 
 @app.command()
@@ -140,6 +144,7 @@ def score(
     ],
     applicants: Annotated[Path, typer.Argument(help="CSV or Parquet with the bank's columns. 待评分文件。")],
     host: HostUrls = None,
+    hosts: HostsToml = None,
     local: Annotated[
         bool, typer.Option(help="Hosts are on this machine, beside the bank's folder. 数据方在本机。")
     ] = False,
@@ -153,13 +158,14 @@ def score(
     """Score a file of applicants with all parties, trees or scorecard. 批量联合评分（树模型或评分卡）。"""
     from lab.data.sources import applicants_table, read_frame
     from lab.serving.batch import score_frame
+    from lab.serving.hosts import hosts_of
     from lab.serving.nodes import bank_record, own_words, scoring_wire
     from lab.serving.publishing.stored import models_from
 
     joint, _ = models_from(node)
     model, calibrator = joint.model, joint.calibrator
     table = applicants_table(read_frame(applicants, id_column), id_column, model.inputs)
-    with scoring_wire(node, model, _urls(host), local=local, hub=through) as wire:
+    with scoring_wire(node, model, hosts_of(_urls(host), hosts), local=local, hub=through) as wire:
         noted = bank_record(node, model).answered
         frame = score_frame(model, table, wire, reasons, own_words(node), noted, calibrator)
     if out is None:
@@ -172,6 +178,7 @@ def score(
 def serve(
     node: Annotated[Path, typer.Argument(help="A party's folder of a run. 某一方的节点目录。")],
     host: HostUrls = None,
+    hosts: HostsToml = None,
     bind: Annotated[str, typer.Option(help="Address to listen on. 监听地址。")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port. 端口。")] = 8100,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes of the bank's service. 进程数。")] = 1,
@@ -180,10 +187,11 @@ def serve(
         str | None, typer.Option(help="Store of answers; default: sqlite in the folder. 评分结果数据库。")
     ] = None,
     through: ThroughHub = None,
-    policy: Annotated[Path | None, typer.Option(help="The bank's decision policy, TOML. 决策策略。")] = None,
+    policy: Annotated[Path | None, typer.Option(help="The bank's decision policy, TOML; 'sample'. 决策策略。")] = None,
     tls_cert: TlsCertificate = None,
     tls_key: TlsKey = None,
     caller_ca: CallerAuthority = None,
+    bank_cert: BankCertificate = None,
     access: AccessFolder = None,
     without_keys: Open = False,
     plain: Plain = False,
@@ -198,6 +206,7 @@ def serve(
         certificate=tls_cert,
         key=tls_key,
         authority=caller_ca,
+        bank=bank_cert,
         access=access,
         open=without_keys,
         plain=plain,
@@ -209,6 +218,7 @@ def serve(
     wanted = Serving(
         directory=node.resolve(),
         urls=_urls(host),
+        hosts=hosts,
         hub=through,
         door=door,
         port=port,
@@ -289,6 +299,7 @@ def rejects(
         Path, typer.Argument(help="Rejected applicants: the bank's columns, no label. 被拒申请人文件。")
     ],
     host: HostUrls = None,
+    hosts: HostsToml = None,
     local: Annotated[bool, typer.Option(help="Hosts are on this machine, beside the bank. 数据方在本机。")] = False,
     factor: Annotated[
         list[float] | None,
@@ -304,12 +315,13 @@ def rejects(
 
     from lab.rejects import HELD_OUT, augmented, report_rejected, score_rejected
     from lab.reports import write_report
+    from lab.serving.hosts import hosts_of
     from lab.validation.rejects import FACTORS
     from lab.validation.tables import show_rejects
     from models.bundle import load, save
 
     result = load(run / "result.json")
-    scored = score_rejected(run, result, rejected, _urls(host), local=local)
+    scored = score_rejected(run, result, rejected, hosts_of(_urls(host), hosts), local=local)
     told = json.loads(json.dumps(asdict(report_rejected(run, result, scored, factor or FACTORS))))
     rows = None if out is None else augmented(run, result, scored, assume, rejected_weight)
     result["validation"]["rejects"] = told

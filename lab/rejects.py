@@ -10,11 +10,11 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from federation.errors import PartyId
 from lab.data.sources import applicants_table, read_frame
 from lab.jobs import GuestJob, load_job, node_directory
 from lab.serving.answers import Answer
 from lab.serving.batch import score_table
+from lab.serving.hosts import Hosts
 from lab.serving.nodes import bank_record, joint_model, scoring_wire
 from lab.validation.calibrated import probability_of
 from lab.validation.rejects import FACTORS, RejectReport, reject_report
@@ -44,9 +44,7 @@ class Rejected:
     n_unscored: int
 
 
-def score_rejected(
-    run: Path, result: Mapping[str, Any], path: Path, urls: Mapping[PartyId, str], *, local: bool
-) -> Rejected:
+def score_rejected(run: Path, result: Mapping[str, Any], path: Path, at: Hosts, *, local: bool) -> Rejected:
     """Score the file of rejected applicants with all parties, as ``lianmo score`` does.
 
     Raises:
@@ -67,7 +65,7 @@ def score_rejected(
             f"有 {n_both} 名被拒申请人在本次运行中已有结果。同一申请人不能既被拒又有结果。",
         )
     table = applicants_table(frame, job.party.id, model.inputs)
-    with scoring_wire(bank, model, urls, local=local) as wire:
+    with scoring_wire(bank, model, at, local=local) as wire:
         answers = score_table(model, table, wire, note=bank_record(bank, model).answered)
     scored = np.array([isinstance(a, Answer) for a in answers])
     if not scored.any():

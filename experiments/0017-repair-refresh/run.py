@@ -37,6 +37,7 @@ from lab.jobs import node_directory
 from lab.result_page import put_lines
 from lab.runs import train_run
 from lab.serving.batch import score_frame
+from lab.serving.hosts import Hosts
 from lab.serving.nodes import joint_model, scoring_wire
 
 T = TypeVar("T")
@@ -121,7 +122,7 @@ def main() -> None:
         book = RecordBook(store_of(city / "host-credit/node"))
         frame = read_frame(city / "bank/synthetic-applications.parquet", "subject")
         applicants = applicants_table(frame, "subject", model.inputs)
-        with scoring_wire(bank, model, {}, local=True) as wire:
+        with scoring_wire(bank, model, Hosts(), local=True) as wire:
 
             def scored(subjects: set[str]) -> pd.Series:
                 chosen = applicants.take(np.flatnonzero([i in subjects for i in applicants.ids]))

@@ -12,7 +12,17 @@ import aiohttp
 
 from federation.codec import MAX_MESSAGE_BYTES
 from federation.errors import LocalProtocolError, PartyId, TransportError
-from federation.transports.http import FRAME_TYPE, HEALTH_PATH, IDLE_SECONDS, PATH, endpoint, failed, too_slow
+from federation.transports.http import (
+    FRAME_TYPE,
+    HEALTH_PATH,
+    IDLE_SECONDS,
+    PATH,
+    bad_status,
+    endpoint,
+    failed,
+    lost,
+    too_slow,
+)
 from models.declared import Declared
 
 CRYPTO: Final = (
@@ -36,7 +46,8 @@ class AsyncHttpWire:
 
     Args:
         urls: party → base address of its service, such as ``https://tax.example:8443``.
-        tls: authorities trusted and our own certificate; ``None``: the public authorities and no certificate.
+        tls: party → authorities trusted for it and our own certificate; who is not there: the public authorities and no
+            certificate.
         max_reply_bytes: a larger reply is not read to its end.
 
     Raises:
@@ -47,18 +58,16 @@ class AsyncHttpWire:
         self,
         urls: Mapping[PartyId, str],
         *,
-        tls: ssl.SSLContext | None = None,
+        tls: Mapping[PartyId, ssl.SSLContext] | None = None,
         max_reply_bytes: int = MAX_MESSAGE_BYTES,
     ) -> None:
         self._urls = {party: str(endpoint(party, url)) for party, url in urls.items()}
-        self._tls = tls
+        self._tls = tls or {}
         self._max_reply_bytes = max_reply_bytes
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(
-            limit=0, keepalive_timeout=IDLE_SECONDS, ssl=True if self._tls is None else self._tls
-        )
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_SECONDS)
         self._session = aiohttp.ClientSession(
             connector=connector, headers=_HEADERS, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
         )
@@ -88,26 +97,13 @@ class AsyncHttpWire:
         try:
             async with (
                 asyncio.timeout(seconds),
-                self._session.post(url, data=frame, allow_redirects=False) as response,
+                self._session.post(url, data=frame, allow_redirects=False, ssl=self._tls.get(party, True)) as response,
             ):
                 return await self._reply(party, response)
         except TimeoutError:
             raise too_slow(party, seconds) from None
-        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError):
-            raise failed(
-                party,
-                "no trusted connection; the certificates of the two sides do not fit",
-                "无法建立可信连接，双方证书不匹配",
-            ) from None
-        except aiohttp.ClientConnectorError:
-            raise TransportError(
-                party,
-                "party_absent",
-                "nobody listens at its address. Is its service running?",
-                "其服务地址无人监听，请确认该方服务已启动。",
-            ) from None
-        except aiohttp.ClientError:
-            raise failed(party, "the connection broke", "连接中断") from None
+        except aiohttp.ClientError as error:
+            raise lost(party, url, error, aiohttp.ClientConnectorError) from None
 
     async def reaches(self, party: PartyId, seconds: float) -> bool:
         """Whether the party's service says that it is up; nothing is asked about anybody."""
@@ -115,16 +111,15 @@ class AsyncHttpWire:
             return False
         url = self._urls[party].removesuffix(PATH) + HEALTH_PATH
         try:
-            async with asyncio.timeout(seconds), self._session.get(url, allow_redirects=False) as response:
+            asked = self._session.get(url, allow_redirects=False, ssl=self._tls.get(party, True))
+            async with asyncio.timeout(seconds), asked as response:
                 return response.status == _OK
         except (TimeoutError, aiohttp.ClientError):
             return False
 
     async def _reply(self, party: PartyId, response: aiohttp.ClientResponse) -> bytes:
         if response.status != _OK:
-            raise failed(
-                party, f"it answered with HTTP status {response.status}", f"返回的 HTTP 状态码为 {response.status}"
-            )
+            raise bad_status(party, response.status)
         reply = bytearray()
         async for piece in response.content.iter_any():
             reply += piece

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ IDLE_SECONDS: Final = 30.0
 class _Lines:
     """What an open wire holds."""
 
-    session: httpx.Client
+    sessions: Mapping[PartyId, httpx.Client]
     threads: Mapping[PartyId, ThreadPoolExecutor]
 
 
@@ -53,7 +53,8 @@ class HttpWire:
     Args:
         urls: party → base address of its service, such as ``https://tax.example:8443``.
         deadline_seconds: longest wait for all replies of one exchange.
-        tls: authorities trusted and our own certificate; ``None``: the public authorities and no certificate.
+        tls: party → authorities trusted for it and our own certificate; who is not there: the public authorities and no
+            certificate.
         max_reply_bytes: a larger reply is not read to its end.
 
     Raises:
@@ -65,12 +66,12 @@ class HttpWire:
         urls: Mapping[PartyId, str],
         *,
         deadline_seconds: float = 10.0,
-        tls: ssl.SSLContext | None = None,
+        tls: Mapping[PartyId, ssl.SSLContext] | None = None,
         max_reply_bytes: int = MAX_MESSAGE_BYTES,
     ) -> None:
         self._urls = {party: endpoint(party, url) for party, url in urls.items()}
         self._deadline_seconds = deadline_seconds
-        self._tls = tls
+        self._tls = tls or {}
         self._max_reply_bytes = max_reply_bytes
         self._open = ExitStack()
         self._lines: _Lines | None = None
@@ -80,13 +81,9 @@ class HttpWire:
             party: self._open.enter_context(ThreadPoolExecutor(_THREADS_PER_PARTY, thread_name_prefix="http-wire"))
             for party in self._urls
         }
-        session = httpx.Client(
-            headers={"content-type": FRAME_TYPE, "accept": FRAME_TYPE, "accept-encoding": "identity"},
-            verify=True if self._tls is None else self._tls,
-            limits=httpx.Limits(max_connections=None, keepalive_expiry=IDLE_SECONDS),
-            trust_env=False,
-        )
-        self._lines = _Lines(self._open.enter_context(session), threads)
+        verified = {party: self._tls.get(party) for party in self._urls}
+        sessions = {tls: self._open.enter_context(_session(tls)) for tls in set(verified.values())}
+        self._lines = _Lines({party: sessions[tls] for party, tls in verified.items()}, threads)
         return self
 
     def __exit__(
@@ -110,8 +107,8 @@ class HttpWire:
             if party not in self._urls:
                 raise TransportError(party, "party_absent", "no address is configured for it.", "未配置其服务地址。")
         until = time.monotonic() + self._deadline_seconds
-        session, threads = self._lines.session, self._lines.threads
-        asked = {party: threads[party].submit(self._ask, session, party, frames[party], until) for party in frames}
+        sessions, threads = self._lines.sessions, self._lines.threads
+        asked = {p: threads[p].submit(self._ask, sessions[p], p, frame, until) for p, frame in frames.items()}
         done, late = wait(asked.values(), self._deadline_seconds, FIRST_EXCEPTION)
         for request in late:
             request.cancel()
@@ -130,26 +127,13 @@ class HttpWire:
                 return self._reply(party, response, until)
         except httpx.TimeoutException:
             raise too_slow(party, self._deadline_seconds) from None
-        except httpx.ConnectError as error:
-            if _is_tls(error):
-                raise failed(
-                    party,
-                    "no trusted connection; the certificates of the two sides do not fit",
-                    "无法建立可信连接，双方证书不匹配",
-                ) from None
-            raise TransportError(
-                party,
-                "party_absent",
-                "nobody listens at its address. Is its service running?",
-                "其服务地址无人监听，请确认该方服务已启动。",
-            ) from None
-        except httpx.HTTPError:
-            raise failed(party, "the connection broke", "连接中断") from None
+        except httpx.HTTPError as error:
+            raise lost(party, str(self._urls[party]), error) from None
 
     def _reply(self, party: PartyId, response: httpx.Response, until: float) -> bytes:
         status = response.status_code
         if status != httpx.codes.OK:
-            raise failed(party, f"it answered with HTTP status {status}", f"返回的 HTTP 状态码为 {status}")
+            raise bad_status(party, status)
         reply = bytearray()
         for piece in response.iter_raw():
             reply += piece
@@ -195,9 +179,60 @@ def failed(party: PartyId, english: str, chinese: str) -> TransportError:
     return TransportError(party, "party_failed", f"{english}.", f"{chinese}。")
 
 
-def _is_tls(error: BaseException | None) -> bool:
+def bad_status(party: PartyId, status: int) -> TransportError:
+    """A party that answered, but not with a frame."""
+    if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        return failed(
+            party,
+            f"it does not take us for its bank (HTTP status {status}); show the certificate that it knows, or ask it",
+            f"对方不认可本方身份（HTTP 状态码 {status}）；请出示对方登记的证书，或与对方核对",
+        )
+    return failed(party, f"it answered with HTTP status {status}", f"返回的 HTTP 状态码为 {status}")
+
+
+def lost(
+    party: PartyId, url: str, error: BaseException, never_met: type[Exception] = httpx.ConnectError
+) -> TransportError:
+    """A party to which there was no connection, or none that held until its answer.
+
+    Args:
+        never_met: what the library raises where no connection came about.
+    """
+    causes = list(_causes(error))
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        return failed(
+            party,
+            "its certificate is not one that we trust for its address; check authority (--hosts) and address",
+            "其证书不受信任或与地址不符；请核对签发机构（--hosts）与地址",
+        )
+    began = any(isinstance(cause, ssl.SSLError | ConnectionResetError) for cause in causes)
+    if isinstance(error, never_met) and not began:
+        return TransportError(
+            party,
+            "party_absent",
+            "nobody listens at its address. Is its service running?",
+            "其服务地址无人监听，请确认该方服务已启动。",
+        )
+    if url.startswith("https:"):  # a side that refuses a certificate often just closes, so that one cannot tell
+        return failed(
+            party,
+            "the connection broke before it answered; if it demands our certificate, see that the file of hosts "
+            "(--hosts) names one that is in force and of an authority that it takes",
+            "应答前连接中断；若对方要求本方证书，请核对数据方文件（--hosts）中是否已配置、是否有效、签发机构是否被对方接受",
+        )
+    return failed(party, "the connection broke", "连接中断")
+
+
+def _session(tls: ssl.SSLContext | None) -> httpx.Client:
+    return httpx.Client(
+        headers={"content-type": FRAME_TYPE, "accept": FRAME_TYPE, "accept-encoding": "identity"},
+        verify=True if tls is None else tls,
+        limits=httpx.Limits(max_connections=None, keepalive_expiry=IDLE_SECONDS),
+        trust_env=False,
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
-        if isinstance(error, ssl.SSLError):
-            return True
+        yield error
         error = error.__cause__ or error.__context__
-    return False

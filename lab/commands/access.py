@@ -33,6 +33,14 @@ CallerAuthority = Annotated[
     Path | None,
     typer.Option("--caller-ca", help="Callers need a certificate under it. 调用方证书的签发机构。", show_default=False),
 ]
+BankCertificate = Annotated[
+    Path | None,
+    typer.Option(
+        "--bank-cert",
+        help="Data node: the bank's certificate, by its key. 数据方：所登记的银行证书。",
+        show_default=False,
+    ),
+]
 AccessFolder = Annotated[
     Path | None,
     typer.Option(

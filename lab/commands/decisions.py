@@ -192,9 +192,9 @@ def verify(
 
 
 def _policy(path: Path) -> Policy:
-    from lab.decision.policy import SAMPLE, load_policy
+    from lab.decision.policy import policy_at
 
-    return load_policy(SAMPLE if path == Path("sample") else path)
+    return policy_at(path)
 
 
 def _case(path: Path) -> CaseFile:

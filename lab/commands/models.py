@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lab import views
-from lab.commands.options import AsJson, ThroughHub, console_for
+from lab.commands.options import AsJson, HostsToml, HostUrls, ThroughHub, console_for
 
 if TYPE_CHECKING:
     from lab.serving.publishing.folder import InForce, ShelfFolder
@@ -22,10 +22,6 @@ models = typer.Typer(
 )
 
 Shelf = Annotated[Path, typer.Option("--shelf", help="The shelf's folder, which lianmo serve follows. 模型架目录。")]
-Hosts = Annotated[
-    list[str] | None,
-    typer.Option("--host", help="Scoring endpoint of a host: NAME=URL. 数据方评分端点。", show_default=False),
-]
 Node = Annotated[Path, typer.Argument(help="The bank's folder of a finished run. 运行的银行节点目录。")]
 Share = Annotated[float, typer.Option(min=0, max=1, help="Share of applications. 申请比例。")]
 _SHELF = Path("shelf")
@@ -52,10 +48,15 @@ def list_versions(shelf: Shelf = _SHELF, as_json: AsJson = False) -> None:
 
 @models.command()
 def publish(
-    node: Node, shelf: Shelf = _SHELF, host: Hosts = None, through: ThroughHub = None, as_json: AsJson = False
+    node: Node,
+    shelf: Shelf = _SHELF,
+    host: HostUrls = None,
+    hosts: HostsToml = None,
+    through: ThroughHub = None,
+    as_json: AsJson = False,
 ) -> None:
     """Put a model in force everywhere, or nowhere. 发布模型：所有数据方就绪后切换，否则保持不变。"""
-    with _publisher(shelf, host, through, as_json) as publisher:
+    with _publisher(shelf, host, hosts, through, as_json) as publisher:
         _tell(publisher.publish(node), as_json)
 
 
@@ -64,12 +65,13 @@ def canary(
     node: Node,
     share: Share,
     shelf: Shelf = _SHELF,
-    host: Hosts = None,
+    host: HostUrls = None,
+    hosts: HostsToml = None,
     through: ThroughHub = None,
     as_json: AsJson = False,
 ) -> None:
     """Let a model answer a share of the applications. 灰度：由试用模型应答一定比例的申请。"""
-    with _publisher(shelf, host, through, as_json) as publisher:
+    with _publisher(shelf, host, hosts, through, as_json) as publisher:
         _tell(publisher.trial(node, "canary", share), as_json)
 
 
@@ -78,12 +80,13 @@ def shadow(
     node: Node,
     share: Share = 1.0,
     shelf: Shelf = _SHELF,
-    host: Hosts = None,
+    host: HostUrls = None,
+    hosts: HostsToml = None,
     through: ThroughHub = None,
     as_json: AsJson = False,
 ) -> None:
     """Let a model score beside the champion, for the record. 影子：试用模型同时评分，仅作记录。"""
-    with _publisher(shelf, host, through, as_json) as publisher:
+    with _publisher(shelf, host, hosts, through, as_json) as publisher:
         _tell(publisher.trial(node, "shadow", share), as_json)
 
 
@@ -121,22 +124,29 @@ def compare(
 
 
 @models.command()
-def promote(shelf: Shelf = _SHELF, host: Hosts = None, through: ThroughHub = None, as_json: AsJson = False) -> None:
+def promote(
+    shelf: Shelf = _SHELF,
+    host: HostUrls = None,
+    hosts: HostsToml = None,
+    through: ThroughHub = None,
+    as_json: AsJson = False,
+) -> None:
     """The model on trial becomes the champion. 将试用模型转为正式模型。"""
-    with _publisher(shelf, host, through, as_json) as publisher:
+    with _publisher(shelf, host, hosts, through, as_json) as publisher:
         _tell(publisher.promote(), as_json)
 
 
 @models.command()
 def rollback(
     shelf: Shelf = _SHELF,
-    host: Hosts = None,
+    host: HostUrls = None,
+    hosts: HostsToml = None,
     through: ThroughHub = None,
     force: Annotated[bool, typer.Option(help="Even if a host is away. 即使有数据方不可用。")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Go back to the model before. 回退到上一个模型。"""
-    with _publisher(shelf, host, through, as_json) as publisher:
+    with _publisher(shelf, host, hosts, through, as_json) as publisher:
         _tell(publisher.rollback(force=force), as_json)
 
 
@@ -146,12 +156,13 @@ def retire(
         str | None, typer.Argument(help="Default: the model on trial. 默认为试用模型。", show_default=False)
     ] = None,
     shelf: Shelf = _SHELF,
-    host: Hosts = None,
+    host: HostUrls = None,
+    hosts: HostsToml = None,
     through: ThroughHub = None,
     as_json: AsJson = False,
 ) -> None:
     """End a trial, or take a version that is out of force off the shelf. 结束试用，或移除未在用的版本。"""
-    with _publisher(shelf, host, through, as_json) as publisher:
+    with _publisher(shelf, host, hosts, through, as_json) as publisher:
         if version is None:
             publisher.end_trial()
         else:
@@ -169,7 +180,8 @@ def follow(
     seconds: Annotated[float, typer.Option(min=1, help="Between two looks. 轮询间隔（秒）。")] = 30.0,
     once: Annotated[bool, typer.Option(help="Look once and end. 仅查看一次。")] = False,
     shelf: Shelf = _SHELF,
-    host: Hosts = None,
+    host: HostUrls = None,
+    hosts: HostsToml = None,
     through: ThroughHub = None,
     as_json: AsJson = False,
 ) -> None:
@@ -178,7 +190,7 @@ def follow(
 
     from lab.serving.publishing.registry import RegistryWatch
 
-    with _publisher(shelf, host, through, as_json) as publisher:
+    with _publisher(shelf, host, hosts, through, as_json) as publisher:
         watch = RegistryWatch(publisher, tracking, name, alias)
         if once:
             _tell(watch.look() or publisher.folder.in_force(), as_json)
@@ -190,12 +202,15 @@ def follow(
 
 
 @contextmanager
-def _publisher(shelf: Path, hosts: list[str] | None, hub: Path | None, as_json: bool) -> Iterator[Publisher]:
-    """``hub``: through it hosts that only dial out are reached; ``hosts`` is not used then."""
+def _publisher(
+    shelf: Path, named: list[str] | None, file: Path | None, hub: Path | None, as_json: bool
+) -> Iterator[Publisher]:
+    """``hub``: through it hosts that only dial out are reached; others are not asked then."""
     from federation.transports.http import HttpWire
     from lab.commands.options import host_urls
     from lab.governance.publishing_record import PublishingRecord
     from lab.membership.lines import wire_through_hub
+    from lab.serving.hosts import hosts_of
     from lab.serving.nodes import job_in
     from lab.serving.publishing.folder import ShelfFolder
     from lab.serving.publishing.publisher import PREPARE_SECONDS, Publisher
@@ -209,10 +224,11 @@ def _publisher(shelf: Path, hosts: list[str] | None, hub: Path | None, as_json: 
         party = job_in(folder).party
         return PublishingRecord.of(party.node, party.party, party.party)
 
+    at = hosts_of(host_urls(named), file)
     with (
         wire_through_hub(hub, (), deadline_seconds=PREPARE_SECONDS)
         if hub
-        else HttpWire(host_urls(hosts), deadline_seconds=PREPARE_SECONDS)
+        else HttpWire(at.urls, deadline_seconds=PREPARE_SECONDS, tls=at.tls)
     ) as wire:
         yield Publisher(ShelfFolder(shelf), wire, record, say)
 

@@ -21,6 +21,18 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines. �
 NodeFolder = Annotated[
     Path, typer.Option("--node", envvar="LIANMO_NODE", help="This party's own folder. 本方的节点目录。")
 ]
+HostUrls = Annotated[
+    list[str] | None,
+    typer.Option("--host", help="Scoring endpoint of a host: NAME=URL. 数据方评分端点。", show_default=False),
+]
+HostsToml = Annotated[
+    Path | None,
+    typer.Option(
+        "--hosts",
+        help="TOML: addresses of hosts, their authorities, our certificate. 数据方地址与证书配置文件。",
+        show_default=False,
+    ),
+]
 #: Where it is if nobody says.
 NODE: Final = Path("node")
 

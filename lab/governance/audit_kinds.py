@@ -81,14 +81,16 @@ _is_hex = _matches(_HEX)
 #: reference → what it may hold
 REFERENCES: Final[Mapping[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(("session", "model", "score", "purpose", "catalogue", "use"), _is_id),
-    **dict.fromkeys(("version", "request", "state"), _is_id),
+    **dict.fromkeys(("version", "request", "state", "policy_version"), _is_id),
     **dict.fromkeys(("key", "replaced", "suite", "party", "source"), is_name),
     # digests of things: a file, a half, a policy, a list of consents, one consent, torn bytes
     **dict.fromkeys(("data", "half", "model_digest", "policy", "consent_set", "consent", "torn"), _is_digest),
+    "decision_policy": _is_digest,  # a bank's; "policy" is a data node's rules
     **dict.fromkeys(("applicant", "record"), _is_digest),  # keyed digests
     **dict.fromkeys(("n_rows", "n_refused", "n_bytes", "offset", "n_features"), _is_count),
     **dict.fromkeys(("epsilon_millionths", "spent_millionths"), _is_count),  # of one release; of the period with it
-    "code": _matches(_CODE),
+    **dict.fromkeys(("code", "decision"), _matches(_CODE)),
+    "decided_by": _list_of(_matches(_CODE)),  # rules of the decision policy
     "public": _is_hex,
     "parties": _list_of(is_name),
     "items": _list_of(_is_id),  # catalogue items, "ITEM@VERSION"
@@ -114,6 +116,9 @@ def _kind(english: str, chinese: str, needs: str, may: str = "") -> Kind:
     return Kind(english, chinese, frozenset(needs.split()), frozenset(may.split()))
 
 
+#: What a bank's policy made of a score, or of there being none.
+_DECIDED: Final = " decision decided_by decision_policy policy_version"
+
 KINDS: Final[Mapping[str, Kind]] = {
     "log_opened": _kind("log opened", "开立日志", "key suite public"),
     "audit_key_rotated": _kind("audit key changed", "更换审计密钥", "key suite public replaced"),
@@ -131,7 +136,10 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "session_ended": _kind("session ended", "会话结束", "session", "model code"),
     "refused": _kind(
-        "request refused", "拒绝请求", "code", "session model party applicant consent request purpose score"
+        "request refused",
+        "拒绝请求",
+        "code",
+        "session model party applicant consent request purpose score version model_digest" + _DECIDED,
     ),
     "key_generated": _kind("key generated", "生成密钥", "key use", "public session"),
     "key_rotated": _kind("key rotated", "轮换密钥", "key replaced use", "public"),
@@ -153,7 +161,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         "应答评分",
         "model",
         "score applicant purpose consent consent_set parties version request n_rows n_refused model_digest code "
-        "catalogue items sources policy",
+        "catalogue items sources policy" + _DECIDED,
     ),
     "shadow_answered": _kind(
         "score of a model on trial, told nobody",

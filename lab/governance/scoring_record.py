@@ -83,10 +83,13 @@ class ScoringRecord:
         told |= {"model": self.model, "score": score, "n_rows": len(applicants)}
         return [event("shadow_answered" if self.shadow else "score_answered", told, self.guest)]
 
-    def refusal(self, code: str, score: str = "", applicants: Sequence[str] = (), **references: Any) -> list[Event]:
+    def refusal(
+        self, code: str, score: str = "", applicants: Sequence[str] = (), consent: str = "", **references: Any
+    ) -> list[Event]:
         """What there is to write of a question that is not answered; the code is all that is said of why."""
         if self.own is None:
             return []
         who = {"applicant": self.own.pseudonyms.applicant(applicants[0])} if len(applicants) == 1 else {}
+        who |= {"consent": self.own.pseudonyms.consent(consent)} if consent else {}
         told = {"purpose": self._purpose, "code": code, "model": self.model, "party": self.guest, "score": score}
         return [event("refused", told | who | references, self.guest)]

@@ -31,7 +31,12 @@ QUESTIONS: Final[dict[str, tuple[str, str]]] = {
     "later": ("what happened since", "此后变化"),
 }
 _MANY: Final = ("score_answered", "refused", "record_changed")  # read only where they name what is wanted
-_STARTS: Final = (("score", ("score_answered",)), ("model", ()), ("session", ()))
+_TOLD: Final = ("score_answered", "refused")  # nobody scored: the bank told its caller so, under a number all the same
+_STARTS: Final = (("score", _TOLD), ("model", ()), ("session", ()))
+_OF_A_SCORE: Final = (
+    *("model", "version", "model_digest", "purpose", "applicant", "parties", "code", "policy", "sources", "items"),
+    *("decision", "decided_by", "decision_policy", "policy_version"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +162,8 @@ class _Said:
 
     def score(self, score: str) -> Branch:
         names = dict.fromkeys((score, _asked_with(score)))
-        answered = tuple(e for name in names for e in self.that("score", name, "score_answered"))
-        facts = _facts(answered, "model", "version", "purpose", "applicant", "parties", "policy", "sources", "items")
+        answered = tuple(e for name in names for e in self.that("score", name, *_TOLD))
+        facts = _facts(answered, *_OF_A_SCORE)
         consents = self._consents(answered)
         models = tuple(self.model(model) for model in _values(answered, "model"))
         return Branch("score", score, answered, facts, (*consents, *models))
@@ -254,7 +259,7 @@ class _Said:
 
     def later(self, wanted: str, found: Sequence[Entry]) -> Branch:
         """What was withdrawn, frozen or changed of it after the score was answered."""
-        answered = [e for e in found if e.kind == "score_answered" and "applicant" in e.references]
+        answered = [e for e in found if e.kind in _TOLD and "applicant" in e.references]
         models = {*_values(found, "model"), wanted}
         return Branch(
             "later",

@@ -11,14 +11,15 @@ from fastapi import FastAPI
 from federation.errors import PartyId
 from federation.transports.async_http import AsyncHttpWire
 from federation.transports.standing import StandingWire
-from lab.decision.policy import load_policy
+from lab.decision.policy import policy_at
 from lab.jobs import HostJob
 from lab.membership.lines import serve_lines, wire_through_hub
 from lab.serving.access.listening import Listening
 from lab.serving.decisions import Decider
 from lab.serving.guest_api import create_guest_app
 from lab.serving.host_api import create_host_app
-from lab.serving.nodes import addresses, bank_record, job_in, scoring_endpoint
+from lab.serving.hosts import hosts_of
+from lab.serving.nodes import bank_record, job_in, need_all, scoring_endpoint
 from lab.serving.publishing.shelf import open_shelf
 from lab.serving.rules import ServiceRules, load_rules
 from lab.serving.server import serve_app
@@ -38,7 +39,8 @@ class Serving:
 
     Attributes:
         directory: a party's folder of a run, or a bank's shelf.
-        urls: host → its endpoint; what a model needs beyond them cannot be published.
+        urls, hosts: where hosts are, one by one and in a TOML file (``HostsFile``); what a model needs beyond them
+            cannot be published.
         hub: the folder that joined a hub, if scores go through one; None: over HTTP.
         port: 0: any free one.
         workers: processes of the bank's service.
@@ -49,6 +51,7 @@ class Serving:
     directory: Path
     door: Listening
     urls: Mapping[PartyId, str]
+    hosts: Path | None = None
     hub: Path | None = None
     port: int = 0
     workers: int = 1
@@ -65,17 +68,23 @@ class Serving:
             shelf,
             self._wire(model),
             rules=load_rules(self.rules) if self.rules else ServiceRules(),
-            decider=Decider(load_policy(self.policy)) if self.policy else None,
+            decider=Decider(policy_at(self.policy)) if self.policy else None,
             record=bank_record(self.directory, model),
             store=AnswerStore.open(self.store or f"sqlite:///{self.directory / STORE}"),
             guard=self.door.guard(),
         )
 
+    def node_app(self) -> FastAPI:
+        """A data node's application. Raises as ``scoring_endpoint`` and ``Listening``."""
+        endpoint = scoring_endpoint(self.directory)
+        return create_host_app(endpoint, guard=self.door.guard(), bank_keys=self.door.bank_keys())
+
     def _wire(self, model: Joint) -> AsyncHttpWire | StandingWire:
         if self.hub:
             return wire_through_hub(self.hub, model.needed_hosts)
-        addresses(model, self.urls)
-        return AsyncHttpWire(self.urls)
+        at = hosts_of(self.urls, self.hosts)
+        need_all(model.needed_hosts, at.urls)
+        return AsyncHttpWire(at.urls, tls=at.tls)
 
 
 def serve_party(wanted: Serving, announce: Callable[[str], None] = lambda _: None) -> None:
@@ -87,8 +96,7 @@ def serve_party(wanted: Serving, announce: Callable[[str], None] = lambda _: Non
         return
     tls = door.tls()
     if isinstance(job_in(directory), HostJob):
-        app = create_host_app(scoring_endpoint(directory), guard=door.guard())
-        serve_app(app, door.bind, wanted.port, tls=tls, announce=announce)
+        serve_app(wanted.node_app(), door.bind, wanted.port, tls=tls, announce=announce)
         return
     if wanted.workers == 1:
         serve_app(wanted.app(), door.bind, wanted.port, tls=tls, announce=announce)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from http import HTTPStatus
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -16,6 +16,7 @@ from lab.decision.loan import Loan
 from lab.decision.policy import Policy
 from lab.decision.verdicts import Verdict
 from lab.errors import ConfigError
+from lab.governance.audit_kinds import REFERENCES
 from lab.governance.policy import CHINA
 from lab.serving.answers import Answer
 from lab.serving.problems import RequestError
@@ -62,12 +63,34 @@ class DecisionAnswer(BaseModel):
     guarantee_fee: float | None
     review: ReviewRoute | None
 
+    def on_record(self) -> dict[str, Any]:
+        """What the bank's audit log says of it: verdict, the rules that made it, and by which policy; no amount."""
+        return {
+            "decision": self.decision,
+            "decided_by": list(dict.fromkeys(rule.rule for rule in self.decided_by)),
+            "decision_policy": self.policy_digest,
+            "policy_version": self.policy_version,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Decider:
-    """What decides in a service: pure, takes well under a millisecond, safe to use from several threads."""
+    """What decides in a service: pure, takes well under a millisecond, safe to use from several threads.
+
+    Raises:
+        ConfigError: ``policy_version``: it could not stand in an audit log, so nothing that it decides could be told.
+    """
 
     policy: Policy
+
+    def __post_init__(self) -> None:
+        if not REFERENCES["policy_version"](self.policy.version):
+            raise ConfigError(
+                "policy_version",
+                "The policy's version looks like the number of a person, an enterprise or a telephone, and cannot "
+                "stand in the audit log. Give it another.",
+                "策略版本形似证件号、统一社会信用代码或电话号码，不能写入审计日志，请更换。",
+            )
 
     def check(self, loan: Loan) -> None:
         """To be called before anybody is asked for a score. Raises ``RequestError`` (422, ``unknown_product``)."""

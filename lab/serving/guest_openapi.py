@@ -66,6 +66,7 @@ EXAMPLE: Final[dict[str, Any]] = {
     "mode": "joint",
     "degraded_reason": None,
     "default_probability": 0.031,
+    "calibration": "holdout",
     "points": 612,
     "band": "B",
     "decision": "approve",
@@ -131,6 +132,8 @@ def describe(app: FastAPI, service: ScoringService) -> None:
         _, found = models_json_schema([(served.schema, "validation")], ref_template=_REFERENCE)
         schemas = told["components"]["schemas"]
         schemas |= found["$defs"]
+        if service.decider:  # which products there are is the policy's to say
+            schemas["Loan"]["properties"]["product"]["enum"] = [p.code for p in service.decider.policy.products]
         schemas["BatchRequest"] = {
             "type": "object",
             "required": ["applications"],

@@ -14,6 +14,7 @@ from federation.transports.http import FRAME_TYPE, PATH
 from federation.vertical.publishing.host import ALLOWED as PUBLISHING
 from federation.vertical.scoring.host import ALLOWED as SCORING
 from lab.serving.access.guard import Guard
+from lab.serving.access.watched import Watched
 from lab.serving.bank_certificate import need_bank
 from lab.serving.gate import Gate
 from lab.serving.problems import answer_problems
@@ -28,6 +29,7 @@ def create_host_app(
     max_body_bytes: int = MAX_BODY_BYTES,
     read_seconds: float = 30.0,
     guard: Guard | None = None,
+    bank_keys: Watched[frozenset[bytes]] | None = None,
 ) -> FastAPI:
     """``POST /v1/messages`` and ``GET /healthz`` over ``endpoint``; whatever it allows, only scoring and publishing are
     answered.
@@ -38,6 +40,8 @@ def create_host_app(
 
     Args:
         guard: who may call; none: whoever can connect.
+        bank_keys: digests of the public keys of ``endpoint.guest``; with them only a certificate of one of these is the
+            bank's, and nobody speaks as it without. None: every certificate of its name is.
         max_body_bytes, read_seconds: a request that is larger, or slower to arrive, is refused.
     """
     door = replace(endpoint, allowed=(*SCORING, *PUBLISHING))
@@ -47,7 +51,7 @@ def create_host_app(
 
     @app.post(PATH)
     async def post_messages(request: Request) -> Response:
-        need_bank(request.scope, door.guest)
+        need_bank(request.scope, door.guest, bank_keys.content() if bank_keys else None)
         reply, _ = await run_in_threadpool(door.answer, await request.body())
         return Response(reply, media_type=FRAME_TYPE)
 

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from lab.governance.audit_entry import Event
 from lab.governance.scoring_record import ScoringRecord
 from lab.serving.commits import GroupCommit
+from lab.serving.decisions import DecisionAnswer
 from lab.serving.scorer import Outcome
 from lab.serving.served import Part
 from lab.serving.store import AnswerStore, Kept, Replied
@@ -54,16 +55,26 @@ class Ledger:
         record = replace(self._record_of(self.record, outcome.part), shadow=True)
         return record.answer(score, [applicant], consent, parties=list(outcome.parties_used), request=beside)
 
-    def events(self, score: str, applicant: str, outcome: Outcome, purpose: str, consent: str) -> list[Event]:
+    def events(
+        self,
+        score: str,
+        applicant: str,
+        outcome: Outcome,
+        purpose: str,
+        consent: str,
+        decided: DecisionAnswer | None = None,
+    ) -> list[Event]:
         """What the log is to say of one application. Raises ``ServiceError``."""
         if self.record is None:
             return []
         record = self._record_of(self.record, outcome.part)
         code = outcome.degraded.code if outcome.degraded else ""
+        by_policy = decided.on_record() if decided else {}
         if outcome.answer is None:
-            return record.refusal(code, score, [applicant], purpose=purpose)
+            about = {name: record.about[name] for name in ("model_digest", "version")}
+            return record.refusal(code, score, [applicant], consent, purpose=purpose, **about, **by_policy)
         told = {"parties": list(outcome.parties_used), "purpose": purpose, "code": code}
-        return record.answer(score, [applicant], consent, **told)
+        return record.answer(score, [applicant], consent, **told, **by_policy)
 
     def _record_of(self, record: ScoringRecord, part: Part) -> ScoringRecord:
         """For answers of this model."""

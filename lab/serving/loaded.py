@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from models.joint import Joint
 from models.reasons import Words
 from models.validation.calibrators import Calibrator
+
+Calibration = Literal["valid", "out_of_fold", "holdout", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +24,17 @@ class Published:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibrated:
-    """A model, and how its margins become default probabilities; None: by the logistic function alone."""
+    """A model, and how its margins become default probabilities.
+
+    Attributes:
+        calibrator: None: by the logistic function alone.
+        calibration: rows on which that was found best, none of which the model was fitted on; ``"none"``: it was not
+            looked at.
+    """
 
     model: Joint
     calibrator: Calibrator | None = None
+    calibration: Calibration = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ from lab.governance.publishing_record import PublishingRecord
 from lab.governance.scoring_record import ScoringRecord
 from lab.jobs import GuestJob, HostJob, load_job
 from lab.membership.lines import wire_through_hub
+from lab.serving.hosts import Hosts
 from lab.serving.loaded import Published
 from lab.serving.publishing.halves import HalfStore, ServedHalves, tested_half
 from models.bundle import load
@@ -119,9 +120,7 @@ def hosts_beside(directory: Path) -> dict[str, Path]:
 
 
 @contextmanager
-def scoring_wire(
-    directory: Path, model: Joint, urls: Mapping[PartyId, str], *, local: bool, hub: Path | None = None
-) -> Iterator[Wire]:
+def scoring_wire(directory: Path, model: Joint, at: Hosts, *, local: bool, hub: Path | None = None) -> Iterator[Wire]:
     """The wire from the bank's folder to all hosts its model needs: over HTTP, through the hub that the bank joined
     from the folder ``hub``, or in this process if they are ``local``.
 
@@ -131,28 +130,25 @@ def scoring_wire(
     needed = model.needed_hosts
     if local:
         folders = hosts_beside(directory)
-        _need_all(needed, folders)
+        need_all(needed, folders)
         yield MemoryWire({host: scoring_endpoint(folders[host]).answer for host in needed})
         return
     if hub:
         with wire_through_hub(hub, needed) as wire:
             yield wire
         return
-    with HttpWire(addresses(model, urls)) as wire:
+    need_all(needed, at.urls)
+    with HttpWire({host: at.urls[host] for host in needed}, tls=at.tls) as wire:
         yield wire
 
 
-def addresses(model: Joint, urls: Mapping[PartyId, str]) -> dict[PartyId, str]:
-    """Where the hosts are that ``model`` needs. Raises ``ConfigError`` (``hosts_missing``)."""
-    _need_all(model.needed_hosts, urls)
-    return {host: urls[host] for host in model.needed_hosts}
-
-
-def _need_all(needed: Sequence[PartyId], given: Collection[PartyId]) -> None:
+def need_all(needed: Sequence[PartyId], given: Collection[PartyId]) -> None:
+    """Raises ``ConfigError`` (``hosts_missing``) naming those of ``needed`` that are not given."""
     absent = [host for host in needed if host not in given]
     if absent:
         raise ConfigError(
             "hosts_missing",
-            f"The model needs {', '.join(absent)}: give --host NAME=URL for each, or --local if they are here.",
-            f"模型需要 {'、'.join(absent)}：请逐一给出 --host 名称=URL；若在本机，请使用 --local。",
+            f"The model needs {', '.join(absent)}: give --host NAME=URL for each, --hosts FILE, or --local if "
+            "they are here.",
+            f"模型需要 {'、'.join(absent)}：请逐一给出 --host 名称=URL 或 --hosts 文件；若在本机，请使用 --local。",
         )

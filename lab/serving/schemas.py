@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, Field, create_model
 from lab.decision.loan import Loan
 from lab.given import Given, whole
 from lab.serving.decisions import DecisionAnswer
+from lab.serving.loaded import Calibration
 from lab.serving.problems import RequestError
 from models.binning import FeatureBins
 from models.table import Column, Table
@@ -72,9 +73,10 @@ class DegradedReason(BaseModel):
 class ScoreAnswer(BaseModel):
     """``mode``: ``joint``: all parties of the model; ``bank_only``: the bank's own model, trained and calibrated apart;
     ``refer``: nobody scored, a person decides, and probability, points and band are null. ``default_probability``: in
-    [0, 1], calibrated. ``points``: higher is safer. ``decision``, ``policy_version``, ``limit`` (yuan), ``price`` (of a
-    year): of the policy, if the service has one and a loan was asked for; ``decided``: all that it says. ``model``: the
-    one that answered; with ``refer`` the one that could not."""
+    [0, 1]. ``calibration``: rows on which it was calibrated; ``none``: it is the model's own, good for ranking and
+    perhaps off in level; null if nobody scored. ``points``: higher is safer. ``decision``, ``policy_version``,
+    ``limit`` (yuan), ``price`` (of a year): of the policy, if the service has one and a loan was asked for;
+    ``decided``: all that it says. ``model``: the one that answered; with ``refer`` the one that could not."""
 
     score_id: str
     request_id: str
@@ -82,6 +84,7 @@ class ScoreAnswer(BaseModel):
     mode: Literal["joint", "bank_only", "refer"]
     degraded_reason: DegradedReason | None
     default_probability: float | None
+    calibration: Calibration | None
     points: int | float | None
     band: str | None
     decision: str | None

@@ -109,8 +109,9 @@ class ScoringService:
         asked, served = application.asked, application.served
         table = table_of([asked], served.inputs)
         (outcome,) = await self.scorer.score(served, table, asked.reasons, application.score_id)
-        body = to_json(self._told(application, outcome, call))
-        await self._keep([(application, outcome)], [body], body, call)
+        told = self._told(application, outcome, call)
+        body = to_json(told)
+        await self._keep([(application, outcome, told["decided"])], [body], body, call)
         return body
 
     async def many(self, items: Sequence[Application | RequestError], call: Call) -> bytes:
@@ -141,7 +142,8 @@ class ScoringService:
                 "latency_ms": _milliseconds(call),
             }
         )
-        await self._keep(pairs, [to_json(answer) for answer in answers], body, call)
+        made = [(*pair, answer["decided"]) for pair, answer in zip(pairs, answers, strict=True)]
+        await self._keep(made, [to_json(answer) for answer in answers], body, call)
         return body
 
     def _told(self, application: Application, outcome: Outcome, call: Call) -> dict[str, Any]:
@@ -156,6 +158,7 @@ class ScoringService:
             "mode": outcome.mode,
             "degraded_reason": asdict(degraded) if degraded else None,
             "default_probability": answer.default_probability if answer else None,
+            "calibration": outcome.part.calibrated.calibration if answer else None,
             "points": answer.points if answer else None,
             "band": answer.band if answer else None,
             "decision": decided.decision if decided else "refer" if answer is None else None,
@@ -178,22 +181,27 @@ class ScoringService:
         return decision_answer(self.decider(outcome.answer, outcome.mode, asked.loan, at))
 
     async def _keep(
-        self, pairs: Sequence[tuple[Application, Outcome]], bodies: Sequence[bytes], reply: bytes, call: Call
+        self,
+        made: Sequence[tuple[Application, Outcome, DecisionAnswer | None]],
+        bodies: Sequence[bytes],
+        reply: bytes,
+        call: Call,
     ) -> None:
         events = [
             event
-            for application, outcome in pairs
+            for application, outcome, decided in made
             for event in self.ledger.events(
                 application.score_id,
                 application.asked.applicant_id,
                 outcome,
                 application.purpose,
                 application.asked.consent_id or "",
+                decided,
             )
         ]
-        kept = [Kept(a.score_id, call.caller, b.decode()) for (a, _), b in zip(pairs, bodies, strict=True)]
+        kept = [Kept(a.score_id, call.caller, b.decode()) for (a, _, _), b in zip(made, bodies, strict=True)]
         await self.ledger.keep(Written(events, kept, [Replied(call.claim, reply.decode())] if call.claim else []))
-        call.told.extend(pairs)
+        call.told.extend((application, outcome) for application, outcome, _ in made)
 
 
 def read(body: bytes) -> Any:

@@ -1,8 +1,8 @@
 """Which calibrator a model gets, and how its probabilities stand up on held-out rows.
 
-A calibrator is fitted on rows the model was not fitted on and that do not judge it: the ``valid`` rows, or out-of-fold
-margins. Where there are neither, the model's own probabilities are judged as they are, and the held-out rows only tell
-what a calibrator would bring, each row being judged by one that was fitted on the others.
+A calibrator is fitted on rows the model was not fitted on: the ``valid`` rows, margins out of fold, or, where there are
+neither, the held-out rows themselves. No row is judged by a calibrator that saw it: in the last case each held-out row
+is judged by one of the same kind that was fitted on the others.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from lab.validation.notes import Notes
 from lab.validation.sample import ScoredSample, ValidationRules
+from models.errors import DataError, ModelError
 from models.losses import Floats, default_probability, log_loss
 from models.validation.backtest import HosmerLemeshow, hosmer_lemeshow
 from models.validation.calibration import BrierScore, CoxCalibration, ReliabilityRow, brier, cox, reliability_table
@@ -52,7 +53,7 @@ class CalibrationReport:
     """Probabilities on held-out rows.
 
     Attributes:
-        source: rows the calibrator was fitted on: ``"valid"``, ``"out_of_fold"``, or ``"none"``.
+        source: rows the calibrator was fitted on: ``"valid"``, ``"out_of_fold"``, ``"holdout"``, or ``"none"``.
         n_rows: how many those are.
         method: the one with the least cross-validated log-loss on them; ``"raw"`` if none is better.
         calibrator: its JSON (``models.validation.calibrators``); None for ``"raw"``.
@@ -77,21 +78,23 @@ def calibrated(
 ) -> tuple[CalibrationReport, Floats]:
     """The report, and calibrated default probabilities in (0, 1) of all rows, shape ``(n_rows,)``."""
     source, label, margin = _calibration_rows(sample)
-    kinds = _kinds(label)
-    losses = {"raw": log_loss(label, margin)} if kinds else {}
-    losses |= {kind: log_loss(label, _log_odds(cross_fitted(label, margin, kind, seed))) for kind in kinds}
+    fitted, crossed = _fits(label, margin, seed, notes)
+    if not fitted:
+        source, label = "none", np.empty(0)
+    losses = {"raw": log_loss(label, margin)} if fitted else {}
+    losses |= {kind: log_loss(label, _log_odds(p)) for kind, p in crossed.items()}
     method = min(losses, key=losses.__getitem__, default="raw")
-    fitted = {kind: FITS[kind](label, margin) for kind in kinds}
     y, m = sample.label[sample.holdout], sample.margin[sample.holdout]
-    told = {"raw": probability_of(m), **{kind: fitted[kind].apply(m) for kind in kinds}}
+    told = {"raw": probability_of(m), **{kind: calibrator.apply(m) for kind, calibrator in fitted.items()}}
     judged = dict.fromkeys(told, "apart")
+    if source == "holdout":
+        told |= crossed
+        judged |= dict.fromkeys(crossed, "folds")
     if source == "none":
-        for kind in _kinds(y):
-            told[kind], judged[kind] = cross_fitted(y, m, kind, seed), "folds"
         notes.add(
             "uncalibrated",
-            "No rows apart to calibrate on: the model's own probabilities are judged. Set split.valid to calibrate.",
-            "没有可用于校准的独立样本：直接评估模型自身的概率。如需校准，请设置 split.valid。",
+            "Too few rows to calibrate on: the model's own probabilities are told and judged as they are.",
+            "可用于校准的样本过少：直接使用并评估模型自身的概率。",
         )
     p = told[method]
     chosen = fitted.get(method)
@@ -106,7 +109,24 @@ def calibrated(
         reliability=reliability_table(y, p, rules.n_bands),
         raw_reliability=reliability_table(y, told["raw"], rules.n_bands),
     )
-    return report, chosen.apply(sample.margin) if chosen else probability_of(sample.margin)
+    probability = chosen.apply(sample.margin) if chosen else probability_of(sample.margin)
+    probability[sample.holdout] = p  # not by a calibrator that saw them
+    return report, probability
+
+
+def _fits(label: Floats, margin: Floats, seed: int, notes: Notes) -> tuple[dict[str, Calibrator], dict[str, Floats]]:
+    """By kind: calibrators of all these rows, and each row's probability by one that was fitted on others. None where
+    the rows are too few, or the margin ranks the wrong way."""
+    fitted: dict[str, Calibrator] = {}
+    crossed: dict[str, Floats] = {}
+    for kind in _kinds(label):
+        try:
+            calibrator, p = FITS[kind](label, margin), cross_fitted(label, margin, kind, seed)
+        except (DataError, ModelError) as error:
+            notes.add(error.code, error.english, error.chinese)
+            return {}, {}
+        fitted[kind], crossed[kind] = calibrator, p
+    return fitted, crossed
 
 
 def cross_fitted(label: Floats, margin: Floats, kind: str, seed: int) -> Floats:
@@ -124,7 +144,7 @@ def probability_of(margin: Floats) -> Floats:
 
 
 def _calibration_rows(sample: ScoredSample) -> tuple[str, Floats, Floats]:
-    """Name, labels and margins of the rows to calibrate on; empty if there are too few."""
+    """Name, labels and margins of the rows to calibrate on."""
     watched = sample.part == "valid"
     if _kinds(sample.label[watched]):
         return "valid", sample.label[watched], sample.margin[watched]
@@ -132,7 +152,7 @@ def _calibration_rows(sample: ScoredSample) -> tuple[str, Floats, Floats]:
         rows = sample.fit & np.isfinite(sample.out_of_fold)
         if _kinds(sample.label[rows]):
             return "out_of_fold", sample.label[rows], sample.out_of_fold[rows]
-    return "none", np.empty(0), np.empty(0)
+    return "holdout", sample.label[sample.holdout], sample.margin[sample.holdout]
 
 
 def _kinds(label: Floats) -> list[str]:

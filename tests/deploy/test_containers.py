@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 from pydantic import BaseModel, ConfigDict
 
+from lab.cli import app
+
+SERVE = typer.main.get_command(app).commands["serve"]  # type: ignore[attr-defined]
 FOLDER = Path(__file__).parents[2] / "deploy" / "container"
 KNOWN = {"FROM", "ARG", "RUN", "COPY", "ENV", "USER", "WORKDIR", "VOLUME", "ENTRYPOINT", "CMD", "HEALTHCHECK"}
 
@@ -101,6 +105,8 @@ class Service(BaseModel):
     cap_drop: list[str]
     security_opt: list[str]
     stop_grace_period: str
+    profiles: list[str] = []
+    healthcheck: dict[str, Any] = {}
 
 
 class Compose(BaseModel):
@@ -117,11 +123,29 @@ def compose() -> Compose:
     return Compose.model_validate({key: value for key, value in data.items() if not key.startswith("x-")})
 
 
-def test_only_the_hub_has_a_port(compose: Compose) -> None:
+PARTIES = ("bank", "social", "registry")
+
+
+def test_only_the_hub_has_a_port_and_on_this_machine_the_banks_scores(compose: Compose) -> None:
     assert {name: service.ports for name, service in compose.services.items() if service.ports} == {
-        "hub": ["9443:9443"]
+        "hub": ["9443:9443"],
+        "bank-scores": ["127.0.0.1:8100:8100"],
     }
-    assert list(compose.services) == ["hub", "bank", "social", "registry"]
+    assert list(compose.services) == ["hub", *PARTIES, *(f"{party}-scores" for party in PARTIES)]
+
+
+def test_scores_are_served_from_the_folder_of_the_node_beside_them(compose: Compose) -> None:
+    """What they are told to do is what the command line takes, and beyond loopback a door that checks callers."""
+    for party in PARTIES:
+        node, scores = compose.services[party], compose.services[f"{party}-scores"]
+        assert scores.profiles == ["scores"]
+        assert scores.volumes == node.volumes[:1]
+        assert scores.environment == node.environment
+        assert scores.healthcheck  # the image's asks for the node
+        told = SERVE.make_context("serve", scores.command[1:]).params
+        assert str(told["through"]) == "/data"
+        wanted = (True, "/data/access") if party == "bank" else (False, "None")
+        assert (told["plain"], str(told["access"])) == wanted
 
 
 def test_each_container_can_do_as_little_as_its_work_allows(compose: Compose) -> None:
@@ -134,15 +158,15 @@ def test_each_container_can_do_as_little_as_its_work_allows(compose: Compose) ->
 
 def test_each_party_has_a_volume_of_its_own(compose: Compose) -> None:
     """Invitations are handed over in one that all see: in a trial alone, as the file says."""
-    for name, service in compose.services.items():
-        assert service.volumes == [f"{name}:/data", "invitations:/invitations"]
-    assert set(compose.volumes) == {*compose.services, "invitations"}
+    for name in ("hub", *PARTIES):
+        assert compose.services[name].volumes == [f"{name}:/data", "invitations:/invitations"]
+    assert set(compose.volumes) == {"hub", *PARTIES, "invitations"}
 
 
 def test_nodes_wait_for_the_hub_and_name_their_folder(compose: Compose) -> None:
-    for name, service in compose.services.items():
-        if name == "hub":
-            assert (service.command, service.environment) == (["hub", "start"], {"LIANMO_HUB": "/data"})
-        else:
-            assert (service.command, service.environment) == (["node", "start"], {"LIANMO_NODE": "/data"})
-            assert service.depends_on == {"hub": {"condition": "service_healthy"}}
+    hub = compose.services["hub"]
+    assert (hub.command, hub.environment) == (["hub", "start"], {"LIANMO_HUB": "/data"})
+    for party in PARTIES:
+        service = compose.services[party]
+        assert (service.command, service.environment) == (["node", "start"], {"LIANMO_NODE": "/data"})
+        assert service.depends_on == {"hub": {"condition": "service_healthy"}}

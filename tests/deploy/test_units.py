@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+import typer
 
+from lab.cli import app
 from lab.governance.protection import PASSPHRASE
 from lab.membership.health import HUB_VARIABLE
 from lab.membership.session import NODE_VARIABLE
 
 UNITS = Path(__file__).parents[2] / "deploy" / "systemd"
-NAMES = ("lianmo-hub.service", "lianmo-node@.service")
+NAMES = ("lianmo-hub.service", "lianmo-node@.service", "lianmo-scores@.service")
 #: Without one of these a service that was taken over could do more than its work.
 HARDENED = {
     "NoNewPrivileges": "yes",
@@ -56,11 +59,19 @@ def test_a_service_is_kept_in(name: str) -> None:
 
 
 def test_what_they_run() -> None:
-    hub, node = (service(name) for name in NAMES)
+    hub, node, scores = (service(name) for name in NAMES)
     assert hub["ExecStart"].endswith("/lianmo hub start")
     assert f"{HUB_VARIABLE}=/var/lib/lianmo-hub " in hub["Environment"]
     assert node["ExecStart"].endswith("/lianmo node start")
     assert f"{NODE_VARIABLE}=/var/lib/lianmo-node/%i " in node["Environment"]
+    assert scores["WorkingDirectory"] == node["WorkingDirectory"]
+    assert scores["EnvironmentFile"] == "/etc/lianmo/scores-%i.env"
+    command, _, words = scores["ExecStart"].partition(" serve ")
+    assert command.endswith("/lianmo")
+    serve = typer.main.get_command(app).commands["serve"]  # type: ignore[attr-defined]
+    for named in re.findall(r"LIANMO_SERVE=(.+?)(?:  or|$)", (UNITS / NAMES[2]).read_text("utf-8"), re.MULTILINE):
+        given = serve.make_context("serve", words.replace("$LIANMO_SERVE", named).split()).params
+        assert str(given["through"]) == "/var/lib/lianmo-node/%i"
 
 
 def test_the_passphrase_is_in_no_unit_but_in_a_file_of_its_own() -> None:

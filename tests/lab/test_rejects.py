@@ -17,6 +17,7 @@ from lab.config import load_config, parse_config
 from lab.finish import report_run
 from lab.rejects import HELD_OUT, WEIGHT, augmented, report_rejected, score_rejected
 from lab.runs import train_run
+from lab.serving.hosts import Hosts
 from models.bundle import load
 from models.errors import LianmoError
 from tests.lab.conftest import Write
@@ -59,7 +60,7 @@ def test_the_command_scores_measures_and_keeps_it_all(run: Path, files: Path) ->
 
 def test_the_augmented_file_trains_and_is_judged_by_the_same_real_outcomes(run: Path, files: Path) -> None:
     result = load(run / "result.json")
-    rejected = score_rejected(run, result, files / "rejected.csv", {}, local=True)
+    rejected = score_rejected(run, result, files / "rejected.csv", Hosts(), local=True)
     rows = augmented(run, result, rejected, factor=1.5, rejected_weight=2.0)
     n_bank, n_new = 300, len(rejected.frame)
     assert len(rows) == n_bank + n_new
@@ -102,12 +103,12 @@ def test_what_is_no_file_of_rejected_applicants_is_refused(run: Path, files: Pat
     wrong, code = bad[what]
     wrong.to_csv(files / "wrong.csv", index=False)
     with pytest.raises(LianmoError) as caught:
-        score_rejected(run, load(run / "result.json"), files / "wrong.csv", {}, local=True)
+        score_rejected(run, load(run / "result.json"), files / "wrong.csv", Hosts(), local=True)
     assert caught.value.code == code
 
 
 def test_a_report_is_the_same_every_time(run: Path, files: Path) -> None:
     result = load(run / "result.json")
-    rejected = score_rejected(run, result, files / "rejected.csv", {}, local=True)
+    rejected = score_rejected(run, result, files / "rejected.csv", Hosts(), local=True)
     assert report_rejected(run, result, rejected) == report_rejected(run, result, rejected)
     assert augmented(run, result, rejected, 1.5).equals(augmented(run, result, rejected, 1.5))

@@ -10,6 +10,8 @@ from typing import Final
 
 from lab.errors import ConfigError
 from lab.serving.access.guard import FolderGuard, Guard
+from lab.serving.access.watched import Watched
+from lab.serving.bank_certificate import read_bank_keys
 from models.declared import Declared
 
 CRYPTO: Final = (
@@ -31,6 +33,7 @@ class Listening:
         bind: address to listen on.
         certificate, key: PEM files; both or neither.
         authority: PEM file; only callers with a certificate under it can connect.
+        bank: at a data node: PEM file of the bank's certificates; who connects must hold the key of one.
         access: folder of keys and settings; see ``FolderGuard``.
         open: nobody needs to show anything, on purpose.
         plain: TLS ends at a proxy before us, on purpose.
@@ -40,6 +43,7 @@ class Listening:
     certificate: Path | None = None
     key: Path | None = None
     authority: Path | None = None
+    bank: Path | None = None
     access: Path | None = None
     open: bool = False
     plain: bool = False
@@ -51,6 +55,12 @@ class Listening:
                 "tls_incomplete",
                 "--tls-cert and --tls-key go together, and --caller-ca needs both.",
                 "--tls-cert 与 --tls-key 须同时给出，--caller-ca 需要二者。",
+            )
+        if self.bank and not self.authority:
+            raise ConfigError(
+                "tls_incomplete",
+                "--bank-cert needs --caller-ca: TLS must ask for certificates before one can be the bank's.",
+                "--bank-cert 需要 --caller-ca：TLS 须先要求出示证书，才能识别银行。",
             )
         if _is_loopback(self.bind):
             return
@@ -89,6 +99,10 @@ class Listening:
                 f"{named} 之一缺失、不是 PEM 文件，或密钥与证书不匹配。",
             ) from error
         return context
+
+    def bank_keys(self) -> Watched[frozenset[bytes]] | None:
+        """Of the bank, read again when the file changes. Raises ``ConfigError`` (``bank_keys``)."""
+        return Watched(self.bank, read_bank_keys) if self.bank else None
 
     def guard(self) -> Guard | None:
         """Raises as ``FolderGuard``; ``ConfigError`` (``no_access_folder``)."""

@@ -79,6 +79,7 @@ class OAuth(_Section):
             servers that do not follow RFC 9068: Entra ID has ``azp`` and ``roles``, Okta ``cid`` and ``scp``.
         scopes: scope in the token → rights here; without the table a scope is the right of its name.
         purposes: what bearers may score for; empty: for any.
+        revoked: callers by name and tokens by ``jti`` that are refused though their tokens have not ended.
     """
 
     issuer: str = Field(min_length=1)
@@ -90,6 +91,7 @@ class OAuth(_Section):
     scope_claim: str = "scope"
     scopes: dict[str, tuple[Right, ...]] = Field(default_factory=dict)
     purposes: tuple[str, ...] = ()
+    revoked: frozenset[str] = frozenset()
 
 
 class Certificate(_Section):

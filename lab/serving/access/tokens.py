@@ -108,6 +108,11 @@ class TokenCheck:
         name = claims[settings.caller_claim]
         if not isinstance(name, str) or not _CALLER.fullmatch(name):
             raise TokenRefused("unusable_name")
+        if settings.revoked & {
+            name,
+            str(claims.get("jti")),
+        }:  # a change of settings begins anew, with nothing remembered
+            raise TokenRefused("revoked")
         caller = Caller(f"oauth:{name}", self._rights(claims.get(settings.scope_claim)), frozenset(settings.purposes))
         return caller, float(claims["exp"]), _bound(claims)
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 from federation.errors import LocalProtocolError
@@ -116,31 +117,37 @@ def tested_half(directory: Path) -> JointHalf:
 
 @dataclass(frozen=True, slots=True)
 class ServedHalves:
-    """``publishing.host.Halves`` of a running service: what is prepared is kept on disk, is on record, and answers."""
+    """``publishing.host.Halves`` of a running service: what is prepared is kept on disk, is on record, and answers.
+
+    Changes come one after the other: a service answers several questions at once, and folder and record are one.
+    """
 
     store: HalfStore
     host: ScoringHost
     record: PublishingRecord
+    _one: Lock = field(default_factory=Lock, init=False, repr=False)
 
     def stored(self, model_id: str, digest: str) -> JointHalf | None:
         return self.store.find(model_id, digest)
 
     def hold(self, half: JointHalf) -> None:
-        held = self.host.halves
-        if half.model_id not in held and len(held) >= MOST_HALVES:
-            raise LocalProtocolError(
-                "policy",
-                f"{MOST_HALVES} halves answer already. Retire one first.",
-                f"已有 {MOST_HALVES} 个半模型在应答，请先停用其一。",
-            )
-        self.host.check(half)
-        self.store.keep(half)
-        self.record.published(half.model_id, half=half.digest())
-        self.host.hold(half)
+        with self._one:
+            held = self.host.halves
+            if half.model_id not in held and len(held) >= MOST_HALVES:
+                raise LocalProtocolError(
+                    "policy",
+                    f"{MOST_HALVES} halves answer already. Retire one first.",
+                    f"已有 {MOST_HALVES} 个半模型在应答，请先停用其一。",
+                )
+            self.host.check(half)
+            self.store.keep(half)
+            self.record.published(half.model_id, half=half.digest())
+            self.host.hold(half)
 
     def drop(self, model_id: str, digest: str) -> None:
-        # Only what is held: the digest came over the wire, and names a folder.
-        if model_id in self.host.halves and self.host.digest_of(model_id) == digest:
-            self.host.drop(model_id)
-            self.store.discard(digest)
-            self.record.retired(model_id, half=digest)
+        with self._one:
+            # Only what is held: the digest came over the wire, and names a folder.
+            if model_id in self.host.halves and self.host.digest_of(model_id) == digest:
+                self.host.drop(model_id)
+                self.store.discard(digest)
+                self.record.retired(model_id, half=digest)

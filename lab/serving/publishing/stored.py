@@ -10,7 +10,7 @@ from lab.serving.loaded import Calibrated, Loaded
 from lab.serving.nodes import own_words, published_as
 from lab.serving.publishing.selftest import check_selftest
 from models.bundle import load
-from models.joint import joint_from_json
+from models.joint import Joint, joint_from_json
 from models.validation.calibrators import Calibrator, calibrator_from_json
 
 
@@ -38,8 +38,13 @@ def models_from(directory: Path) -> tuple[Calibrated, Calibrated | None]:
     bank_only = joint_from_json(load(alone)) if alone.exists() else None
     calibrators = calibrator_in(stored, "joint"), calibrator_in(stored, "bank_only")
     check_selftest(load(directory / "selftest.json"), joint, calibrators[0], bank_only, calibrators[1])
-    own = None if bank_only is None else Calibrated(model=bank_only, calibrator=calibrators[1])
-    return Calibrated(model=joint, calibrator=calibrators[0]), own
+    told = [_calibrated(model, stored, which) for model, which in ((joint, "joint"), (bank_only, "bank_only")) if model]
+    return told[0], told[1] if bank_only else None
+
+
+def _calibrated(model: Joint, calibration: Mapping[str, Any], which: str) -> Calibrated:
+    source = (calibration.get(which) or {}).get("source", "none")
+    return Calibrated(model=model, calibrator=calibrator_in(calibration, which), calibration=source)
 
 
 def calibrator_in(calibration: Mapping[str, Any], which: str) -> Calibrator | None:

@@ -49,17 +49,23 @@ heads = st.fixed_dictionaries(
         "countersignature": st.one_of(st.just(""), hexes),
     }
 )
+codes = st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True)
 SPECIAL = {
     "public": hexes,
     "party": names,
     "source": names,
-    "code": st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True),
+    "code": codes,
+    "decision": codes,
+    "decided_by": st.lists(codes, min_size=1, max_size=4),
     "parties": st.lists(names, min_size=1, max_size=4),
     "sources": st.lists(names, min_size=1, max_size=4),
     "items": st.lists(ids, min_size=1, max_size=4),
     "heads": st.lists(heads, min_size=1, max_size=3),
 }
-DIGESTS = ("data", "half", "model_digest", "policy", "consent_set", "consent", "torn", "applicant", "record")
+DIGESTS = (
+    *("data", "half", "model_digest", "policy", "consent_set", "consent", "torn", "applicant", "record"),
+    "decision_policy",
+)
 
 
 def values_of(reference: str) -> st.SearchStrategy[Any]:

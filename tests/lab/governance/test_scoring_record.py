@@ -17,13 +17,17 @@ from typer.testing import CliRunner
 from federation.transports.memory import MemoryWire
 from federation.transports.threaded import ThreadedWire
 from lab.cli import app as command_line
+from lab.governance.policy import CHINA
 from lab.governance.records import Record, RecordBook, RecordChange
 from lab.governance.trace import Branch, trace
+from lab.serving.decisions import Decider
 from lab.serving.guest_api import create_guest_app
 from lab.serving.nodes import bank_record, hosts_beside, joint_model, scoring_endpoint
 from lab.serving.publishing.shelf import open_shelf
+from tests.lab.decision.cases import loan
 from tests.lab.governance.test_session_record import NAMES, WORDS, Parties
 from tests.lab.serving.conftest import PATIENT, ask, degraded_of, plain, problem_of
+from tests.lab.serving.test_decided import POLICY
 from tests.signing import cheap_keys
 
 
@@ -37,7 +41,7 @@ def parties(files: Path, write_config: Any, monkeypatch: pytest.MonkeyPatch) -> 
 class Service:
     """The bank's endpoint over hosts that were opened once, as services are."""
 
-    def __init__(self, files: Path) -> None:
+    def __init__(self, files: Path, decider: Decider | None = None) -> None:
         self.bank = files / "runs/small/nodes/bank"
         self.model, _ = joint_model(self.bank)
         hosts = {party: scoring_endpoint(folder).answer for party, folder in hosts_beside(self.bank).items()}
@@ -45,6 +49,7 @@ class Service:
             open_shelf(self.bank),
             ThreadedWire(MemoryWire(hosts)),
             rules=PATIENT,
+            decider=decider,
             record=bank_record(self.bank, self.model),
         )
         self.rows = pd.read_csv(files / "bank.csv", dtype={"id": str}).set_index("id")
@@ -169,6 +174,50 @@ def test_each_score_of_a_batch_is_on_record_and_leads_to_what_hosts_were_asked(p
     assert at_tax.digest in {entry.digest for entry in found.entries}
     assert at_bank[1].digest in {entry.digest for entry in found.entries}
     assert not {at_bank[0].digest, at_bank[2].digest} & {entry.digest for entry in found.entries}
+
+
+def test_what_was_decided_and_by_which_rules_stands_beside_the_score(parties: Parties, files: Path) -> None:
+    parties.train()
+    service, asked = Service(files, Decider(POLICY)), both(parties)[:3]
+    today = datetime.now(UTC).astimezone(CHINA).date()
+    stopped = {"listings": [{"code": "serious_dishonesty", "listed": "2024-05-01"}]}
+
+    def body(applicant: str, **changes: Any) -> dict[str, Any]:
+        wanted = json.loads(loan(product="park_limit", listings_checked=today, **changes).model_dump_json())
+        return service.body(applicant) | {"consent_id": "c-7", "loan": wanted}
+
+    told = [service.post("/v1/scores", body(asked[0])).json()]
+    batch = {"applications": [body(asked[1], **stopped), service.body(asked[1])]}
+    declined, undecided = [i["score"] for i in service.post("/v1/scores:batch", batch).json()["items"]]
+    parties.tax.revoke(asked[2], "loan_score")
+    told += [declined, service.post("/v1/scores", body(asked[2])).json()]
+    assert [answer["mode"] for answer in told] == ["joint", "joint", "refer"]
+    assert (told[1]["decision"], told[2]["decision"]) == ("decline", "refer")
+
+    said = {e.references["score"]: e for e in parties.said("bank") if "score" in e.references}
+    for answer in told:
+        references = said[answer["score_id"]].references
+        assert references["decision"] == answer["decision"]
+        assert references["decided_by"] == [rule["rule"] for rule in answer["decided"]["decided_by"]]
+        assert (references["decision_policy"], references["policy_version"]) == (POLICY.digest, POLICY.version)
+        assert (references["model_digest"], references["version"]) == (
+            answer["model"]["digest"],
+            answer["model"]["version"],
+        )
+        assert len(references["consent"]) == 64
+        found = trace(answer["score_id"], [parties.path(party) for party in NAMES]).facts
+        assert found["decision_policy"] == [POLICY.digest]
+        assert found["decided_by"] == references["decided_by"]
+        assert answer["model"]["digest"] in found["model_digest"]
+    assert "serious_dishonesty" in said[declined["score_id"]].references["decided_by"]
+    assert said[told[2]["score_id"]].kind == "refused"
+    assert not {"decision", "decided_by"} & set(said[undecided["score_id"]].references)
+    assert not [e for e in parties.said("host:tax") if "decision" in e.references]
+
+    shown = CliRunner().invoke(command_line, ["trace", declined["score_id"], "--node", str(parties.nodes["bank"])])
+    assert shown.exit_code == 0, shown.exception
+    for word in ("decided by 决定规则", "serious_dishonesty", POLICY.version, POLICY.digest[:16]):
+        assert word in shown.output
 
 
 def officer(parties: Parties, *arguments: str) -> None:

@@ -28,6 +28,7 @@ from federation.vertical.host import TrainingHost
 from federation.vertical.scoring.host import ALLOWED as SCORING
 from federation.vertical.scoring.host import ScoringHost
 from lab.serving.access.guard import Guard
+from lab.serving.decisions import Decider
 from lab.serving.guest_api import create_guest_app
 from lab.serving.host_api import create_host_app
 from lab.serving.loaded import Calibrated, Loaded, OneModel, Published
@@ -86,10 +87,16 @@ class World:
         named, joint = Published("loans", "7", "champion"), Calibrated(model=model or self.model)
         return OneModel(Loaded(published=named, joint=joint, bank_only=bank_only, words=words))
 
-    def app(self, guard: Guard | None = None, wire: Wire | None = None, model: JointModel | None = None) -> FastAPI:
+    def app(
+        self,
+        guard: Guard | None = None,
+        wire: Wire | None = None,
+        model: JointModel | None = None,
+        decider: Decider | None = None,
+    ) -> FastAPI:
         """The bank's service behind ``guard``; without a wire both nodes answer in this process."""
         over = ThreadedWire(wire or self.memory_wire())
-        return create_guest_app(self.shelf(model=model), over, rules=PATIENT, guard=guard)
+        return create_guest_app(self.shelf(model=model), over, rules=PATIENT, guard=guard, decider=decider)
 
     def body(self, row: int, **features: Any) -> dict[str, Any]:
         """What a caller sends for the applicant in ``row``; ``features`` replace the table's."""
@@ -150,7 +157,7 @@ def degraded_of(response: httpx.Response, mode: str, code: str) -> dict[str, Any
     why: dict[str, Any] = told["degraded_reason"]
     assert (told["mode"], why["code"]) == (mode, code)
     nobody = mode == "refer"
-    assert all((told[name] is None) == nobody for name in ("default_probability", "points", "band"))
+    assert all((told[name] is None) == nobody for name in ("default_probability", "calibration", "points", "band"))
     assert told["parties_used"] == ([] if nobody else [BANK])
     assert told["decision"] == ("refer" if nobody else None)
     assert re.search("[a-z]{3}", why["text"])

@@ -48,7 +48,7 @@ def alone(world: World) -> Calibrated:
     rows = TrainingRows(world.table, label, N_ROWS, 0)
     parameters = BoostingParameters(n_estimators=5, max_depth=3, min_child_samples=5)
     fitted = run(JointBoosting("alone", BANK, rows, (), PlainSecret(), parameters).fit(), MemoryWire({}))
-    return Calibrated(model=fitted.model, calibrator=PlattCalibrator(0.2, 0.7))
+    return Calibrated(model=fitted.model, calibrator=PlattCalibrator(0.2, 0.7), calibration="out_of_fold")
 
 
 def expected(world: World, alone: Calibrated, row: int) -> tuple[float, str]:
@@ -188,6 +188,7 @@ def test_a_batch_answers_each_and_names_what_does_not_fit(world: World, alone: C
             assert (one["mode"], one["default_probability"]) == ("joint", row.default_probability)
             assert [Told(**reason) for reason in one["reasons"]] == list(row.reasons[: k % 3])
         assert told[-1]["mode"] == "bank_only"
+        assert {one["mode"]: one["calibration"] for one in told} == {"joint": "none", "bank_only": "out_of_fold"}
         assert told[-1]["degraded_reason"]["code"] == "unknown_applicant"
         assert told[-1]["default_probability"] == expected(world, alone, N_AT_TAX)[0]
         for one in told:

@@ -104,11 +104,11 @@ def test_both_sides_show_certificates(world: World) -> None:
         return context
 
     with running(create_host_app(world.endpoint(TAX)), tls=at_host) as url:
-        wire = AsyncHttpWire({"host:x": url}, tls=bank(authority, authority))
+        wire = AsyncHttpWire({"host:x": url}, tls={"host:x": bank(authority, authority)})
         assert b"unreadable" in within(wire, lambda w: w.ask("host:x", b"not a message", 10.0))
         assert within(wire, lambda w: w.reaches("host:x", 10.0))
         for context in (bank(stranger, authority), bank(authority, stranger), bank(authority, None)):
-            wire = AsyncHttpWire({"host:x": url}, tls=context)
+            wire = AsyncHttpWire({"host:x": url}, tls={"host:x": context})
             assert failure(wire, 10.0) == ("host:x", "party_failed")
             assert not within(wire, lambda w: w.reaches("host:x", 10.0))
 

@@ -16,10 +16,12 @@ from federation.vertical.guest import Arrangement, TrainingJob, train
 from lab.serving.access.caller import RIGHTS
 from lab.serving.access.guard import API_KEY, FolderGuard
 from lab.serving.access.keys import KeyBook
+from lab.serving.decisions import decider
 from lab.serving.server import running
 from models.boosting.parameters import BoostingParameters
 from models.bundle import JointModel
 from tests.lab.serving.conftest import BANK, RULES, World
+from tests.lab.serving.test_decided import POLICY
 
 
 @pytest.fixture(scope="module")
@@ -46,15 +48,20 @@ def test_schemathesis_finds_nothing(world: World, model_alone: JointModel, tmp_p
     folder.mkdir(mode=0o700)
     (folder / "access.toml").write_text("[limits]\nper_second = 1e6\nburst = 1000000\n")
     _, key = KeyBook(folder).add("tester", RIGHTS, 1.0)
-    app = world.app(FolderGuard(folder), model=world.model if which == "joint" else model_alone)
-    with running(app) as url:
-        command = [
-            str(Path(sys.executable).parent / "schemathesis"),
-            *("run", f"{url}/openapi.json", "--header", f"{API_KEY.title()}: {key}"),
-            *("--checks", "all", "--max-examples", str(n), "--seed", "35", "--generation-deterministic"),
-            *("--suppress-health-check", "all", "--no-color"),
-        ]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=900, check=False)
+    model = world.model if which == "joint" else model_alone
+    with running(world.app(FolderGuard(folder), model=model, decider=decider(POLICY))) as url:
+        finds_nothing(url, key, n, tmp_path)
+
+
+def finds_nothing(url: str, key: str, n: int, folder: Path) -> None:
+    """schemathesis, with ``n`` examples of each operation."""
+    command = [
+        str(Path(sys.executable).parent / "schemathesis"),
+        *("run", f"{url}/openapi.json", "--header", f"{API_KEY.title()}: {key}"),
+        *("--checks", "all", "--max-examples", str(n), "--seed", "35", "--generation-deterministic"),
+        *("--suppress-health-check", "all", "--no-color"),
+    ]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stdout
     assert "0 selected" not in done.stdout
     assert " passed" in done.stdout

@@ -97,3 +97,11 @@ def test_an_item_of_a_batch_is_decided_alone(deciding: FastAPI, asked: Any) -> N
     assert [item["score"] is None for item in told] == [False, True, False]
     assert told[1]["problem"]["code"] == "unknown_product"
     assert told[0]["score"]["decision"]
+
+
+def test_openapi_names_the_products_that_the_policy_knows(deciding: FastAPI, world: World) -> None:
+    def products(app: FastAPI) -> Any:
+        return app.openapi()["components"]["schemas"]["Loan"]["properties"]["product"].get("enum")
+
+    assert products(deciding) == [product.code for product in POLICY.products]
+    assert products(world.app()) is None

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from lab.decision.loan import Loan
+from lab.errors import ConfigError
 from lab.serving.answers import Answer, answer_of
 from lab.serving.decisions import case_of, decider, decision_answer
 from lab.serving.problems import RequestError
@@ -92,3 +93,10 @@ def test_a_loan_prints_nothing_and_has_a_schema() -> None:
 def test_an_answer_with_a_scorecards_fraction_of_points_is_a_case() -> None:
     case = case_of(Answer(0.012, 629.25, "A"), "joint", loan(), NOON)
     assert case.points == Decimal("629.25")
+
+
+def test_a_version_that_cannot_stand_in_the_audit_log_is_refused_before_anything_is_decided() -> None:
+    with pytest.raises(ConfigError) as caught:
+        decider(sample().model_copy(update={"version": "13800138000"}))
+    assert caught.value.code == "policy_version"
+    assert "138" not in str(caught.value)

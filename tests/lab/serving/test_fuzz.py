@@ -1,4 +1,5 @@
-"""Requests at random: whatever comes in, the bank's service answers, and never with an error of its own."""
+"""Requests at random: whatever comes in, the bank's service answers, and never with an error of its own; callers are
+known and loans decided, as in life."""
 
 from __future__ import annotations
 
@@ -14,8 +15,11 @@ from fastapi import FastAPI
 from lab.serving.access.caller import RIGHTS
 from lab.serving.access.guard import FolderGuard
 from lab.serving.access.keys import KeyBook
+from lab.serving.decisions import decider
+from tests.lab.decision.cases import loan
 from tests.lab.serving.conftest import World
 from tests.lab.serving.random_requests import Asked, RandomRequests, Told, tell
+from tests.lab.serving.test_decided import POLICY
 
 AT_ONCE = 16
 
@@ -30,7 +34,7 @@ def guarded(world: World, tmp_path: Path) -> tuple[FastAPI, list[str]]:
     keys = [book.add(name, scopes, 1.0)[1] for name, scopes in (("all", RIGHTS), ("few", ["models"]), ("old", RIGHTS))]
     book.revoke("old")
     guard = FolderGuard(folder)
-    return world.app(guard), keys
+    return world.app(guard, decider=decider(POLICY)), keys
 
 
 @pytest.mark.parametrize(
@@ -41,10 +45,14 @@ def test_no_request_at_random_makes_the_service_fail(
 ) -> None:
     caplog.set_level(logging.CRITICAL)  # a hundred thousand lines are not kept
     app, keys = guarded
-    known = {"applicant_id": world.table.ids[:50]}
+    loans = [json.loads(loan(product=product.code).model_dump_json()) for product in POLICY.products]
+    known = {"applicant_id": world.table.ids[:50], "loan": loans}
     requests = RandomRequests(35, app.openapi(), keys, known)
 
+    n_decided = 0
+
     async def all_of_them() -> Counter[int]:
+        nonlocal n_decided
         statuses: Counter[int] = Counter()
         async with app.router.lifespan_context(app):
             for _ in range(n // AT_ONCE):
@@ -52,10 +60,12 @@ def test_no_request_at_random_makes_the_service_fail(
                 for one, told in zip(asked, await asyncio.gather(*(tell(app, a) for a in asked)), strict=True):
                     check(one, told)
                     statuses[told.status] += 1
+                    n_decided += b'"policy_digest"' in told.body
         return statuses
 
     statuses = asyncio.run(all_of_them())
     assert statuses[200] > n / 20  # the requests are not all rubbish
+    assert n_decided > n / 200
     assert {401, 403, 405, 415, 422} <= set(statuses)
 
 

@@ -28,6 +28,7 @@ from lab.serving.answers import Answer
 from lab.serving.batch import answers_frame, score_table
 from lab.serving.guest_api import create_guest_app
 from lab.serving.host_api import create_host_app
+from lab.serving.hosts import Hosts
 from lab.serving.nodes import hosts_beside, joint_model, own_words, scoring_endpoint, scoring_wire
 from lab.serving.publishing.shelf import open_shelf
 from lab.serving.server import running
@@ -81,7 +82,7 @@ def card(write_config: Write) -> Run:
 
 @pytest.fixture
 def wire(card: Run) -> Iterator[Wire]:
-    with scoring_wire(card.bank, card.model, {}, local=True) as opened:
+    with scoring_wire(card.bank, card.model, Hosts(), local=True) as opened:
         yield opened
 
 
@@ -112,7 +113,7 @@ def test_a_notebooks_scorecard_is_the_same(files: Path, card: Run, wire: Wire) -
 
 def test_points_that_are_not_rounded_stay_so(write_config: Write) -> None:
     exact = trained(write_config, SECTION + "rounding = false\nbase_points = 500\n")
-    with scoring_wire(exact.bank, exact.model, {}, local=True) as opened:
+    with scoring_wire(exact.bank, exact.model, Hosts(), local=True) as opened:
         frame = answers_frame(exact.table, score_table(exact.model, exact.table, opened))
     expected = 500 + 20 / np.log(2) * (-exact.scores["joint"].to_numpy() - np.log(20))
     np.testing.assert_allclose(frame["points"].to_numpy(dtype=float), expected, atol=1e-9)
@@ -121,10 +122,10 @@ def test_points_that_are_not_rounded_stay_so(write_config: Write) -> None:
 def test_unless_it_is_told_otherwise_a_host_tells_whole_points(write_config: Write) -> None:
     """The card's points stay what they are; margins move by half a point of each host at most."""
     card = trained(write_config, round_parts="")
-    with scoring_wire(card.bank, card.model, {}, local=True) as opened:
+    with scoring_wire(card.bank, card.model, Hosts(), local=True) as opened:
         scored = run(score(card.model, card.table), opened)
     exact = trained(write_config)
-    with scoring_wire(exact.bank, exact.model, {}, local=True) as opened:
+    with scoring_wire(exact.bank, exact.model, Hosts(), local=True) as opened:
         assert scored.points.tolist() == run(score(exact.model, exact.table), opened).points.tolist()
     moved = np.abs(scored.margin - card.scores["joint"].to_numpy()).max()
     assert 0 < moved <= len(card.model.needed_hosts) * 0.5 / (20 / np.log(2)) + 1e-9
@@ -178,7 +179,7 @@ def test_halves_of_two_runs_do_not_go_together(card: Run) -> None:
     half = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(half | {"salt": "00" * 16}), encoding="utf-8")
     (path.parent / "selftest.json").unlink()  # else the node itself would refuse to serve it
-    with scoring_wire(card.bank, card.model, {}, local=True) as opened:
+    with scoring_wire(card.bank, card.model, Hosts(), local=True) as opened:
         app = create_guest_app(open_shelf(card.bank), ThreadedWire(opened), rules=PATIENT)
         with running(app) as url:
             why = degraded_of(httpx.post(f"{url}/v1/scores", json=body(card, 0)), "bank_only", "unknown_model")

@@ -96,10 +96,10 @@ def test_both_sides_show_certificates(world: World) -> None:
     frame = {TAX: b"not a message"}
     with running(create_host_app(world.endpoint(TAX)), tls=at_host) as url:
         assert url.startswith("https://")
-        with HttpWire({TAX: url}, tls=bank(authority, authority)) as wire:
+        with HttpWire({TAX: url}, tls={TAX: bank(authority, authority)}) as wire:
             assert b"unreadable" in wire.exchange(frame)[TAX]
         for context in (bank(stranger, authority), bank(authority, stranger), bank(authority, None)):
-            with HttpWire({TAX: url}, tls=context) as wire, pytest.raises(TransportError) as caught:
+            with HttpWire({TAX: url}, tls={TAX: context}) as wire, pytest.raises(TransportError) as caught:
                 wire.exchange(frame)
             assert caught.value.code == "party_failed"
 

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -22,10 +22,16 @@ import psutil
 import pytest
 from fastapi import FastAPI
 
+from lab.decision.policy import SAMPLE
 from lab.serving import workers
+from lab.serving.access.caller import RIGHTS
+from lab.serving.access.keys import KeyBook
 from lab.serving.access.listening import Listening
 from lab.serving.workers import serve_workers
 from tests.lab.conftest import Write
+from tests.lab.decision.cases import loan
+from tests.lab.serving.access.conftest import OAUTH, Issuer
+from tests.lab.serving.test_contract import finds_nothing
 from tests.lab.serving.test_scorecard_service import Run, body, trained
 
 
@@ -34,27 +40,45 @@ def card(write_config: Write) -> Run:
     return trained(write_config)
 
 
-@pytest.fixture
-def served(card: Run, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+Served = tuple[subprocess.Popen[str], str]
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Issuer:
+    return Issuer()
+
+
+@contextmanager
+def serving(card: Run, folder: Path, *options: object) -> Iterator[Served]:
+    """Two workers whose hosts are gone."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         gone = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        rules = tmp_path / "service.toml"
+        rules = folder / "service.toml"
         rules.write_text('[service]\nfallback = "refer"\nopen_seconds = 600.0\n', encoding="utf-8")
         command = [sys.executable, "-m", "lab.cli", "serve", str(card.bank), "--port", "0", "--workers", "2"]
         command += ["--host", f"host:tax={gone}", "--host", f"host:court={gone}", "--rules", str(rules)]
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        command += map(str, options)
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-            assert process.stdout
-            url = process.stdout.readline().split()[-1]
-            assert httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
-            yield process, url
-            process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            try:
+                assert process.stdout
+                url = process.stdout.readline().split()[-1]
+                assert httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
+                yield process, url
+            finally:
+                process.send_signal(signal.SIGTERM)
+                process.wait(30)
+
+
+@pytest.fixture
+def served(card: Run, tmp_path: Path) -> Iterator[Served]:
+    with serving(card, tmp_path) as found:
+        yield found
 
 
 def wait_for(true: object) -> None:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180
     while time.monotonic() < until:
         try:
             if true():  # type: ignore[operator]
@@ -117,9 +141,7 @@ def test_one_worker_that_answers_is_not_yet_all(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.slow
-def test_workers_share_answers_and_one_that_is_killed_is_replaced(
-    card: Run, served: tuple[subprocess.Popen[str], str]
-) -> None:
+def test_workers_share_answers_and_one_that_is_killed_is_replaced(card: Run, served: Served) -> None:
     process, url = served
     parent = psutil.Process(process.pid)
 
@@ -156,3 +178,37 @@ def test_workers_share_answers_and_one_that_is_killed_is_replaced(
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
     assert not [pid for pid in last if psutil.pid_exists(pid)]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_workers_decide_know_their_callers_and_forget_one_who_is_revoked_at_once(
+    card: Run, tmp_path: Path, issuer: Issuer
+) -> None:
+    """schemathesis finds nothing there either; each request below is a connection of its own, so of either worker."""
+    access = tmp_path / "access"
+    access.mkdir(mode=0o700)
+    settings = "[limits]\nper_second = 1e6\nburst = 1000000\n" + OAUTH
+    (access / "access.toml").write_text(settings)
+    (access / "jwks.json").write_text(json.dumps(issuer.jwks()))
+    book = KeyBook(access)
+    _, tester = book.add("tester", RIGHTS, 1.0)
+    _, desk = book.add("desk", ["score"], 1.0)
+    by_key, by_token = {"X-API-Key": desk}, {"Authorization": f"Bearer {issuer.token(exp=int(time.time()) + 3600)}"}
+    with serving(card, tmp_path, "--access", access, "--policy", SAMPLE) as (_, url):
+
+        def statuses(shown: dict[str, str]) -> set[int]:
+            asked = json.loads(loan(product="park_limit").model_dump_json())
+            sent = body(card, 1) | {"loan": asked}
+            replies = [
+                httpx.post(f"{url}/v1/scores", json=sent, headers=shown, trust_env=False, timeout=60) for _ in range(24)
+            ]
+            assert all(reply.json()["decided"] for reply in replies if reply.status_code == 200)
+            return {reply.status_code for reply in replies}
+
+        assert statuses(by_key) == statuses(by_token) == {200}
+        finds_nothing(url, tester, 20, tmp_path)
+        book.revoke("desk")
+        assert statuses(by_key) == {401}
+        (access / "access.toml").write_text(settings + 'revoked = ["loan-app"]\n')
+        assert statuses(by_token) == {401}

@@ -11,6 +11,7 @@ from sklearn.model_selection import StratifiedKFold
 from lab.validation.calibrated import calibrated, cross_fitted
 from lab.validation.notes import Notes
 from lab.validation.sample import ScoredSample, ValidationRules
+from models.losses import Floats
 from models.validation.calibrators import calibrator_from_json, fit_platt
 from tests.lab.validation.samples import scored
 
@@ -47,13 +48,51 @@ def test_a_stretched_margin_is_set_right() -> None:
     assert (stored == probability).all()
 
 
-def test_without_rows_apart_the_model_is_judged_as_it_is() -> None:
+def test_without_rows_apart_held_out_rows_calibrate_and_others_of_them_judge() -> None:
+    """Where raw probabilities are off the error falls, and each row is judged by a calibrator that did not see it."""
+    sample, _ = scored(n=6_000, valid=0.0, stretch=2.0, shift=0.7)
+    notes = Notes()
+    report, probability = calibrated(sample, RULES, 1, notes)
+    assert (report.source, report.n_rows) == ("holdout", int(sample.holdout.sum()))
+    assert {(m.method, m.judged) for m in report.methods} >= {("raw", "apart"), ("platt", "folds")}
+    assert not notes.kept
+    by = {m.method: m for m in report.methods}
+    raw, chosen = by["raw"], by[report.method]
+    assert raw.cox
+    assert chosen.cox
+    assert raw.cox.slope.high < 0.6
+    assert chosen.cox.slope.low < 1 < chosen.cox.slope.high
+    assert chosen.log_loss < raw.log_loss
+    assert chosen.brier < raw.brier
+    y, m = sample.label[sample.holdout], sample.margin[sample.holdout]
+    assert (probability[sample.holdout] == cross_fitted(y, m, report.method, 1)).all()
+    assert expected_error(y, probability[sample.holdout]) < 0.3 * expected_error(y, 1 / (1 + np.exp(-m)))
+
+
+def expected_error(label: Floats, probability: Floats) -> float:
+    """Expected calibration error over ten bands (Naeini et al. 2015), counted anew here."""
+    bands = np.array_split(np.argsort(probability, kind="stable"), 10)
+    gaps = [abs(label[rows].mean() - probability[rows].mean()) * len(rows) for rows in bands]
+    return float(sum(gaps) / len(label))
+
+
+@pytest.mark.parametrize("n", [1_500, 6_000])  # few enough for a line alone, and enough for steps
+def test_a_calibrator_never_turns_ranks_around(n: int) -> None:
+    sample, _ = scored(n=n, valid=0.0, stretch=2.0, shift=0.7)
+    report, _ = calibrated(sample, RULES, 1, Notes())
+    assert report.calibrator
+    told = calibrator_from_json(report.calibrator).apply(np.sort(sample.margin))
+    assert (np.diff(told) >= 0).all()
+    if report.method == "platt":
+        assert (np.diff(told)[np.diff(np.sort(sample.margin)) > 0] > 0).all()
+
+
+def test_a_margin_that_ranks_the_wrong_way_stays_as_it_is_and_that_is_said() -> None:
     sample, _ = scored(valid=0.0)
     notes = Notes()
-    report, _ = calibrated(sample, RULES, 1, notes)
-    assert (report.source, report.method, report.calibrator) == ("none", "raw", None)
-    assert {(m.method, m.judged) for m in report.methods} >= {("raw", "apart"), ("platt", "folds")}
-    assert [note.code for note in notes.kept] == ["uncalibrated"]
+    report, _ = calibrated(replace(sample, margin=-sample.margin), RULES, 1, notes)
+    assert (report.source, report.n_rows, report.method, report.calibrator) == ("none", 0, "raw", None)
+    assert [note.code for note in notes.kept] == ["bad_calibrator", "uncalibrated"]
 
 
 def test_margins_out_of_fold_are_calibrated_on_and_fitted_ones_never() -> None:
@@ -66,7 +105,7 @@ def test_margins_out_of_fold_are_calibrated_on_and_fitted_ones_never() -> None:
     chosen = next(m for m in report.methods if m.method == report.method)
     assert chosen.cox
     assert chosen.cox.slope.low < 1 < chosen.cox.slope.high
-    assert calibrated(replace(with_folds, out_of_fold=None), RULES, 1, Notes())[0].method == "raw"
+    assert calibrated(replace(with_folds, out_of_fold=None), RULES, 1, Notes())[0].source == "holdout"
 
 
 def test_a_row_is_judged_by_a_calibrator_of_the_other_folds() -> None:
@@ -83,4 +122,6 @@ def test_a_row_is_judged_by_a_calibrator_of_the_other_folds() -> None:
 
 def test_too_few_defaults_to_calibrate_on() -> None:
     sample, _ = scored(n=400, valid=0.1)
-    assert calibrated(sample, RULES, 1, Notes())[0].source == "none"
+    notes = Notes()
+    assert calibrated(sample, RULES, 1, notes)[0].source == "none"
+    assert [note.code for note in notes.kept] == ["uncalibrated"]

@@ -359,3 +359,33 @@ def test_the_hosts_endpoint_can_be_guarded_alike(world: World, folder: Path) -> 
     problem_of(refused, 401, "not_authenticated")
     served = ask(app, "POST", "/v1/messages", content=b"not a message", headers={**FRAME, "x-api-key": key})
     assert served.status_code == 200
+
+
+def test_what_is_revoked_is_refused_at_the_next_call_in_every_worker(
+    bank_of: Callable[..., Bank], issuer: Issuer, world: World
+) -> None:
+    """Each worker has a guard of its own over the folder, and has let the caller in before."""
+    one = bank_of(OAUTH)
+    workers = [one, Bank(world.app(FolderGuard(one.folder)), one.folder, world)]
+    tokens = {
+        "client": issuer.token(),
+        "jti": issuer.token(client_id="other", jti="t-2"),
+        "rest": issuer.token(jti="3"),
+    }
+    tokens |= {"rest": issuer.token(client_id="rest", jti="3"), "ec": issuer.token("ES256", client_id="ec", jti="4")}
+    shown = {name: {"authorization": f"Bearer {token}"} for name, token in tokens.items()}
+    shown["key"] = {"x_api_key": one.key("score")}
+
+    def let_in() -> set[str]:
+        found = [{name for name, header in shown.items() if w.score(**header).status_code == 200} for w in workers]
+        assert found[0] == found[1]
+        return found[0]
+
+    assert let_in() == set(shown)
+    one.book.revoke("loan-desk")
+    assert let_in() == set(shown) - {"key"}
+    (one.folder / "access.toml").write_text(OAUTH + 'revoked = ["loan-app", "t-2"]\n')
+    assert let_in() == {"rest", "ec"}
+    keys = [key for key in issuer.jwks()["keys"] if key["kid"] != "rsa-1"]
+    (one.folder / "jwks.json").write_text(json.dumps({"keys": keys}))
+    assert let_in() == {"ec"}
