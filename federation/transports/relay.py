@@ -166,6 +166,16 @@ class Relay:
         found = self._sessions.get(session)
         return found is not None and found.n_present == len(found.seats)
 
+    def gone(self, session: str) -> set[PartyId]:
+        """Parties that were in an open session and have left it, however; none of one that is not open."""
+        found = self._sessions.get(session)
+        return {party for party, seat in found.seats.items() if seat.left} if found else set()
+
+    def is_empty(self, session: str) -> bool:
+        """Whether no party is in the session now."""
+        found = self._sessions.get(session)
+        return found is None or found.n_present == 0
+
     def stop(self) -> None:
         """Close every session, stop listening and wait until no thread is left."""
         self._stopped.set()
