@@ -115,6 +115,13 @@ def standing(made: Federation) -> tuple[Counter[str], Counter[str]]:
     return processes, ports
 
 
+def at_rest(made: Federation) -> tuple[Counter[str], Counter[str]]:
+    """As ``standing``, once no session and no app of Flower's is there any more."""
+    while any("flwr-" in one for one in (now := standing(made))[0]):
+        time.sleep(0.5)
+    return now
+
+
 def _program(process: psutil.Process) -> str:
     line = process.cmdline()
     known = ("flwr-clientapp", "flwr-serverapp", "flower-superexec", "flower-supernode", "flower-superlink")

@@ -3,9 +3,12 @@
     python experiments/0016-wan/run.py [--enterprises N] [--trees N] [--quick]      (as root)
     python experiments/0016-wan/run.py --trees 5 --strikes N [--first K] [--seed S] [--results FILE]
 
+    python experiments/0016-wan/run.py --enterprises 16000 --trees 5 --overhead PAIRS
+
 Hub, bank, credit centre, tax and guarantor are processes in network namespaces of their own. The first writes the
 tables in RESULT.md beside this file; the second prints what became of the runs K to K + N - 1 of a seed, each with a
-kill -9, and adds them to FILE: so they can be had in portions.
+kill -9, and adds them to FILE: so they can be had in portions. The third needs no root: the same training by the same
+processes over plaintext sockets, a relay in clear and a hub, in turn.
 """
 
 from __future__ import annotations
@@ -22,8 +25,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from chaos import HEAD, VICTIMS, standing, strike
+from chaos import HEAD, VICTIMS, at_rest, strike
 from network import HUB, LINKS, PARTIES, PORT, Link, Network, missing, network
+from overhead import WAYS, Measured, setting
 from sessions import City, Federation, federation
 
 from lab.result_page import put_lines
@@ -71,7 +75,7 @@ def strikes(made: Federation, first: int, n: int, seed: int, results: Path) -> N
     made.train("undisturbed")
     seconds = time.monotonic() - began
     assert same(made.city, "undisturbed")
-    before = standing(made)
+    before = at_rest(made)
     print(f"an undisturbed run: {seconds:.1f} s\n{HEAD}", flush=True)
     for number in range(first, first + n):
         struck = strike(made, number, seed, seconds, before)
@@ -92,6 +96,26 @@ def strikes(made: Federation, first: int, n: int, seed: int, results: Path) -> N
     assert not wrong + left + ports + files
 
 
+def compared(city: City, rounds: int) -> None:
+    """Rounds of one training each way, in an order that turns; ratios of each round."""
+    done: dict[str, list[Measured]] = {way: [] for way in WAYS}
+    print("| round | way | s | CPU s | of it between parties |\n|---|---|---|---|---|")
+    with setting(city) as measure:
+        for number in range(rounds):
+            for way in WAYS[number % 3 :] + WAYS[: number % 3]:
+                done[way].append(one := measure(way, f"{way}{number}"))
+                assert same(city, f"{way}{number}")
+                print(f"| {number} | {way} | {one.wall:.2f} | {one.cpu:.2f} | {one.between:.2f} |", flush=True)
+    print("\n| against | s | CPU s |\n|---|---|---|")
+    for base in WAYS[:-1]:
+        pairs = list(zip(done["hub"], done[base], strict=True))
+        shown = []
+        for what in ("wall", "cpu"):
+            ratios = sorted(getattr(hub, what) / getattr(other, what) for hub, other in pairs)
+            shown.append(f"{median(ratios):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})")
+        print(f"| hub / {base} | {shown[0]} | {shown[1]} |")
+
+
 def same(city: City, name: str) -> bool:
     return city.model(name) == city.model("memory")
 
@@ -102,12 +126,20 @@ def main() -> None:
     parser.add_argument("--enterprises", type=int, default=4000)
     parser.add_argument("--trees", type=int, default=3)
     parser.add_argument("--strikes", type=int, default=0)
+    parser.add_argument("--overhead", type=int, default=0, metavar="PAIRS")
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, default=16)
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "strikes.json")
     parser.add_argument("--quick", action="store_true", help="LAN, one tree, no RESULT.md: to see that it runs")
     a = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that networks and processes are taken down
+    if a.overhead:
+        with tempfile.TemporaryDirectory() as place:
+            city = City(Path(place), a.enterprises, a.trees)
+            city.draw()
+            city.train_here("memory")
+            compared(city, a.overhead)
+        return
     if why := missing():
         print(
             f"Not run: {why[0]}. Root, Linux and iproute2 are needed.\n未运行：{why[1]}，需要 root、Linux 与 iproute2。"

@@ -166,15 +166,15 @@ class Relay:
         found = self._sessions.get(session)
         return found is not None and found.n_present == len(found.seats)
 
+    def came(self, session: str) -> set[PartyId]:
+        """Parties that have joined an open session, also those that have left it; none of one that is not open."""
+        found = self._sessions.get(session)
+        return {party for party, seat in found.seats.items() if seat.joined} if found else set()
+
     def gone(self, session: str) -> set[PartyId]:
-        """Parties that were in an open session and have left it, however; none of one that is not open."""
+        """Those of them that have left, however."""
         found = self._sessions.get(session)
         return {party for party, seat in found.seats.items() if seat.left} if found else set()
-
-    def is_empty(self, session: str) -> bool:
-        """Whether no party is in the session now."""
-        found = self._sessions.get(session)
-        return found is None or found.n_present == 0
 
     def stop(self) -> None:
         """Close every session, stop listening and wait until no thread is left."""

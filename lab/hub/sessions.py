@@ -65,8 +65,10 @@ State = Literal["queued", "running", "done", "failed", "stopped"]
 
 
 class Control(Protocol):
-    """The SuperLink, as far as runs go."""
+    """The SuperLink, as far as runs go. ``starts``: how often it was started; with it die the runs' apps."""
 
+    @property
+    def starts(self) -> int: ...
     async def start_run(self, settings: dict[str, str | int], config: Path) -> str: ...
     async def is_over(self, run: str) -> bool: ...
     async def stop_run(self, run: str) -> None: ...
@@ -205,10 +207,11 @@ class Sessions:
         self.relay.open_session(run.session, run.tickets)
         flower_run, over = "", False
         try:
-            flower_run = await self.control.start_run(settings, place / "run.toml")
-            await self._outcomes(run, report, flower_run)
-            over = True
-            failed = not run.outcomes or any(outcome["code"] for outcome in run.outcomes.values())
+            while not over:
+                starts = self.control.starts
+                flower_run = await self.control.start_run(settings, place / "run.toml")
+                over = await self._outcomes(run, report, flower_run, starts)
+            failed = any(outcome["code"] for outcome in run.outcomes.values())
             run.state = "failed" if failed else "done"
             log.info("run %s: %s %s", run.session, run.state, {p: o["code"] for p, o in run.outcomes.items()})
         finally:
@@ -222,30 +225,37 @@ class Sessions:
                 if flower_run:
                     await self.control.stop_run(flower_run)
 
-    async def _outcomes(self, run: HubRun, report: Path, flower_run: str) -> None:
+    async def _outcomes(self, run: HubRun, report: Path, flower_run: str, starts: int) -> bool:
         """Wait until it is known of every party how it ended: it said so; or it left the relay and says nothing; or
-        another failed and it goes on; or Flower's app reports, which knows of those that never came."""
-        clock = asyncio.get_running_loop().time
+        another failed and it goes on; or Flower's app reports, whose word counts for those that are not at the relay.
+
+        Returns:
+            False: Flower was started again before all parties had come: its app has to be begun anew.
+        """
+        clock, session = asyncio.get_running_loop().time, run.session
         gone: dict[PartyId, float] = {}
         until, failed = clock() + _ASK_SECONDS, float("inf")
         while missing := set(run.parties) - set(run.outcomes):
             await asyncio.sleep(_LOOK_SECONDS)
-            now = clock()
+            now, came, left = clock(), self.relay.came(session), self.relay.gone(session)
+            if self.control.starts != starts and came != set(run.parties):
+                log.warning("run %s: Flower was started again; asking the parties again", session)
+                return False
             if report.exists():
-                for party, outcome in json.loads(report.read_text("utf-8")).items():
-                    run.outcomes.setdefault(party, outcome)
-                return
-            for party in self.relay.gone(run.session) & missing:
+                told = json.loads(report.read_text("utf-8"))
+                run.outcomes.update({party: told.get(party, {"code": "no_reply"}) for party in missing - (came - left)})
+            for party in left & missing:
                 if now - gone.setdefault(party, now) > _WORD_SECONDS:
-                    run.outcomes[party] = {"code": "node_lost"}
+                    run.outcomes.setdefault(party, {"code": "node_lost"})
             if any(outcome["code"] for outcome in run.outcomes.values()):
                 failed = min(failed, now)
             if now - failed > _GRACE_SECONDS:
                 run.outcomes.update({party: {"code": "no_reply"} for party in missing - set(run.outcomes)})
             if now > until:
                 until = now + _ASK_SECONDS
-                if self.relay.is_empty(run.session) and await self.control.is_over(flower_run):
-                    return
+                if came == left and await self.control.is_over(flower_run):
+                    run.outcomes.update({party: {"code": "no_reply"} for party in missing - set(run.outcomes)})
+        return True
 
     async def _settle(self, flower_run: str, report: Path) -> None:
         """Flower's app ends once its nodes have replied; one that does not is ended."""

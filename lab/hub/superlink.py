@@ -45,6 +45,7 @@ class SuperLink:
     port: int = 0
     variables: dict[str, str] = field(default_factory=dict, repr=False)
     process: subprocess.Popen[bytes] | None = None
+    starts: int = 0
 
     @property
     def home(self) -> Path:
@@ -82,6 +83,7 @@ class SuperLink:
 
     def start(self) -> None:
         """Once more, after its death: what it knew lies in its database."""
+        self.starts += 1
         certificate, key, authority = (str(path.resolve()) for path in paths_of(self.folder))
         command = [
             *(program("flower-superlink"), "--host", "127.0.0.1", "--port", str(self.port)),

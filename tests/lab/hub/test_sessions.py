@@ -184,20 +184,53 @@ def test_who_computes_on_when_another_has_failed_is_not_waited_for_for_ever(
 
 def test_a_session_outlives_flower(hub: HubAtWork, bank: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Flower says that the run is over: not while parties are at it."""
-    monkeypatch.setattr("lab.hub.sessions._ASK_SECONDS", 0.2)
+    monkeypatch.setattr("lab.hub.sessions._ASK_SECONDS", 0.1)
     bank.begin(FIRST, ["host:tax"], {})
     until(lambda: len(hub.flower.started) == 1)
     tickets = json.loads(hub.flower.started[0]["tickets"])
     with Link(hub.settings.address, FIRST, "bank", tickets["bank"], tls=tls_of(tmp_path / "bank")):
         looked: list[str] = []
-        empty = hub.sessions.relay.is_empty
-        monkeypatch.setattr(hub.sessions.relay, "is_empty", lambda session: looked.append(session) or empty(session))
+        came = hub.sessions.relay.came
+        monkeypatch.setattr(hub.sessions.relay, "came", lambda session: looked.append(session) or came(session))
         hub.flower.over = True
-        until(lambda: len(looked) > 1)
+        until(lambda: len(looked) > 5)
         Hub(tmp_path / "tax").ended(FIRST, tickets["host:tax"], "")
         assert bank.run(FIRST)["state"] == "running"
         bank.ended(FIRST, tickets["bank"], "")
     until(lambda: bank.run(FIRST)["state"] == "done")
+
+
+def test_flower_is_asked_anew_if_it_died_before_all_had_come(hub: HubAtWork, bank: Hub, tmp_path: Path) -> None:
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: len(hub.flower.started) == 1)
+    tickets = json.loads(hub.flower.started[0]["tickets"])
+    with Link(hub.settings.address, FIRST, "bank", tickets["bank"], tls=tls_of(tmp_path / "bank")) as link:
+        hub.flower.starts += 1
+        until(lambda: len(hub.flower.started) == 2)
+        assert json.loads(hub.flower.started[1]["tickets"]) == tickets  # who is there already stays
+        with Link(hub.settings.address, FIRST, "host:tax", tickets["host:tax"], tls=tls_of(tmp_path / "tax")):
+            link.await_party("host:tax", 10)
+            hub.flower.starts += 1  # all have come: Flower is of no more use
+            bank.ended(FIRST, tickets["bank"], "")
+            Hub(tmp_path / "tax").ended(FIRST, tickets["host:tax"], "")
+            until(lambda: bank.run(FIRST)["state"] == "done")
+    assert len(hub.flower.started) == 2
+
+
+def test_what_flower_says_does_not_count_for_who_is_at_the_relay(
+    hub: HubAtWork, bank: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.hub.sessions._GRACE_SECONDS", 60)
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: len(hub.flower.started) == 1)
+    tickets = json.loads(hub.flower.started[0]["tickets"])
+    with Link(hub.settings.address, FIRST, "bank", tickets["bank"], tls=tls_of(tmp_path / "bank")):
+        report = Path(str(hub.flower.started[0]["result"]))
+        report.write_text(json.dumps({"bank": {"code": "no_reply"}, "host:tax": {"code": "unknown_bundle"}}))
+        until(lambda: "host:tax" in bank.run(FIRST)["outcomes"])
+        assert bank.run(FIRST)["outcomes"] == {"host:tax": {"code": "unknown_bundle"}}
+        bank.ended(FIRST, tickets["bank"], "party_absent")
+        until(lambda: bank.run(FIRST)["state"] == "failed")
 
 
 def test_flowers_end_is_the_runs_if_nobody_came(hub: HubAtWork, bank: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
