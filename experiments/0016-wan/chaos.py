@@ -117,8 +117,10 @@ def standing(made: Federation) -> tuple[Counter[str], Counter[str]]:
 
 def at_rest(made: Federation) -> tuple[Counter[str], Counter[str]]:
     """As ``standing``, once no session and no app of Flower's is there any more."""
-    while any("flwr-" in one for one in (now := standing(made))[0]):
+    now = standing(made)
+    while any("flwr-" in one for one in now[0]):
         time.sleep(0.5)
+        now = standing(made)
     return now
 
 
