@@ -165,7 +165,7 @@ def strike(
         told += f"; then {later}" if later and not made.finished(name) else ""
     resumed = time.monotonic() - again if attempts > 1 else 0.0
     result = made.finished(name)
-    orphans, ports = _left(made, before)
+    orphans, ports, files = _left(made, before)
     return Struck(
         number=number,
         seed=own,
@@ -181,7 +181,7 @@ def strike(
         right=bool(result) and made.city.model(name) == made.city.model("memory"),
         orphans=orphans,
         ports=ports,
-        files=made.litter(),
+        files=files,
     )
 
 
@@ -209,8 +209,8 @@ def _end(process: subprocess.Popen[str]) -> str:
     return said.strip().splitlines()[0] if said.strip() else f"(killed, {process.returncode})"
 
 
-def _left(made: Federation, before: tuple[Counter[str], Counter[str]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What is there beyond ``before``, or lacks, once everything that was going to settle has."""
+def _left(made: Federation, before: tuple[Counter[str], Counter[str]]) -> tuple[tuple[str, ...], ...]:
+    """Processes, ports and files beyond ``before``, or missing, once everything that was going to settle has."""
     until = time.monotonic() + _CLEAN_SECONDS
     while True:
         now = standing(made)
@@ -218,8 +218,9 @@ def _left(made: Federation, before: tuple[Counter[str], Counter[str]]) -> tuple[
             tuple(f"{what} {now_[what] - then[what]:+d}" for what in sorted(then | now_) if now_[what] != then[what])
             for now_, then in zip(now, before, strict=True)
         ]
-        if not any(changed) or time.monotonic() > until:
-            return changed[0], changed[1]
+        left = (*changed, made.litter())
+        if not any(left) or time.monotonic() > until:
+            return left
         time.sleep(0.5)
 
 

@@ -133,7 +133,7 @@ class Front:
 
     async def list_members(self, request: web.Request) -> web.Response:
         self._member(request)
-        shown = ("party", "role", "seal_suite", "seal_key", "version", "joined")
+        shown = ("party", "role", "seal_suite", "seal_key", "version", "joined", "flower_node")
         return web.json_response([{name: getattr(m, name) for name in shown} for m in self.members.all()])
 
     async def begin(self, request: web.Request) -> web.Response:

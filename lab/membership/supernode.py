@@ -17,6 +17,7 @@ from lab.membership.alone import alone
 from lab.membership.bundle_approval import approved_digest, write_program
 from lab.membership.papers import AUTHORITY, FLOWER_KEY, FOLDER, Membership, membership_of
 from lab.membership.session import NODE_VARIABLE
+from lab.membership.withdrawal import withdraw
 
 log = logging.getLogger("lianmo.node")
 
@@ -84,6 +85,7 @@ def _start(node: Path, membership: Membership, home: Path, variables: dict[str, 
         *("--port", str(free_port())),
     ]
     end_left(home)  # of a node that died or was killed
+    withdraw(node)
     with (node / "node.log").open("ab") as file:
         return subprocess.Popen(  # noqa: S603
             command,

@@ -22,6 +22,7 @@ from lab.hub.members import Members
 from lab.hub.settings import authority_of
 from lab.membership.hub_client import Hub, join
 from lab.membership.papers import certificate_files, membership_of, new_keys, tls_of
+from lab.membership.withdrawal import withdraw
 from tests.lab.hub.harness import HubAtWork
 
 SESSION = "0123456789abcdef" * 2
@@ -216,6 +217,15 @@ def test_only_registered_flower_nodes_reach_flower(hub: HubAtWork, tmp_path: Pat
         assert fleet(http, member.node_key, "unregister-node").status_code == 403
         assert http.post("/v1/fleet/pull-messages", headers={"flwr-public-key": "%%%"}).status_code == 403
     assert hub.flower.calls == ["/v1/fleet/pull-messages"]
+
+
+def test_a_node_that_was_killed_is_withdrawn_before_the_next_starts(hub: HubAtWork, tmp_path: Path) -> None:
+    """Flower would not let the next one in for a minute."""
+    hub.joined(tmp_path / "tax", "host:tax")
+    withdraw(tmp_path / "tax")
+    assert hub.flower.calls == ["/v1/fleet/deactivate-node"]
+    asyncio.run_coroutine_threadsafe(hub.flower.stop(), hub.loop).result(10)
+    withdraw(tmp_path / "tax")  # not reached: no error
 
 
 def test_a_member_that_left_is_nobody(hub: HubAtWork, tmp_path: Path) -> None:
