@@ -6,7 +6,7 @@ import random
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -41,7 +41,7 @@ VICTIMS: dict[str, tuple[str, Callable[[psutil.Process], bool]]] = {
     "executor at the hub": (HUB, partial(_says, "flower-superexec")),
     "server app": (HUB, partial(_says, "flwr-serverapp")),
 }
-_LONGEST_SECONDS = 240.0
+_LONGEST_SECONDS = 400.0
 _CLEAN_SECONDS = 60.0
 _MOST_ATTEMPTS = 4
 
@@ -131,12 +131,17 @@ def _program(process: psutil.Process) -> str:
 
 
 def strike(
-    made: Federation, number: int, seed: int, seconds: float, before: tuple[Counter[str], Counter[str]]
+    made: Federation,
+    number: int,
+    seed: int,
+    seconds: float,
+    before: tuple[Counter[str], Counter[str]],
+    victims: Sequence[str] = tuple(VICTIMS),
 ) -> Struck:
     """Run ``number`` of ``seed``. ``seconds``: what an undisturbed run takes. ``before``: as ``standing``, at rest."""
     own = f"{seed}:{number}"
     chance = random.Random(own)
-    order = list(VICTIMS)
+    order = list(victims)
     random.Random(f"{seed}:{number // len(order)}").shuffle(order)  # each once before any a second time
     victim = order[number % len(order)]
     by_tree, tree, moment = chance.random() < 0.7, chance.randrange(made.city.trees), chance.uniform(0, seconds)

@@ -59,7 +59,7 @@ class Measured:
 class NoFlower:
     """Registers nodes and starts runs without doing anything; tells the tickets of a run to whoever holds the line."""
 
-    address = "127.0.0.1:1"
+    address, starts = "127.0.0.1:1", 1
 
     def __init__(self, line: Connection) -> None:
         self._line, self._n = line, 0
@@ -131,6 +131,7 @@ def setting(city: City) -> Iterator[Any]:
         def links(way: str, session: str) -> dict[str, LinkSection]:
             if way == "hub":
                 Hub(nodes["bank"]).begin(session, list(_PARTIES[1:]), {})
+                assert hub.poll(60)
                 return {
                     party: LinkSection(address=address, session=session, ticket=ticket, node=nodes[party])
                     for party, ticket in hub.recv().items()

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -69,16 +70,17 @@ def check_closed(net: Network) -> None:
         assert not any(net.reaches(party, net.address(other), PORT) for other in PARTIES if other != party)
 
 
-def strikes(made: Federation, first: int, n: int, seed: int, results: Path) -> None:
+def strikes(made: Federation, first: int, n: int, seed: int, only: str, results: Path) -> None:
     """Runs with a kill, one after the other in the same federation; each as a line, and all of them in ``results``."""
     began = time.monotonic()
     made.train("undisturbed")
     seconds = time.monotonic() - began
     assert same(made.city, "undisturbed")
     before = at_rest(made)
+    victims = [one for one in VICTIMS if re.search(only, one)]
     print(f"an undisturbed run: {seconds:.1f} s\n{HEAD}", flush=True)
     for number in range(first, first + n):
-        struck = strike(made, number, seed, seconds, before)
+        struck = strike(made, number, seed, seconds, before, victims)
         print(struck.row(), flush=True)
         told = json.loads(results.read_text("utf-8")) if results.exists() else {}
         told[struck.seed] = asdict(struck)
@@ -129,6 +131,7 @@ def main() -> None:
     parser.add_argument("--overhead", type=int, default=0, metavar="PAIRS")
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, default=16)
+    parser.add_argument("--only", default="", help='kinds of process to kill, a regular expression; "": all')
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "strikes.json")
     parser.add_argument("--quick", action="store_true", help="LAN, one tree, no RESULT.md: to see that it runs")
     a = parser.parse_args()
@@ -162,7 +165,7 @@ def main() -> None:
                 with federation(city, net, f"f{number}") as made:
                     check_closed(net)
                     if a.strikes:
-                        strikes(made, a.first, a.strikes, a.seed, a.results)
+                        strikes(made, a.first, a.strikes, a.seed, a.only, a.results)
                         continue
                     result = made.train(f"r{number}")
                     lan = lan or median(result["tree_seconds"])

@@ -44,7 +44,7 @@ HOSTS = {
     "guarantor": ("host:guarantee", "host-guarantee"),
 }
 GUEST = ("bank", "bank")
-_START_SECONDS = 120.0
+_START_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
