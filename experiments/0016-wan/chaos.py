@@ -85,7 +85,8 @@ class Struck:
 
     def row(self) -> str:
         left = ", ".join((*self.orphans, *self.ports, *self.files)) or "nothing"
-        resumed = f"{self.resumed:.0f} s from tree {self.resumed_after}" if self.attempts > 1 else "–"
+        start = f"from tree {self.resumed_after}" if self.resumed_after >= 0 else "anew"
+        resumed = f"{self.resumed:.0f} s {start}" if self.attempts > 1 else "–"
         return (
             f"| {self.number} | {self.victim if self.killed else self.victim + ' (missed)'} | {self.after:.1f} s, tree "
             f"{self.tree} | {self.told or 'went on'} | {self.noticed:.1f} | {resumed} | {self.right} | {left} |"

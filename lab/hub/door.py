@@ -32,8 +32,8 @@ CRYPTO: Final = (
 #: A ClientHello is one record of at most 16 KiB (RFC 8446 §5.1).
 _HELLO_BYTES: Final = 16 * 1024 + 5
 _HELLO_SECONDS: Final = 10.0
-#: Who calls the front and says nothing for so long is not waited for: no answer takes that long. The relay has deadlines
-#: of its own.
+#: Who calls the front and says nothing for so long is not waited for: no answer takes that long. The relay has its own
+#: deadlines.
 _SILENT_SECONDS: Final = 180.0
 _PIECE: Final = 64 * 1024
 

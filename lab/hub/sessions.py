@@ -209,7 +209,12 @@ class Sessions:
         try:
             while not over:
                 starts = self.control.starts
-                flower_run = await self.control.start_run(settings, place / "run.toml")
+                try:
+                    flower_run = await self.control.start_run(settings, place / "run.toml")
+                except ServiceError:
+                    if self.control.starts == starts:
+                        raise
+                    continue  # it died under the call, and is being started again
                 over = await self._outcomes(run, report, flower_run, starts)
             failed = any(outcome["code"] for outcome in run.outcomes.values())
             run.state = "failed" if failed else "done"

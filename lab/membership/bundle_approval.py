@@ -95,8 +95,8 @@ def run_program(opened: Callable[[bytes], None] = lambda _: None) -> None:
         check(content)
         return install(content, *others, **arguments)
 
-    def pull_noted(client: Any) -> Any:
-        message, *others = pull(client)
+    def pull_noted(flower_node: Any) -> Any:
+        message, *others = pull(flower_node)
         opened(message_to_proto(run_clientapp.remove_content_from_message(message)).SerializeToString())
         return message, *others
 

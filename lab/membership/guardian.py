@@ -70,7 +70,7 @@ def answer_for(message: bytes) -> None:
     told = _parse_args_run_flwr_clientapp().parse_args()
     retry = make_simple_http_retry_invoker()
     retry.max_tries = _TRIES
-    client = RuntimeHttpClient.from_server_address(
+    flower_node = RuntimeHttpClient.from_server_address(
         server_address=told.runtime_api_address,
         insecure=told.insecure,
         root_certificates=validate_and_resolve_root_certificates(told.root_certificates, told.insecure),
@@ -83,6 +83,6 @@ def answer_for(message: bytes) -> None:
     asked = message_from_proto(MessageProto.FromString(message))
     reply = Message(Error(ErrorCode.CLIENT_APP_CRASHED, "node_lost"), reply_to=asked)
     where: Any = SimpleNamespace(node_id=asked.metadata.dst_node_id, run_id=asked.metadata.run_id)
-    push_message(client, reply, where)
-    push_task_output(client=client, context=None, sub_status=SubStatus.FAILED, details="node_lost")
-    client.close()
+    push_message(flower_node, reply, where)
+    push_task_output(client=flower_node, context=None, sub_status=SubStatus.FAILED, details="node_lost")
+    flower_node.close()

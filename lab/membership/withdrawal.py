@@ -6,12 +6,25 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from lab.membership.hub_client import Hub
 from lab.membership.papers import AUTHORITY, FLOWER_KEY, FOLDER
+from models.declared import Declared
 from models.errors import LianmoError
 
 log = logging.getLogger("lianmo.node")
+
+CRYPTO: Final = (
+    Declared(
+        algorithm="ECDSA with P-384 and SHA-256",
+        key_bits=(384,),
+        purpose="a Flower node that was killed is withdrawn, signed as Flower asks for it",
+        purpose_zh="注销被终止的 Flower 节点（按 Flower 要求签名）",
+        standard="FIPS 186-5",
+        library="cryptography",
+    ),
+)
 
 
 def withdraw(node: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from federation.errors import TransportError
 from federation.transports.link import Link
-from lab.errors import ReportedError
+from lab.errors import ReportedError, ServiceError
 from lab.hub.members import Members
 from lab.membership.hub_client import Hub
 from lab.membership.papers import tls_of
@@ -215,6 +215,22 @@ def test_flower_is_asked_anew_if_it_died_before_all_had_come(hub: HubAtWork, ban
             Hub(tmp_path / "tax").ended(FIRST, tickets["host:tax"], "")
             until(lambda: bank.run(FIRST)["state"] == "done")
     assert len(hub.flower.started) == 2
+
+
+def test_flower_dying_under_the_call_is_asked_again(hub: HubAtWork, bank: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, failed = hub.flower.start_run, list[str]()
+
+    async def dying(settings: dict[str, str | int], config: Path) -> str:
+        if not failed:
+            failed.append("superlink_call")
+            hub.flower.starts += 1
+            raise ServiceError("superlink_call", "It did not.", "未完成。")
+        return await start(settings, config)
+
+    monkeypatch.setattr(hub.flower, "start_run", dying)
+    hub.flower.outcomes[FIRST] = DONE
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: bank.run(FIRST)["state"] == "done")
 
 
 def test_what_flower_says_does_not_count_for_who_is_at_the_relay(
