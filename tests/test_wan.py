@@ -93,7 +93,7 @@ def test_one_tree_over_far_links_is_the_one_of_one_machine(tmp_path: Path) -> No
     """Hub and four nodes in namespaces of their own, 20 ms apart, on Flower's deployment engine."""
     if why := network.missing():
         pytest.skip(why[0])
-    city = sessions.City(tmp_path, 600, 1)
+    city = sessions.City(tmp_path, 1500, 1)
     city.draw()
     city.train_here("memory")
     with network.network(network.Link("far", 100, 10)) as net:
