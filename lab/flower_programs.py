@@ -24,6 +24,9 @@ SHIM: Final = Path(__file__).parent / "flower_app"
 #: Every process we start inherits this variable; it is how they are found again.
 MARK: Final = "LIANMO_STARTED"
 
+#: Linux keeps fifteen letters of a name, and no command line, of a process that has ended.
+_EXECUTOR: Final = ("flower-superexec", "flower-superexe")
+
 #: Nothing leaves the machine, nothing is installed.
 _OFFLINE: Final = {
     "FLWR_TELEMETRY_ENABLED": "0",
@@ -123,6 +126,15 @@ def end_left(flower_home: Path) -> None:
                 process.kill()
         # Short, because a dead process whose parent is slow to collect it does not count as found.
         psutil.wait_procs(found, timeout=0.1)
+
+
+def has_lost_executor(pid: int) -> bool:
+    """Whether the process that starts Flower's programs for the node or SuperLink ``pid`` has died: it does not notice,
+    and never does any work again. It does not collect its dead child either, by which it is known."""
+    with contextlib.suppress(psutil.Error):
+        children = psutil.Process(pid).children()
+        return any(c.name() in _EXECUTOR and c.status() == psutil.STATUS_ZOMBIE for c in children)
+    return False
 
 
 def marked(flower_home: Path) -> set[psutil.Process]:

@@ -36,7 +36,7 @@ from lab.governance.admission import PURPOSES, Basis, admitted
 from lab.governance.session_record import SessionRecord
 from lab.jobs import GuestJob, HostJob, Job, LinkSection, load_job, node_directory
 from lab.membership.papers import tls_of
-from lab.membership.session import NODE_VARIABLE, job_of, seals_for
+from lab.membership.session import NODE_VARIABLE, job_of, seals_for, telling
 from lab.party_processes import TIED, end_with_parent
 from lab.scorecards import lead_scorecard
 from lab.trees import lead_trees
@@ -234,7 +234,8 @@ def _run_session(party: PartyId, settings: Mapping[str, object]) -> Mapping[str,
     """Flower's entry. Of a node of its own nothing but a code leaves it this way: the hub is no party. In a simulation
     all parties' jobs lie below ``settings["jobs"]``."""
     if node := os.environ.get(NODE_VARIABLE):
-        take_part(job_of(Path(node), party, settings))
+        with telling(Path(node), settings):
+            take_part(job_of(Path(node), party, settings))
         return {}
     return take_part(load_job(node_directory(Path(str(settings["jobs"])), party) / "job.json"))
 

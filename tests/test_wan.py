@@ -25,7 +25,7 @@ def loaded(name: str) -> ModuleType:
     return module
 
 
-forwarder, network = loaded("forwarder"), loaded("network")
+forwarder, network, sessions = loaded("forwarder"), loaded("network"), loaded("sessions")
 
 
 def test_packets_leave_when_they_are_due_and_in_order() -> None:
@@ -86,6 +86,22 @@ def test_a_party_reaches_the_hub_and_nobody_else(link: object) -> None:
         assert not net.reaches("bank", net.address("tax"), 9)
         spaces = net.prefix
     assert spaces not in subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.slow
+def test_one_tree_over_far_links_is_the_one_of_one_machine(tmp_path: Path) -> None:
+    """Hub and four nodes in namespaces of their own, 20 ms apart, on Flower's deployment engine."""
+    if why := network.missing():
+        pytest.skip(why[0])
+    city = sessions.City(tmp_path, 1500, 1)
+    city.draw()
+    city.train_here("memory")
+    with network.network(network.Link("far", 100, 10)) as net:
+        with sessions.federation(city, net, "far") as made:
+            assert made.train("far")["trees"] == 1
+        assert city.model("far") == city.model("memory")
+        assert not made.left_over()
+        assert not any(net.listening(space) for space in (network.HUB, *network.PARTIES))
 
 
 #: Seconds until a closed port refuses: one round trip.

@@ -1,26 +1,34 @@
 """What do distance, rate and loss between institutions cost a joint model? And what does a killed process leave?
 
     python experiments/0016-wan/run.py [--enterprises N] [--trees N] [--quick]      (as root)
-    python experiments/0016-wan/run.py --strikes N
+    python experiments/0016-wan/run.py --trees 5 --strikes N [--first K] [--seed S] [--results FILE]
+
+    python experiments/0016-wan/run.py --enterprises 16000 --trees 5 --overhead PAIRS
 
 Hub, bank, credit centre, tax and guarantor are processes in network namespaces of their own. The first writes the
-tables in RESULT.md beside this file; the second prints what became of N runs with a kill -9.
+tables in RESULT.md beside this file; the second prints what became of the runs K to K + N - 1 of a seed, each with a
+kill -9, and adds them to FILE: so they can be had in portions. The third needs no root: the same training by the same
+processes over plaintext sockets, a relay in clear and a hub, in turn.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
-import random
+import re
 import signal
 import sys
 import tempfile
+import time
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from chaos import VICTIMS, same, strike
+from chaos import HEAD, VICTIMS, at_rest, strike
 from network import HUB, LINKS, PARTIES, PORT, Link, Network, missing, network
+from overhead import WAYS, Measured, setting
 from sessions import City, Federation, federation
 
 from lab.result_page import put_lines
@@ -62,16 +70,56 @@ def check_closed(net: Network) -> None:
         assert not any(net.reaches(party, net.address(other), PORT) for other in PARTIES if other != party)
 
 
-def strikes(made: Federation, n: int) -> None:
-    """``n`` runs with a kill, and one without after each, as lines of a table."""
-    chance = random.Random(16)
-    for number in range(n):
-        victim = list(VICTIMS)[number % len(VICTIMS)]
-        struck = strike(made, victim, f"struck{number}", chance)
-        made.train(f"next{number}")
-        right = same(made.city, f"next{number}")
-        told = struck.said or f"finished, equal: {struck.right}"
-        print(f"| {victim} | {struck.killed} | {struck.after:.1f} | {told} | {right} |", flush=True)
+def strikes(made: Federation, first: int, n: int, seed: int, only: str, results: Path) -> None:
+    """Runs with a kill, one after the other in the same federation; each as a line, and all of them in ``results``."""
+    began = time.monotonic()
+    made.train("undisturbed")
+    seconds = time.monotonic() - began
+    assert same(made.city, "undisturbed")
+    before = at_rest(made)
+    victims = [one for one in VICTIMS if re.search(only, one)]
+    print(f"an undisturbed run: {seconds:.1f} s\n{HEAD}", flush=True)
+    for number in range(first, first + n):
+        struck = strike(made, number, seed, seconds, before, victims)
+        print(struck.row(), flush=True)
+        told = json.loads(results.read_text("utf-8")) if results.exists() else {}
+        told[struck.seed] = asdict(struck)
+        results.write_text(json.dumps(told, ensure_ascii=False, indent=1), "utf-8")
+    every = [one for own, one in told.items() if own.startswith(f"{seed}:")]
+    wrong, left = sum(not one["right"] for one in every), sum(len(one["orphans"]) for one in every)
+    ports, files = (sum(len(one[what]) for one in every) for what in ("ports", "files"))
+    hit = len({one["victim"] for one in every if one["killed"]})
+    print(
+        f"\n{len(every)} strikes of seed {seed} so far, {sum(one['killed'] for one in every)} of them hit, {hit} of "
+        f"{len(VICTIMS)} kinds of process. Wrong or lost: {wrong}. Processes left: {left}. Ports: {ports}. "
+        f"Files: {files}.",
+        flush=True,
+    )
+    assert not wrong + left + ports + files
+
+
+def compared(city: City, rounds: int) -> None:
+    """Rounds of one training each way, in an order that turns; ratios of each round."""
+    done: dict[str, list[Measured]] = {way: [] for way in WAYS}
+    print("| round | way | s | CPU s | of it between parties |\n|---|---|---|---|---|")
+    with setting(city) as measure:
+        for number in range(rounds):
+            for way in WAYS[number % 3 :] + WAYS[: number % 3]:
+                done[way].append(one := measure(way, f"{way}{number}"))
+                assert same(city, f"{way}{number}")
+                print(f"| {number} | {way} | {one.wall:.2f} | {one.cpu:.2f} | {one.between:.2f} |", flush=True)
+    print("\n| against | s | CPU s |\n|---|---|---|")
+    for base in WAYS[:-1]:
+        pairs = list(zip(done["hub"], done[base], strict=True))
+        shown = []
+        for what in ("wall", "cpu"):
+            ratios = sorted(getattr(hub, what) / getattr(other, what) for hub, other in pairs)
+            shown.append(f"{median(ratios):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})")
+        print(f"| hub / {base} | {shown[0]} | {shown[1]} |")
+
+
+def same(city: City, name: str) -> bool:
+    return city.model(name) == city.model("memory")
 
 
 def main() -> None:
@@ -80,9 +128,21 @@ def main() -> None:
     parser.add_argument("--enterprises", type=int, default=4000)
     parser.add_argument("--trees", type=int, default=3)
     parser.add_argument("--strikes", type=int, default=0)
+    parser.add_argument("--overhead", type=int, default=0, metavar="PAIRS")
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=16)
+    parser.add_argument("--only", default="", help='kinds of process to kill, a regular expression; "": all')
+    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "strikes.json")
     parser.add_argument("--quick", action="store_true", help="LAN, one tree, no RESULT.md: to see that it runs")
     a = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that networks and processes are taken down
+    if a.overhead:
+        with tempfile.TemporaryDirectory() as place:
+            city = City(Path(place), a.enterprises, a.trees)
+            city.draw()
+            city.train_here("memory")
+            compared(city, a.overhead)
+        return
     if why := missing():
         print(
             f"Not run: {why[0]}. Root, Linux and iproute2 are needed.\n未运行：{why[1]}，需要 root、Linux 与 iproute2。"
@@ -96,20 +156,25 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         city = City(Path(place), a.enterprises, 1 if a.quick else a.trees)
         city.draw()
-        alone = {way: median(city.train_here(way)["tree_seconds"]) for way in ("memory", "relay")}
+        ways = ("memory",) if a.strikes else ("memory", "relay")
+        alone = {way: median(city.train_here(way)["tree_seconds"]) for way in ways}
         print(alone, flush=True)
         lan = 0.0
         for number, link in enumerate(links):
             with network(link) as net:
                 with federation(city, net, f"f{number}") as made:
                     check_closed(net)
+                    if a.strikes:
+                        strikes(made, a.first, a.strikes, a.seed, a.only, a.results)
+                        continue
                     result = made.train(f"r{number}")
                     lan = lan or median(result["tree_seconds"])
                     lines.append(row(link, result, lan, same(city, f"r{number}")))
                     print(lines[-1], flush=True)
-                    strikes(made, a.strikes)
                 assert not made.left_over()
                 assert not any(net.listening(space) for space in (HUB, *PARTIES))
+    if a.strikes:
+        return
     lines += [
         "",
         "| one machine, in clear | s/tree | LAN, TLS and seals against it |",
@@ -119,7 +184,7 @@ def main() -> None:
         f"Delay and loss by the {net.by}; {os.cpu_count()} cores for all processes.",
     ]
     print("\n".join(lines))
-    if not (a.quick or a.strikes):
+    if not a.quick:
         put_lines(Path(__file__).parent / "RESULT.md", lines)
 
 

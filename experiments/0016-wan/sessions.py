@@ -1,6 +1,7 @@
 """The reference topology (credit centre, tax, guarantor, bank) as processes in namespaces, and one session of it.
 
-python sessions.py RUN.toml      trains; prints the error in both languages and exits with 1 if it fails
+python sessions.py RUN.json [resume]      trains, or goes on; prints the error in both languages and exits with 1 if it
+fails. It does what `lianmo train` and `lianmo runs resume` do, without report and record.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from lab.hub.invitations import invite, to_text
 from lab.hub.members import Members
 from lab.hub.settings import HubSettings, authority_of, create_hub
 from lab.jobs import node_directory
+from lab.run_list import find_runs, need_unfinished
+from lab.run_states import RunState
 from lab.runs import train_run
 from models.bundle import Half, JointModel, load
 from models.errors import LianmoError
@@ -41,7 +44,7 @@ HOSTS = {
     "guarantor": ("host:guarantee", "host-guarantee"),
 }
 GUEST = ("bank", "bank")
-_START_SECONDS = 120.0
+_START_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -131,12 +134,18 @@ class Federation:
             (node / "party.toml").write_text("".join(lines), "utf-8")
         self.start(space, "node", "join", str(invitation), "--node", str(node), ready="waits")
 
-    def begin(self, name: str) -> subprocess.Popen[str]:
-        """A bank's run through the hub, from the bank's namespace, written to runs/``name``."""
+    def start_node(self, space: str) -> None:
+        """Once more, one that has joined."""
+        self.start(space, "node", "start", "--node", str(self.folder / space), ready="waits")
+
+    def begin(self, name: str, again: bool = False) -> subprocess.Popen[str]:
+        """A bank's run through the hub, from the bank's namespace, written to runs/``name``; or its resumption."""
         section = {"node": str(self.folder / "bank"), "hosts": [party for party, _ in HOSTS.values()]}
         told = self.city.folder / f"{name}.json"
-        told.write_text(json.dumps(self.city.run(name, {"hub": section})), "utf-8")
-        command = self.net.inside("bank", sys.executable, str(HERE / "sessions.py"), str(told))
+        where = {"hub": section, "run": {"checkpoint_share": 1}}
+        told.write_text(json.dumps(self.city.run(name, where)), "utf-8")
+        more = ["resume"] if again else []
+        command = self.net.inside("bank", sys.executable, str(HERE / "sessions.py"), str(told), *more)
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def train(self, name: str) -> dict[str, Any]:
@@ -145,8 +154,27 @@ class Federation:
         output, _ = process.communicate()
         if process.returncode:
             raise RuntimeError(output)
-        told: dict[str, Any] = json.loads((self.city.folder / "runs" / name / "result.json").read_text("utf-8"))
+        return self.finished(name)
+
+    def finished(self, name: str) -> dict[str, Any]:
+        """What ``result.json`` of a run says; nothing: it is not finished."""
+        path = self.city.folder / "runs" / name / "result.json"
+        told: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
         return told
+
+    def grown(self, name: str) -> int:
+        """Trees of a run that is under way; a run without an account of them has none."""
+        for path in (self.city.folder / "runs").glob(f".{name}.*.unfinished/nodes/bank/progress.jsonl"):
+            with suppress(FileNotFoundError):  # it was moved meanwhile
+                return path.read_text("utf-8").count('"stage": "training"')
+        return -1
+
+    def litter(self) -> tuple[str, ...]:
+        """Files of runs that are over: of the bank's beside their places, of the hub's own, checkpoints of hosts."""
+        beside = [path.name for path in (self.city.folder / "runs").glob(".*")]
+        at_hub = [f"hub/{path.name}" for path in (self.folder / "hub" / "runs").glob("*")]
+        kept = [f"{path.parts[-4]}/checkpoints" for path in self.folder.glob("*/runs/*/checkpoints")]
+        return tuple(sorted((*beside, *at_hub, *kept)))
 
     def left_over(self) -> list[str]:
         """Processes that bear the mark of this federation."""
@@ -185,9 +213,12 @@ def _stop(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
         process.wait(60)
 
 
-def main(told: Path) -> int:
+def main(told: Path, again: bool) -> int:
+    config = parse_config(json.loads(told.read_text("utf-8")), told.parent)
+    under_way = [run for run in find_runs(config.run.directory.parent) if run.name == config.run.directory.name]
     try:
-        train_run(parse_config(json.loads(told.read_text("utf-8")), told.parent), Console(quiet=True))
+        state = need_unfinished(under_way[0]) if again and under_way else RunState.new(config, record=False)
+        train_run(state.parsed, Console(quiet=True), state=state)
     except LianmoError as error:
         print(f"[{error.code}] {error.english}\n{error.chinese}", flush=True)
         return 1
@@ -196,4 +227,4 @@ def main(told: Path) -> int:
 
 if __name__ == "__main__":
     os.umask(0o077)
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), "resume" in sys.argv[2:]))

@@ -21,7 +21,7 @@ POLL_SECONDS: Final = 0.1
 #: How long nodes may take to connect.
 NODES_SECONDS: Final = 60.0
 #: How long the others may take to notice, through the relay, that a party has failed.
-GRACE_SECONDS: Final = 30.0
+GRACE_SECONDS: Final = 10.0
 
 #: Why a node did not even begin.
 UNKNOWN_BUNDLE: Final = "unknown_bundle"

@@ -166,6 +166,16 @@ class Relay:
         found = self._sessions.get(session)
         return found is not None and found.n_present == len(found.seats)
 
+    def came(self, session: str) -> set[PartyId]:
+        """Parties that have joined an open session, also those that have left it; none of one that is not open."""
+        found = self._sessions.get(session)
+        return {party for party, seat in found.seats.items() if seat.joined} if found else set()
+
+    def gone(self, session: str) -> set[PartyId]:
+        """Those of them that have left, however."""
+        found = self._sessions.get(session)
+        return {party for party, seat in found.seats.items() if seat.left} if found else set()
+
     def stop(self) -> None:
         """Close every session, stop listening and wait until no thread is left."""
         self._stopped.set()

@@ -55,7 +55,8 @@ def start(hub: HubFolder = HUB) -> None:
     from lab.hub.settings import HubSettings
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True)
-    logging.getLogger("aiohttp").setLevel(logging.WARNING)
+    for library in ("aiohttp", "httpx"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     console = console_for(False)
 
     def announce(settings: HubSettings) -> None:

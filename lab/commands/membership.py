@@ -59,6 +59,7 @@ def start(node: NodeFolder = NODE) -> None:
     from lab.membership.supernode import run_supernode
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
 
     def announce(membership: Membership) -> None:
         console_for(False).print(

@@ -32,6 +32,9 @@ CRYPTO: Final = (
 #: A ClientHello is one record of at most 16 KiB (RFC 8446 §5.1).
 _HELLO_BYTES: Final = 16 * 1024 + 5
 _HELLO_SECONDS: Final = 10.0
+#: Who calls the front and says nothing for so long is not waited for: no answer takes that long. The relay has its own
+#: deadlines.
+_SILENT_SECONDS: Final = 180.0
 _PIECE: Final = 64 * 1024
 
 
@@ -93,8 +96,10 @@ class Door:
         outer.write(hello)
         try:
             async with asyncio.TaskGroup() as both:
-                both.create_task(_pump(reader, outer))
+                both.create_task(_pump(reader, outer, _SILENT_SECONDS if port == self.front else None))
                 both.create_task(_pump(inner, writer))
+        except* TimeoutError:
+            log.warning("turned away %s: silent for %.0f s", address, _SILENT_SECONDS)
         except* OSError:
             pass
         finally:
@@ -116,10 +121,11 @@ class Door:
         return bytes(hello), listening.selected_alpn_protocol()
 
 
-async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    """Bytes from one end to the other, no faster than it takes them, until the source ends."""
+async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter, patience: float | None = None) -> None:
+    """Bytes from one end to the other, no faster than it takes them, until the source ends. Raises ``TimeoutError`` if
+    nothing came for ``patience`` seconds."""
     try:
-        while piece := await source.read(_PIECE):
+        while piece := await asyncio.wait_for(source.read(_PIECE), patience):
             target.write(piece)
             await target.drain()
     finally:

@@ -105,6 +105,7 @@ class Front:
         app.router.add_get("/v1/runs", self.list_runs)
         app.router.add_get("/v1/runs/{session}", self.show)
         app.router.add_post("/v1/runs/{session}/stop", self.stop)
+        app.router.add_post("/v1/runs/{session}/outcome", self.outcome)
         app.router.add_post("/v1/lines", self.open_line)
         app.router.add_post("/v1/lines/next", self.next_line)
         app.router.add_post("/v1/fleet/{call}", self.fleet)
@@ -132,7 +133,7 @@ class Front:
 
     async def list_members(self, request: web.Request) -> web.Response:
         self._member(request)
-        shown = ("party", "role", "seal_suite", "seal_key", "version", "joined")
+        shown = ("party", "role", "seal_suite", "seal_key", "version", "joined", "flower_node")
         return web.json_response([{name: getattr(m, name) for name in shown} for m in self.members.all()])
 
     async def begin(self, request: web.Request) -> web.Response:
@@ -157,6 +158,13 @@ class Front:
         run = self._run(request)
         await self.sessions.stop(run)
         return web.json_response(run.told())
+
+    async def outcome(self, request: web.Request) -> web.Response:
+        member = self._member(request)
+        asked = await _asked(request)
+        ticket, code = str(asked.get("ticket")), str(asked.get("code"))
+        self.sessions.ended(request.match_info["session"], member.party, ticket, code)
+        return web.json_response({})
 
     async def open_line(self, request: web.Request) -> web.Response:
         guest = self._guest(request)

@@ -144,7 +144,7 @@ async def _look_after(superlink: SuperLink, opened: Opened, members: Members) ->
     """Start the SuperLink again when it dies (its database knows its nodes); end what members put out had going."""
     while True:
         await asyncio.sleep(_LOOK_SECONDS)
-        if superlink.died():
+        if await asyncio.to_thread(superlink.died):
             log.error("Flower's SuperLink ended by itself; starting it again")
             superlink.start()
         present = [member.party for member in members.all()]

@@ -1,11 +1,15 @@
 """Runs a guest has asked for: one relay session and one Flower run each; parties work on one at a time, in order.
 
 The hub knows who takes part, when, how much passed and which code a party ended with. It reads no payload.
+
+Flower opens a session; how it goes is seen at the relay, and heard from each party itself (``ended``). So the end of a
+session, also a party that is killed, is known within seconds, and a session outlives Flower's SuperLink.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hmac
 import json
 import logging
 import re
@@ -32,12 +36,26 @@ CRYPTO: Final = (
         standard="Linux getrandom(2)",
         library="secrets",
     ),
+    Declared(
+        algorithm="comparison in constant time",
+        purpose="tickets of parties that tell how their part ended",
+        purpose_zh="参与方回报结束时票据的比对",
+        standard="none",
+        library="hmac",
+    ),
 )
 
 SESSION: Final = r"[0-9a-f]{32}"
 #: How often the hub looks for a run's report, and asks Flower whether it still runs.
 _LOOK_SECONDS: Final = 0.1
 _ASK_SECONDS: Final = 15.0
+#: A party that has left the relay tells how it ended within so long, or was killed.
+_WORD_SECONDS: Final = 3.0
+#: Once a party has failed the others notice at once, unless they compute: then nobody waits for them any longer.
+_GRACE_SECONDS: Final = 10.0
+#: Flower's part of a run ends by itself within so long after the parties' own, or is ended.
+_SETTLE_SECONDS: Final = 30.0
+_CODE: Final = r"[a-z0-9_]{0,64}"
 #: Runs that are waiting or at work; more are refused.
 _MOST: Final = 64
 #: Runs remembered after their end.
@@ -47,8 +65,10 @@ State = Literal["queued", "running", "done", "failed", "stopped"]
 
 
 class Control(Protocol):
-    """The SuperLink, as far as runs go."""
+    """The SuperLink, as far as runs go. ``starts``: how often it was started; with it die the runs' apps."""
 
+    @property
+    def starts(self) -> int: ...
     async def start_run(self, settings: dict[str, str | int], config: Path) -> str: ...
     async def is_over(self, run: str) -> bool: ...
     async def stop_run(self, run: str) -> None: ...
@@ -61,6 +81,7 @@ class HubRun:
     flower_nodes: party → Flower's number of its node.
     terms: what the guest proposes to the hosts, JSON; passed on unread.
     outcomes: party → what it said at the end: a code and counts.
+    tickets: party → its ticket of this attempt.
     """
 
     session: str
@@ -68,7 +89,8 @@ class HubRun:
     flower_nodes: Mapping[PartyId, str]
     terms: str
     state: State = "queued"
-    outcomes: Mapping[PartyId, Mapping[str, Any]] = field(default_factory=dict)
+    outcomes: dict[PartyId, Mapping[str, Any]] = field(default_factory=dict)
+    tickets: Mapping[PartyId, str] = field(default_factory=dict, repr=False)
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
     @property
@@ -89,17 +111,21 @@ class Sessions:
     relay: Relay
     runs: dict[str, HubRun] = field(default_factory=dict)
     _turns: dict[PartyId, asyncio.Lock] = field(default_factory=dict)
+    _settling: set[asyncio.Task[None]] = field(default_factory=set)
 
     def begin(self, session: str, guest: PartyId, flower_nodes: Mapping[PartyId, str], terms: str) -> HubRun:
-        """Queue a run, or once more one of the same guest that failed or was stopped; call inside the event loop.
+        """Queue a run; call inside the event loop. One of the same guest that is under way or done is not begun a
+        second time: who asks for it again, because whoever asked first has died, is given it as it is.
 
         Raises:
             ServiceError: ``bad_session``, ``too_many_runs``.
         """
         before = self.runs.get(session)
-        again = before and before.guest == guest and before.state in ("failed", "stopped")
-        if not re.fullmatch(SESSION, session) or (before and not again):
+        if not re.fullmatch(SESSION, session) or (before and before.guest != guest):
             raise ServiceError("bad_session", "The hub has had a run of this number.", "枢纽已有相同编号的运行。")
+        if before and before.state not in ("failed", "stopped"):
+            log.info("run %s of %s: asked for again, %s", session, guest, before.state)
+            return before
         if sum(run.state in ("queued", "running") for run in self.runs.values()) >= _MOST:
             raise ServiceError(
                 "too_many_runs",
@@ -113,6 +139,15 @@ class Sessions:
         run.task = asyncio.create_task(self._hold(run))
         log.info("run %s of %s: queued", session, guest)
         return run
+
+    def ended(self, session: str, party: PartyId, ticket: str, code: str) -> None:
+        """A party tells how its part ended. Raises ``ServiceError`` (``no_such_run``) unless its ticket is of the
+        attempt under way: what an earlier one says comes too late."""
+        run = self.runs.get(session)
+        own = run.tickets.get(party, "") if run and run.state == "running" else ""
+        if not run or not own or not hmac.compare_digest(own.encode(), ticket.encode()):
+            raise ServiceError("no_such_run", "No run of this number is under way here.", "该编号的运行未在进行。")
+        run.outcomes.setdefault(party, {"code": code if re.fullmatch(_CODE, code) else "internal"})
 
     async def stop(self, run: HubRun) -> None:
         """End it now: its parties are cut off. One that is over stays as it is."""
@@ -157,41 +192,82 @@ class Sessions:
                 turn.release()
 
     async def _one(self, run: HubRun) -> None:
-        tickets = {party: secrets.token_urlsafe(32) for party in run.parties}
-        place = self.folder / run.session
+        run.tickets = {party: secrets.token_urlsafe(32) for party in run.parties}
+        place = self.folder / f"{run.session}-{secrets.token_hex(4)}"  # the last attempt's may still be there
         place.mkdir(parents=True, mode=0o700)
         report = place / "report.json"
         settings: dict[str, str | int] = {
             "parties": ",".join(run.parties),
             "nodes": json.dumps(dict(run.flower_nodes)),
-            "tickets": json.dumps(tickets),
+            "tickets": json.dumps(dict(run.tickets)),
             "session": run.session,
             "terms": run.terms,
             "result": str(report.resolve()),
         }
-        self.relay.open_session(run.session, tickets)
+        self.relay.open_session(run.session, run.tickets)
         flower_run, over = "", False
         try:
-            flower_run = await self.control.start_run(settings, place / "run.toml")
-            await self._report(report, flower_run)
-            over = True
-            run.outcomes = json.loads(report.read_text("utf-8")) if report.exists() else {}
-            failed = not run.outcomes or any(outcome["code"] for outcome in run.outcomes.values())
+            while not over:
+                starts = self.control.starts
+                try:
+                    flower_run = await self.control.start_run(settings, place / "run.toml")
+                except ServiceError:
+                    if self.control.starts == starts:
+                        raise
+                    continue  # it died under the call, and is being started again
+                over = await self._outcomes(run, report, flower_run, starts)
+            failed = any(outcome["code"] for outcome in run.outcomes.values())
             run.state = "failed" if failed else "done"
             log.info("run %s: %s %s", run.session, run.state, {p: o["code"] for p, o in run.outcomes.items()})
         finally:
             self.relay.close_session(run.session)
-            shutil.rmtree(place, ignore_errors=True)
-            if flower_run and not over:
-                await self.control.stop_run(flower_run)
+            if over:
+                settling = asyncio.create_task(self._settle(flower_run, report))
+                self._settling.add(settling)
+                settling.add_done_callback(self._settling.discard)
+            else:
+                shutil.rmtree(place, ignore_errors=True)
+                if flower_run:
+                    await self.control.stop_run(flower_run)
 
-    async def _report(self, report: Path, flower_run: str) -> None:
-        """Wait until the report is there, or Flower says that none will come."""
-        waited = 0.0
-        while not report.exists():
+    async def _outcomes(self, run: HubRun, report: Path, flower_run: str, starts: int) -> bool:
+        """Wait until it is known of every party how it ended: it said so; or it left the relay and says nothing; or
+        another failed and it goes on; or Flower's app reports, whose word counts for those that are not at the relay.
+
+        Returns:
+            False: Flower was started again before all parties had come: its app has to be begun anew.
+        """
+        clock, session = asyncio.get_running_loop().time, run.session
+        gone: dict[PartyId, float] = {}
+        until, failed = clock() + _ASK_SECONDS, float("inf")
+        while missing := set(run.parties) - set(run.outcomes):
             await asyncio.sleep(_LOOK_SECONDS)
-            waited += _LOOK_SECONDS
-            if waited >= _ASK_SECONDS:
-                waited = 0.0
-                if await self.control.is_over(flower_run):
-                    return
+            now, came, left = clock(), self.relay.came(session), self.relay.gone(session)
+            if self.control.starts != starts and came != set(run.parties):
+                log.warning("run %s: Flower was started again; asking the parties again", session)
+                return False
+            if report.exists():
+                told = json.loads(report.read_text("utf-8"))
+                run.outcomes.update({party: told.get(party, {"code": "no_reply"}) for party in missing - (came - left)})
+            for party in left & missing:
+                if now - gone.setdefault(party, now) > _WORD_SECONDS:
+                    run.outcomes.setdefault(party, {"code": "node_lost"})
+            if any(outcome["code"] for outcome in run.outcomes.values()):
+                failed = min(failed, now)
+            if now - failed > _GRACE_SECONDS:
+                run.outcomes.update({party: {"code": "no_reply"} for party in missing - set(run.outcomes)})
+            if now > until:
+                until = now + _ASK_SECONDS
+                if came == left and await self.control.is_over(flower_run):
+                    run.outcomes.update({party: {"code": "no_reply"} for party in missing - set(run.outcomes)})
+        return True
+
+    async def _settle(self, flower_run: str, report: Path) -> None:
+        """Flower's app ends once its nodes have replied; one that does not is ended."""
+        until = asyncio.get_running_loop().time() + _SETTLE_SECONDS
+        while not report.exists():
+            if asyncio.get_running_loop().time() > until:
+                await self.control.stop_run(flower_run)
+                break
+            await asyncio.sleep(_LOOK_SECONDS)
+        shutil.rmtree(report.parent, ignore_errors=True)

@@ -24,6 +24,7 @@ from lab.flower_programs import (
     end_left,
     environment,
     free_port,
+    has_lost_executor,
     program,
     stopping,
     write_home,
@@ -44,6 +45,7 @@ class SuperLink:
     port: int = 0
     variables: dict[str, str] = field(default_factory=dict, repr=False)
     process: subprocess.Popen[bytes] | None = None
+    starts: int = 0
 
     @property
     def home(self) -> Path:
@@ -81,6 +83,7 @@ class SuperLink:
 
     def start(self) -> None:
         """Once more, after its death: what it knew lies in its database."""
+        self.starts += 1
         certificate, key, authority = (str(path.resolve()) for path in paths_of(self.folder))
         command = [
             *(program("flower-superlink"), "--host", "127.0.0.1", "--port", str(self.port)),
@@ -100,7 +103,10 @@ class SuperLink:
             )
 
     def died(self) -> bool:
-        """Whether it has ended by itself."""
+        """Whether it has ended by itself, or can start no run any more, and was ended."""
+        if self.process and self.process.poll() is None and has_lost_executor(self.process.pid):
+            self.process.kill()
+            self.process.wait()
         return self.process is not None and self.process.poll() is not None
 
     async def register(self, node_key: Path) -> str:
@@ -115,6 +121,7 @@ class SuperLink:
     async def start_run(self, settings: dict[str, str | int], config: Path) -> str:
         """Submit our app with these settings; Flower's number of the run."""
         write_run_config(config, settings)
+        await self._up()
         return str((await self._call("run", str(self.home / "app"), "hub", "--run-config", str(config)))["run-id"])
 
     async def is_over(self, run: str) -> bool:
@@ -149,6 +156,12 @@ class SuperLink:
         if not answer.get("success"):
             raise _failed(arguments[0])
         return answer
+
+    async def _up(self) -> None:
+        """Wait while it is being started again. What it then does not do, the call itself says."""
+        until = time.monotonic() + _START_SECONDS
+        while not await asyncio.to_thread(self._answers) and time.monotonic() < until:
+            await asyncio.sleep(0.5)
 
     def _answers(self) -> bool:
         """Wait until it does, or until it has ended, or for too long."""

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from federation.errors import WIRE_CODES
+from federation.errors import WIRE_CODES, TransportError
 from lab.config import Config
 from lab.errors import ConfigError, ReportedError, ServiceError
 from lab.jobs import GuestJob, Task, jobs_of, save_job
@@ -21,6 +21,9 @@ from models.errors import LianmoError
 _LOOK_SECONDS: Final = 0.5
 #: The hub may be started again meanwhile; longer than that and the run is given up.
 _AWAY_SECONDS: Final = 60.0
+_LOST: Final[dict[str, Any]] = {"state": "lost", "outcomes": {}}
+#: What is said of a party that says nothing.
+_SILENT: Final = frozenset(("party_absent", "no_reply", "node_lost"))
 #: What a party says when another's fault ended the session.
 _FOLLOW_UPS: Final = frozenset(
     ("party_left", "party_absent", "party_timeout", "relay_lost", "session_closed", "no_reply", "node_lost")
@@ -28,7 +31,7 @@ _FOLLOW_UPS: Final = frozenset(
 _MEANINGS: Final = {
     **WIRE_CODES,
     "party_absent": ("its node is not connected to the hub", "其节点未连接枢纽"),
-    "node_lost": ("the hub lost its node", "枢纽与其节点失去联系"),
+    "node_lost": ("its part ended without a word: was it killed?", "其会话进程无声中止，可能被终止"),
     "no_reply": ("its node did not report", "其节点未回报"),
     "unknown_bundle": ("its node has another release", "其节点版本不同"),
 }
@@ -65,7 +68,7 @@ def over_hub(config: Config, model_id: str, staging: Path, task: Task) -> None:
     ask_for(node, model_id, job.directory)
     try:
         hub.begin(model_id, config.host_names, terms.model_dump(mode="json"))
-        _raise_failure(job, _ended(hub, model_id))
+        _raise_failure(job, _ended(hub, model_id, job.directory / "error.json"))
     except BaseException:
         with suppress(LianmoError):
             hub.stop(model_id)
@@ -74,15 +77,22 @@ def over_hub(config: Config, model_id: str, staging: Path, task: Task) -> None:
         no_longer(node, model_id)
 
 
-def _ended(hub: Hub, session: str) -> dict[str, Any]:
-    """The hub's last word of the run."""
+def _ended(hub: Hub, session: str, error: Path) -> dict[str, Any]:
+    """The hub's last word of the run; ``lost`` if it has none: it is away, and our own part has ended with ``error``;
+    or it was started anew and knows nothing of the run."""
     away = 0.0
     while True:
         began = time.monotonic()
         try:
             told = hub.run(session)
             away = 0.0
-        except LianmoError:
+        except ReportedError as refused:
+            if refused.code != "no_such_run":
+                raise
+            return _LOST
+        except TransportError:
+            if error.exists():
+                return _LOST
             away += _LOOK_SECONDS + time.monotonic() - began
             if away > _AWAY_SECONDS:
                 raise
@@ -101,7 +111,13 @@ def _raise_failure(job: GuestJob, told: dict[str, Any]) -> None:
         raise ReportedError(**own)
     if told["state"] == "done":
         return
-    codes = causes or codes
+    if told is _LOST:
+        raise ServiceError(
+            "hub_restarted",
+            "The hub was started anew and knows the run no more. Resume it: lianmo runs.",
+            "枢纽已重新启动，不再保有该运行。请恢复运行：lianmo runs。",
+        )
+    codes = causes or {party: code for party, code in codes.items() if code in _SILENT} or codes
     told_of = [(f"{party} [{code}]", *_MEANINGS.get(code, ("", ""))) for party, code in codes.items()]
     english = ", ".join(f"{who} {meaning}".rstrip() for who, meaning, _ in told_of)
     chinese = "，".join(f"{who} {meaning}".rstrip() for who, _, meaning in told_of)

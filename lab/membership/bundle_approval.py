@@ -3,7 +3,8 @@
 Flower ships an app to every node and would import whatever came. Here the app is imports only (``lab.flower_app``); a
 node builds the bundle from its own files; one with another digest is refused before anything in it is unpacked.
 
-``main`` stands in for Flower's ``flwr-clientapp``, which the SuperNode starts by name for every message.
+``run_program`` stands in for Flower's ``flwr-clientapp``, which the SuperNode starts by name for every message
+(``lab.membership.guardian``).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -72,23 +74,34 @@ def write_program(folder: Path) -> Path:
     """A folder with the program that stands in for Flower's; put it first on the path. Returns ``folder``."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / PROGRAM
-    path.write_text(f"#!{sys.executable}\nfrom lab.membership.bundle_approval import main\nmain()\n", encoding="utf-8")
+    path.write_text(f"#!{sys.executable}\nfrom lab.membership.guardian import main\nmain()\n", encoding="utf-8")
     path.chmod(0o700)
     return folder
 
 
-def main() -> None:
-    """Flower's program, which installs a bundle only if ``check`` lets it."""
+def run_program(opened: Callable[[bytes], None] = lambda _: None) -> None:
+    """Flower's program, which installs a bundle only if ``check`` lets it.
+
+    Args:
+        opened: told which message is worked on, without its content, as Flower serialises it.
+    """
+    from flwr.common.serde import message_to_proto
     from flwr.supernode.cli import flwr_clientapp
 
     run_clientapp = import_module("flwr.supernode.runtime.run_clientapp")
-    install = run_clientapp.install_from_fab
+    install, pull = run_clientapp.install_from_fab, run_clientapp.pull_task_input
 
     def install_approved(content: bytes, *others: Any, **arguments: Any) -> Any:
         check(content)
         return install(content, *others, **arguments)
 
+    def pull_noted(flower_node: Any) -> Any:
+        message, *others = pull(flower_node)
+        opened(message_to_proto(run_clientapp.remove_content_from_message(message)).SerializeToString())
+        return message, *others
+
     run_clientapp.install_from_fab = install_approved  # type: ignore[attr-defined]
+    run_clientapp.pull_task_input = pull_noted  # type: ignore[attr-defined]
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     os.chdir(os.environ["FLWR_HOME"])  # Python imports from where it stands, before anything installed
     flwr_clientapp()

@@ -117,6 +117,10 @@ class Hub:
         """End a run of ours."""
         return dict(self._call("POST", f"/v1/runs/{session}/stop", {}))
 
+    def ended(self, session: str, ticket: str, code: str) -> None:
+        """Tell how our part of a run ended: a code, "" if well."""
+        self._call("POST", f"/v1/runs/{session}/outcome", {"ticket": ticket, "code": code})
+
     def line_to(self, host: PartyId) -> dict[str, Any]:
         """Ask for a standing line: ``session`` and ``ticket``. Waits a while for the host."""
         return dict(self._call("POST", "/v1/lines", {"host": host}))

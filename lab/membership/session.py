@@ -6,7 +6,8 @@ to say: nothing the hub sends is a path.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from lab.membership.papers import FOLDER, Membership, membership_of, seal_key
 from lab.membership.peers import Peers
 from lab.membership.terms import Session, Terms, load_own_side
 from models.bundle import load, save
-from models.errors import ModelError
+from models.errors import LianmoError, ModelError
 
 #: Tells our code inside Flower's processes whose node it is; the same that the command line reads.
 NODE_VARIABLE: Final = "LIANMO_NODE"
@@ -60,6 +61,21 @@ def job_of(node: Path, party: PartyId, settings: Mapping[str, object]) -> GuestJ
     if membership.role == "guest":
         return _guest_job(node, session).model_copy(update={"link": link})
     return _host_job(node, membership, link, str(settings.get("terms")))
+
+
+@contextmanager
+def telling(node: Path, settings: Mapping[str, object]) -> Iterator[None]:
+    """However the block ends, the hub hears it from us, by a code; Flower's reply comes seconds later, if ever."""
+    code = "internal"
+    try:
+        yield
+        code = ""
+    except LianmoError as error:
+        code = error.code
+        raise
+    finally:
+        with suppress(LianmoError):
+            Hub(node).ended(str(settings.get("session")), str(settings.get("ticket")), code)
 
 
 def seals_for(node: Path, parties: Iterable[PartyId]) -> Seals:

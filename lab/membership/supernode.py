@@ -7,15 +7,17 @@ import logging
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from lab.flower_programs import end_left, environment, free_port, program, stopping
+from lab.flower_programs import end_left, environment, free_port, has_lost_executor, program, stopping
 from lab.membership.alone import alone
 from lab.membership.bundle_approval import approved_digest, write_program
 from lab.membership.papers import AUTHORITY, FLOWER_KEY, FOLDER, Membership, membership_of
 from lab.membership.session import NODE_VARIABLE
+from lab.membership.withdrawal import withdraw
 
 log = logging.getLogger("lianmo.node")
 
@@ -24,6 +26,8 @@ _LONGEST_PAUSE: Final = 60.0
 #: A node that ran this long did not fail at its start.
 _STEADY_SECONDS: Final = 30.0
 _GRACE_SECONDS: Final = 5.0
+#: How often its executor is looked after.
+_LOOK_SECONDS: Final = 2.0
 
 
 def run_supernode(node: Path, announce: Callable[[Membership], None] = lambda _: None) -> None:
@@ -46,18 +50,29 @@ def run_supernode(node: Path, announce: Callable[[Membership], None] = lambda _:
         pause = _FIRST_PAUSE
         while not told.is_set():
             process = _start(node, membership, home, variables)
-            seconds = 0.0
-            while process.poll() is None and not told.wait(0.2):
-                seconds += 0.2
+            began = time.monotonic()
+            _attend(process, told)
             if told.is_set():
                 break
-            log.error("the Flower node ended (exit code %d); starting it again", process.returncode)
-            pause = _FIRST_PAUSE if seconds > _STEADY_SECONDS else min(2 * pause, _LONGEST_PAUSE)
+            log.error("the Flower node ended (exit code %s); starting it again", process.returncode)
+            steady = time.monotonic() - began > _STEADY_SECONDS
+            pause = _FIRST_PAUSE if steady else min(2 * pause, _LONGEST_PAUSE)
             told.wait(pause)
         if process.poll() is None:  # politely first: the hub then knows that it is gone
             process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_GRACE_SECONDS)
+
+
+def _attend(process: subprocess.Popen[bytes], told: threading.Event) -> None:
+    """Until the Flower node has ended, or can do no more work and is ended, or we are told to end."""
+    looked = time.monotonic()
+    while process.poll() is None and not told.wait(0.2):
+        if time.monotonic() - looked > _LOOK_SECONDS:
+            looked = time.monotonic()
+            if has_lost_executor(process.pid):
+                process.kill()
+                process.wait()
 
 
 def _start(node: Path, membership: Membership, home: Path, variables: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -70,6 +85,7 @@ def _start(node: Path, membership: Membership, home: Path, variables: dict[str, 
         *("--port", str(free_port())),
     ]
     end_left(home)  # of a node that died or was killed
+    withdraw(node)
     with (node / "node.log").open("ab") as file:
         return subprocess.Popen(  # noqa: S603
             command,

@@ -36,6 +36,7 @@ class FakeFlower:
     stopped: list[str] = field(default_factory=list)
     outcomes: dict[str, dict[str, Any]] = field(default_factory=dict)
     over: bool = False
+    starts: int = 1
     fails: bool = False
     runner: web.AppRunner | None = None
 

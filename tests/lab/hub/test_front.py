@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import socket
 import ssl
@@ -22,6 +23,7 @@ from lab.hub.members import Members
 from lab.hub.settings import authority_of
 from lab.membership.hub_client import Hub, join
 from lab.membership.papers import certificate_files, membership_of, new_keys, tls_of
+from lab.membership.withdrawal import withdraw
 from tests.lab.hub.harness import HubAtWork
 
 SESSION = "0123456789abcdef" * 2
@@ -218,6 +220,15 @@ def test_only_registered_flower_nodes_reach_flower(hub: HubAtWork, tmp_path: Pat
     assert hub.flower.calls == ["/v1/fleet/pull-messages"]
 
 
+def test_a_node_that_was_killed_is_withdrawn_before_the_next_starts(hub: HubAtWork, tmp_path: Path) -> None:
+    """Flower would not let the next one in for a minute."""
+    hub.joined(tmp_path / "tax", "host:tax")
+    withdraw(tmp_path / "tax")
+    assert hub.flower.calls == ["/v1/fleet/deactivate-node"]
+    asyncio.run_coroutine_threadsafe(hub.flower.stop(), hub.loop).result(10)
+    withdraw(tmp_path / "tax")  # not reached: no error
+
+
 def test_a_member_that_left_is_nobody(hub: HubAtWork, tmp_path: Path) -> None:
     tax = hub.joined(tmp_path / "tax", "host:tax")
     (member,) = Members(hub.folder).all()
@@ -299,6 +310,32 @@ def test_who_speaks_no_tls_is_turned_away(hub: HubAtWork) -> None:
     with socket.create_connection(("127.0.0.1", hub.settings.port), 5) as plain:
         plain.sendall(b"GET /v1/hello HTTP/1.1\r\n\r\n")
         assert plain.recv(100) == b""
+
+
+@pytest.mark.parametrize(
+    ("deadline", "words"), [("_HELLO_SECONDS", b""), ("_HELLO_SECONDS", b"\x16\x03\x01"), ("_SILENT_SECONDS", None)]
+)
+def test_who_does_not_come_to_the_point_is_turned_away(
+    hub: HubAtWork,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    deadline: str,
+    words: bytes | None,
+) -> None:
+    """A slow-loris: nothing, half a first word of TLS, or half a request to the front; others are served meanwhile."""
+    monkeypatch.setattr(f"lab.hub.door.{deadline}", 0.5)
+    with socket.create_connection(("127.0.0.1", hub.settings.port), 20) as plain, client(hub) as http:
+        slow = plain
+        if words is None:
+            slow = hub.trusting().wrap_socket(plain, server_hostname="127.0.0.1")
+            slow.sendall(b"GET /v1/hello HTTP/1.1\r\nX-Slow: ")
+        else:
+            slow.sendall(words)
+        assert http.get("/v1/hello").status_code == 200
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            assert slow.recv(100) == b""
+        slow.close()
+    assert "turned away 127.0.0.1" in caplog.text
 
 
 def test_membership_is_as_told(hub: HubAtWork, tmp_path: Path) -> None:

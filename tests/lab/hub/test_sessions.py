@@ -13,7 +13,7 @@ import pytest
 
 from federation.errors import TransportError
 from federation.transports.link import Link
-from lab.errors import ReportedError
+from lab.errors import ReportedError, ServiceError
 from lab.hub.members import Members
 from lab.membership.hub_client import Hub
 from lab.membership.papers import tls_of
@@ -96,12 +96,164 @@ def test_nobody_else_sees_or_stops_a_run(hub: HubAtWork, bank: Hub, tmp_path: Pa
 
 
 def test_a_session_is_held_once(hub: HubAtWork, bank: Hub) -> None:
+    """Whoever asks for it again, its first asker having died, is given it as it is."""
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: bank.run(FIRST)["state"] == "running")
+    assert bank.begin(FIRST, ["host:tax"], {})["state"] == "running"
+    for party in ("bank", "host:tax"):
+        asyncio.run_coroutine_threadsafe(_told(hub, party), hub.loop).result(10)
+    until(lambda: bank.run(FIRST)["state"] == "done")
+    assert bank.begin(FIRST, ["host:tax"], {})["outcomes"] == DONE
+    assert len(hub.flower.started) == 1
+
+
+async def _told(hub: HubAtWork, party: str, code: str = "") -> None:
+    hub.sessions.ended(FIRST, party, json.loads(hub.flower.started[-1]["tickets"])[party], code)
+
+
+@pytest.mark.parametrize("session", ["../../etc", "A" * 32])
+def test_a_session_has_a_number_of_its_own(bank: Hub, session: str) -> None:
+    with pytest.raises(ReportedError) as refused:
+        bank.begin(session, ["host:tax"], {})
+    assert refused.value.code == "bad_session"
+
+
+def test_what_parties_say_themselves_ends_a_run(hub: HubAtWork, bank: Hub, tmp_path: Path) -> None:
+    """Flower, which is seconds behind or away, is not waited for."""
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: len(hub.flower.started) == 1)
+    tickets = json.loads(hub.flower.started[0]["tickets"])
+    bank.ended(FIRST, tickets["bank"], "party_left")
+    Hub(tmp_path / "tax").ended(FIRST, tickets["host:tax"], "Values Of Applicants")
+    until(lambda: bank.run(FIRST)["state"] == "failed")
+    assert bank.run(FIRST)["outcomes"] == {"bank": {"code": "party_left"}, "host:tax": {"code": "internal"}}
+    with pytest.raises(ReportedError) as late:
+        bank.ended(FIRST, tickets["bank"], "")
+    assert late.value.code == "no_such_run"
+
+
+def test_nobody_tells_how_anothers_part_or_an_earlier_attempt_ended(hub: HubAtWork, bank: Hub, tmp_path: Path) -> None:
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: len(hub.flower.started) == 1)
+    tickets = json.loads(hub.flower.started[0]["tickets"])
+    tax, other = Hub(tmp_path / "tax"), hub.joined(tmp_path / "other", "other")
+    bank.ended(FIRST, tickets["bank"], "party_left")
+    tax.ended(FIRST, tickets["host:tax"], "party_left")
+    until(lambda: bank.run(FIRST)["state"] == "failed")
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: len(hub.flower.started) == 2)
+    now = json.loads(hub.flower.started[1]["tickets"])
+    for who, ticket in ((bank, tickets["bank"]), (tax, now["bank"]), (other, now["bank"]), (bank, ""), (bank, "é")):
+        with pytest.raises(ReportedError) as refused:
+            who.ended(FIRST, ticket, "")
+        assert refused.value.code == "no_such_run"
+    assert bank.run(FIRST)["outcomes"] == {}
+
+
+def test_a_party_that_is_killed_ends_the_run_within_seconds(
+    hub: HubAtWork, bank: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It leaves the relay and says nothing; Flower would notice after a minute."""
+    monkeypatch.setattr("lab.hub.sessions._WORD_SECONDS", 0.1)
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: len(hub.flower.started) == 1)
+    tickets = json.loads(hub.flower.started[0]["tickets"])
+    with Link(hub.settings.address, FIRST, "bank", tickets["bank"], tls=tls_of(tmp_path / "bank")):
+        with Link(hub.settings.address, FIRST, "host:tax", tickets["host:tax"], tls=tls_of(tmp_path / "tax")):
+            assert bank.run(FIRST)["outcomes"] == {}
+        until(lambda: bank.run(FIRST)["outcomes"] == {"host:tax": {"code": "node_lost"}})
+        assert bank.run(FIRST)["state"] == "running"  # the bank has its word to say
+    bank.ended(FIRST, tickets["bank"], "party_left")
+    until(lambda: bank.run(FIRST)["state"] == "failed")
+
+
+def test_who_computes_on_when_another_has_failed_is_not_waited_for_for_ever(
+    hub: HubAtWork, bank: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.hub.sessions._GRACE_SECONDS", 0.1)
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: len(hub.flower.started) == 1)
+    tickets = json.loads(hub.flower.started[0]["tickets"])
+    with Link(hub.settings.address, FIRST, "host:tax", tickets["host:tax"], tls=tls_of(tmp_path / "tax")) as stuck:
+        bank.ended(FIRST, tickets["bank"], "party_timeout")
+        until(lambda: bank.run(FIRST)["state"] == "failed")
+        with pytest.raises(TransportError):
+            stuck.receive(10)
+    assert bank.run(FIRST)["outcomes"]["host:tax"] == {"code": "no_reply"}
+
+
+def test_a_session_outlives_flower(hub: HubAtWork, bank: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flower says that the run is over: not while parties are at it."""
+    monkeypatch.setattr("lab.hub.sessions._ASK_SECONDS", 0.1)
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: len(hub.flower.started) == 1)
+    tickets = json.loads(hub.flower.started[0]["tickets"])
+    with Link(hub.settings.address, FIRST, "bank", tickets["bank"], tls=tls_of(tmp_path / "bank")):
+        looked: list[str] = []
+        came = hub.sessions.relay.came
+        monkeypatch.setattr(hub.sessions.relay, "came", lambda session: looked.append(session) or came(session))
+        hub.flower.over = True
+        until(lambda: len(looked) > 5)
+        Hub(tmp_path / "tax").ended(FIRST, tickets["host:tax"], "")
+        assert bank.run(FIRST)["state"] == "running"
+        bank.ended(FIRST, tickets["bank"], "")
+    until(lambda: bank.run(FIRST)["state"] == "done")
+
+
+def test_flower_is_asked_anew_if_it_died_before_all_had_come(hub: HubAtWork, bank: Hub, tmp_path: Path) -> None:
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: len(hub.flower.started) == 1)
+    tickets = json.loads(hub.flower.started[0]["tickets"])
+    with Link(hub.settings.address, FIRST, "bank", tickets["bank"], tls=tls_of(tmp_path / "bank")) as link:
+        hub.flower.starts += 1
+        until(lambda: len(hub.flower.started) == 2)
+        assert json.loads(hub.flower.started[1]["tickets"]) == tickets  # who is there already stays
+        with Link(hub.settings.address, FIRST, "host:tax", tickets["host:tax"], tls=tls_of(tmp_path / "tax")):
+            link.await_party("host:tax", 10)
+            hub.flower.starts += 1  # all have come: Flower is of no more use
+            bank.ended(FIRST, tickets["bank"], "")
+            Hub(tmp_path / "tax").ended(FIRST, tickets["host:tax"], "")
+            until(lambda: bank.run(FIRST)["state"] == "done")
+    assert len(hub.flower.started) == 2
+
+
+def test_flower_dying_under_the_call_is_asked_again(hub: HubAtWork, bank: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, failed = hub.flower.start_run, list[str]()
+
+    async def dying(settings: dict[str, str | int], config: Path) -> str:
+        if not failed:
+            failed.append("superlink_call")
+            hub.flower.starts += 1
+            raise ServiceError("superlink_call", "It did not.", "未完成。")
+        return await start(settings, config)
+
+    monkeypatch.setattr(hub.flower, "start_run", dying)
     hub.flower.outcomes[FIRST] = DONE
     bank.begin(FIRST, ["host:tax"], {})
-    for session in (FIRST, "../../etc", "A" * 32):
-        with pytest.raises(ReportedError) as refused:
-            bank.begin(session, ["host:tax"], {})
-        assert refused.value.code == "bad_session"
+    until(lambda: bank.run(FIRST)["state"] == "done")
+
+
+def test_what_flower_says_does_not_count_for_who_is_at_the_relay(
+    hub: HubAtWork, bank: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.hub.sessions._GRACE_SECONDS", 60)
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: len(hub.flower.started) == 1)
+    tickets = json.loads(hub.flower.started[0]["tickets"])
+    with Link(hub.settings.address, FIRST, "bank", tickets["bank"], tls=tls_of(tmp_path / "bank")):
+        report = Path(str(hub.flower.started[0]["result"]))
+        report.write_text(json.dumps({"bank": {"code": "no_reply"}, "host:tax": {"code": "unknown_bundle"}}))
+        until(lambda: "host:tax" in bank.run(FIRST)["outcomes"])
+        assert bank.run(FIRST)["outcomes"] == {"host:tax": {"code": "unknown_bundle"}}
+        bank.ended(FIRST, tickets["bank"], "party_absent")
+        until(lambda: bank.run(FIRST)["state"] == "failed")
+
+
+def test_flowers_end_is_the_runs_if_nobody_came(hub: HubAtWork, bank: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.hub.sessions._ASK_SECONDS", 0.2)
+    hub.flower.over = True
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: bank.run(FIRST)["state"] == "failed")
 
 
 def test_a_run_that_failed_may_be_begun_again_by_its_guest(hub: HubAtWork, bank: Hub, tmp_path: Path) -> None:

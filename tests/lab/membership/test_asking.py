@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from federation.errors import TransportError
 from lab.config import parse_config
 from lab.errors import ReportedError, ServiceError
 from lab.jobs import GuestJob, jobs_of
-from lab.membership.asking import _raise_failure
+from lab.membership.asking import _ended, _raise_failure
 from lab.node import note_error
 from models.errors import LianmoError
 
@@ -51,3 +52,59 @@ def test_a_stopped_run_says_so(job: GuestJob) -> None:
     with pytest.raises(ServiceError) as told:
         _raise_failure(job, ended("stopped"))
     assert told.value.code == "run_stopped"
+
+
+class Answering:
+    """A hub that says this, one thing after the other."""
+
+    def __init__(self, *said: dict[str, Any] | LianmoError) -> None:
+        self.said = list(said)
+
+    def run(self, session: str) -> dict[str, Any]:
+        told = self.said.pop(0)
+        if isinstance(told, LianmoError):
+            raise told
+        return told
+
+
+AWAY = TransportError("hub", "hub_unreachable", "It is away.", "暂不可达。")
+
+
+def ending(job: GuestJob, *said: dict[str, Any] | LianmoError) -> dict[str, Any]:
+    hub: Any = Answering(*said)
+    return _ended(hub, "a" * 32, job.directory / "error.json")
+
+
+def test_a_hub_that_is_away_is_waited_for_while_our_part_goes_on(
+    job: GuestJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.membership.asking._LOOK_SECONDS", 0.0)
+    done = ended("done", bank="")
+    assert ending(job, {"state": "running"}, AWAY, AWAY, done) is done
+
+
+def test_a_hub_that_is_away_is_not_waited_for_once_our_part_has_ended(job: GuestJob) -> None:
+    note_error(job, LianmoError("relay_lost", "The connection has ended.", "连接已断开。"))
+    with pytest.raises(ReportedError) as told:
+        _raise_failure(job, ending(job, AWAY))
+    assert told.value.code == "relay_lost"
+
+
+def test_a_hub_that_was_started_anew_knows_nothing_and_the_run_can_be_resumed(job: GuestJob) -> None:
+    forgotten = ReportedError("no_such_run", "You have no run of this number here.", "本方没有该编号的运行。", 1)
+    with pytest.raises(ServiceError) as told:
+        _raise_failure(job, ending(job, forgotten))
+    assert told.value.code == "hub_restarted"
+
+
+def test_what_the_hub_says_against_us_is_not_waited_out(job: GuestJob) -> None:
+    with pytest.raises(ReportedError) as told:
+        ending(job, ReportedError("denied", "No member.", "不是成员。", 1))
+    assert told.value.code == "denied"
+
+
+def test_who_was_killed_is_told_not_who_noticed(job: GuestJob) -> None:
+    with pytest.raises(ServiceError) as told:
+        _raise_failure(job, ended("failed", bank="node_lost", host_tax="party_left"))
+    assert "bank [node_lost]" in told.value.english
+    assert "party_left" not in told.value.english

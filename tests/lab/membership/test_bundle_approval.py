@@ -13,7 +13,14 @@ from flwr.cli.build import build_fab_from_disk
 
 from lab.flower_programs import SHIM
 from lab.membership import bundle_approval
-from lab.membership.bundle_approval import PROGRAM, UnknownBundleError, approved_digest, check, main, write_program
+from lab.membership.bundle_approval import (
+    PROGRAM,
+    UnknownBundleError,
+    approved_digest,
+    check,
+    run_program,
+    write_program,
+)
 
 
 def test_our_own_bundle_is_approved_whenever_it_is_built() -> None:
@@ -39,7 +46,7 @@ def test_flowers_program_installs_nothing_before_the_check(tmp_path: Path, monke
     monkeypatch.setattr("flwr.supernode.cli.flwr_clientapp", lambda: asked.append(runtime.install_from_fab))
     monkeypatch.setenv("FLWR_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    main()
+    run_program()
     with pytest.raises(UnknownBundleError):
         asked[0](b"other code", skip_prompt=True)
     assert installed == []
