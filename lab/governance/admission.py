@@ -25,6 +25,7 @@ from models.table import Table
 PURPOSES: Final[dict[Algorithm, str]] = {
     "boosting": "loan_model",
     "scorecard": "loan_model",
+    "averaging": "loan_model",
     "scoring": "loan_score",
 }
 

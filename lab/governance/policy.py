@@ -22,7 +22,7 @@ from lab.governance.store import counting
 from lab.governance.tables import PROJECTS, USES
 from models.noise import LEAST_EPSILON, MOST_EPSILON
 
-Algorithm = Literal["boosting", "scorecard", "scoring"]
+Algorithm = Literal["boosting", "scorecard", "averaging", "scoring"]
 Status = Literal["proposed", "approved", "suspended", "stopped"]
 
 CHINA: Final = timezone(timedelta(hours=8))

@@ -34,8 +34,16 @@ KIND: Final = "lianmo invitation"
 FORMAT: Final = 1
 MAXIMUM_BYTES: Final = 16 * 1024
 
-#: What a member may do: a host answers; a guest also starts runs and is their label holder.
-Role = Literal["guest", "host"]
+#: What a member may do: a host answers; a guest also starts runs and is their label holder. Over sites: a coordinator
+#: starts runs and has no data; a site answers, and so does a guest, which has labels.
+Role = Literal["guest", "host", "coordinator", "site"]
+
+
+def role_of(party: str) -> Role:
+    """The role that goes with a party's name: ``host:…``, ``site:…``, ``coordinator``; all others are guests."""
+    kind = party.partition(":")[0]
+    roles: dict[str, Role] = {"host": "host", "site": "site", "coordinator": "coordinator"}
+    return roles.get(kind, "guest") if ":" in party or kind == "coordinator" else "guest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

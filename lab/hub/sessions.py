@@ -60,6 +60,7 @@ class HubRun:
     guest: who asked for it; nobody else is told of it or may stop it.
     flower_nodes: party → Flower's number of its node.
     terms: what the guest proposes to the hosts, JSON; passed on unread.
+    lead: the party whose end is the run's, others may be lost; "": all are needed.
     outcomes: party → what it said at the end: a code and counts.
     """
 
@@ -67,6 +68,7 @@ class HubRun:
     guest: PartyId
     flower_nodes: Mapping[PartyId, str]
     terms: str
+    lead: PartyId = ""
     state: State = "queued"
     outcomes: Mapping[PartyId, Mapping[str, Any]] = field(default_factory=dict)
     task: asyncio.Task[None] | None = field(default=None, repr=False)
@@ -90,7 +92,9 @@ class Sessions:
     runs: dict[str, HubRun] = field(default_factory=dict)
     _turns: dict[PartyId, asyncio.Lock] = field(default_factory=dict)
 
-    def begin(self, session: str, guest: PartyId, flower_nodes: Mapping[PartyId, str], terms: str) -> HubRun:
+    def begin(
+        self, session: str, guest: PartyId, flower_nodes: Mapping[PartyId, str], terms: str, lead: PartyId = ""
+    ) -> HubRun:
         """Queue a run, or once more one of the same guest that failed or was stopped; call inside the event loop.
 
         Raises:
@@ -109,7 +113,7 @@ class Sessions:
         over = [name for name, run in self.runs.items() if run.state not in ("queued", "running")]
         for name in over[: max(0, len(over) - _REMEMBERED)]:
             del self.runs[name]
-        run = self.runs[session] = HubRun(session, guest, dict(flower_nodes), terms)
+        run = self.runs[session] = HubRun(session, guest, dict(flower_nodes), terms, lead)
         run.task = asyncio.create_task(self._hold(run))
         log.info("run %s of %s: queued", session, guest)
         return run
@@ -167,6 +171,7 @@ class Sessions:
             "tickets": json.dumps(tickets),
             "session": run.session,
             "terms": run.terms,
+            "lead": run.lead,
             "result": str(report.resolve()),
         }
         self.relay.open_session(run.session, tickets)
@@ -176,7 +181,8 @@ class Sessions:
             await self._report(report, flower_run)
             over = True
             run.outcomes = json.loads(report.read_text("utf-8")) if report.exists() else {}
-            failed = not run.outcomes or any(outcome["code"] for outcome in run.outcomes.values())
+            needed = [run.lead] if run.lead else run.parties
+            failed = not run.outcomes or any(run.outcomes.get(party, {"code": "no_reply"})["code"] for party in needed)
             run.state = "failed" if failed else "done"
             log.info("run %s: %s %s", run.session, run.state, {p: o["code"] for p, o in run.outcomes.items()})
         finally:

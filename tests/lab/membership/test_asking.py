@@ -9,9 +9,9 @@ import pytest
 
 from lab.config import parse_config
 from lab.errors import ReportedError, ServiceError
+from lab.failures import note_error
 from lab.jobs import GuestJob, jobs_of
 from lab.membership.asking import _raise_failure
-from lab.node import note_error
 from models.errors import LianmoError
 
 

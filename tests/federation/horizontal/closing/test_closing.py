@@ -43,7 +43,8 @@ def test_all_sites_have_the_model_and_counts_are_of_all_held_out_rows(rows: tupl
     table, label = rows
     held_out = np.arange(400, 500)
     expected = band_counts(margin_of(model, table.take(held_out)), label[held_out])
-    assert closed.goods is not None and closed.bads is not None
+    assert closed.goods is not None
+    assert closed.bads is not None
     assert np.concatenate([closed.goods, closed.bads]).tolist() == expected.tolist()
     assert expected.sum() == 100
     for site in trial.sites.values():
