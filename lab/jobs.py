@@ -132,7 +132,7 @@ def load_job(path: Path) -> GuestJob | HostJob:
     if data.get("role") not in ("guest", "host"):
         raise ModelError(
             "run_of_sites",
-            "This folder is of a run over sites: `lianmo score` and `lianmo report` read it; commands for a bank and its "
+            "This folder is of a run over sites: `lianmo score` and `lianmo report` read it; those for a bank and its "
             "data nodes cannot.",
             "该目录属于横向（多站点）运行：仅 lianmo score 与 lianmo report 可用，面向银行与数据方的命令不适用。",
         )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
+from federation.ciphers.suites.choice import suite
 from federation.endpoint import Endpoint
 from federation.errors import PartyId
 from federation.horizontal.aggregation.signing import Signing
@@ -17,7 +19,7 @@ from lab.horizontal.coordinator import coordinate
 from lab.horizontal.jobs import CoordinatorJob, SiteJob
 from lab.horizontal.site import keep_site, open_site
 from lab.jobs import LinkSection
-from lab.membership.papers import tls_of
+from lab.membership.papers import seal_key, tls_of
 from lab.membership.session import seals_for
 from models.errors import LianmoError
 
@@ -50,10 +52,12 @@ def _link(told: LinkSection, party: PartyId, seals: Seals | None) -> Link:
 
 
 def signing_of(job: SiteJob, seals: Seals | None = None) -> Signing:
-    """What a site signs with in sums, and whose keys it knows."""
-    found = seals or (job.keys and job.keys.signing)
-    assert found
-    return found
+    """What a site signs with in sums, and whose keys it knows, its own among them."""
+    if seals and job.link and job.link.node:
+        own = seals.suite, suite(seals.suite).verifying_key(seal_key(job.link.node))
+        return replace(seals, known={**seals.known, job.party.party: own})
+    assert job.keys
+    return job.keys.signing
 
 
 def _answer(job: SiteJob, link: Link, seals: Seals | None) -> dict[str, Any]:
