@@ -78,11 +78,12 @@ def invite(
     authority: Papers, hub: str, address: str, party: str, role: Role, days: float, now: datetime | None = None
 ) -> Invitation:
     """A fresh one, valid for ``days``. Raises ``ConfigError`` (``party_name``)."""
-    if not re.fullmatch(PARTY_NAME, party) or (role == "host") != party.startswith("host:"):
+    if not re.fullmatch(PARTY_NAME, party) or role != role_of(party):
         raise ConfigError(
             "party_name",
-            "A host is called host:NAME (host:tax), a guest NAME (bank): lower-case letters, digits, - and _.",
-            "数据方名称形如 host:tax，银行方形如 bank：仅限小写字母、数字、- 与 _。",
+            "A host is called host:NAME (host:tax), a guest NAME (bank), a site site:NAME, a coordinator coordinator: "
+            "lower-case letters, digits, - and _.",
+            "数据方名称形如 host:tax，银行方形如 bank，站点形如 site:east，协调方为 coordinator：仅限小写字母、数字、- 与 _。",
         )
     return Invitation(
         hub=hub,
