@@ -24,6 +24,7 @@ from federation.horizontal.scorecard.coordinator import HorizontalScorecard
 from federation.script import Script, T, Wire, run
 from lab.forecast import peak_rss_mb
 from lab.horizontal.jobs import CoordinatorJob
+from lab.horizontal.sums import NotedSums
 from lab.progress import Event, Reporter, file_reporter
 from models.averaging.model import AveragedModel
 from models.binning import FeatureBins
@@ -51,7 +52,7 @@ class Leading:
 
     job: CoordinatorJob
     wire: Wire
-    aggregation: Aggregation
+    aggregation: NotedSums
     report: Reporter
     transcript: Transcript
     _last: float = field(default_factory=time.perf_counter)
@@ -91,7 +92,7 @@ def coordinate(job: CoordinatorJob, wire: Wire, signing: Signing | None = None) 
     report = file_reporter(job.directory / "progress.jsonl")
     report(Event(stage="waiting"))
     transcript = Transcript(job.party.party)
-    leading = Leading(job, wire, _aggregation(job, signing), report, transcript)
+    leading = Leading(job, wire, NotedSums(_aggregation(job, signing)), report, transcript)
     plan = job.plan
     fitted = {"trees": _trees, "scorecard": _scorecard, "averaged": _averaged}[plan.kind](leading)
     report(Event(stage="evaluation"))
@@ -110,6 +111,7 @@ def coordinate(job: CoordinatorJob, wire: Wire, signing: Signing | None = None) 
         "pooled": _pooled(closed, plan.seed),
         "bytes": {name: {"sent": 0, "received": 0} for name in job.sites} | dict(transcript.traffic()),
         "disclosures": transcript.disclosures(),
+        "sums": leading.aggregation.told(),
         "seconds": time.perf_counter() - started,
         "peak_rss_mb": peak_rss_mb(),
     }

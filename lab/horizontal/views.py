@@ -34,6 +34,14 @@ def over_sites(console: Console, result: dict[str, Any]) -> None:
     for party in result["left"]:
         said = f"  {party} left before the end, and has no model 中途离开，未获得模型"
         console.print(said, style="yellow", highlight=False, markup=False)
+    views.title(console, "Sums 求和", "all that the coordinator learnt of rows 协调方所获知的全部数据信息")
+    grid = views.table(
+        ("what 内容", False), ("times 次数", True), ("numbers 数值个数", True), ("over at least 至少涉及站点", True)
+    )
+    for told in result["sums"]:
+        counts = (f"{told[name]:,}" for name in ("times", "numbers", "fewest_sites"))
+        grid.add_row(f"{told['reveals']}\n{told['reveals_zh']}", *counts)
+    console.print(grid)
     views.cost(console, result, steps_text(result))
 
 

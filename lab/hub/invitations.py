@@ -83,7 +83,7 @@ def invite(
             "party_name",
             "A host is called host:NAME (host:tax), a guest NAME (bank), a site site:NAME, a coordinator coordinator: "
             "lower-case letters, digits, - and _.",
-            "数据方名称形如 host:tax，银行方形如 bank，站点形如 site:east，协调方为 coordinator：仅限小写字母、数字、- 与 _。",
+            "数据方如 host:tax，银行如 bank，站点如 site:east，协调方为 coordinator：限小写字母、数字、- 与 _。",
         )
     return Invitation(
         hub=hub,

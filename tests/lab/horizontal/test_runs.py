@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -114,6 +115,10 @@ def test_the_coordinator_gets_contributions_and_nothing_else_of_rows(run: Run) -
             asked.setdefault(request, set()).add(party)
     assert len(asked) > 5
     assert all(len(parties) >= 3 for parties in asked.values())
+    # The list of sums that people are shown is of these, whole.
+    told = {row["asked"]: row for row in run.result["sums"]}
+    assert {kind: row["times"] for kind, row in told.items()} == Counter(request.kind for request in asked)
+    assert all(row["fewest_sites"] == 4 and row["numbers"] > 0 for row in told.values())
 
 
 def test_nothing_of_a_site_is_in_what_the_coordinator_keeps(run: Run) -> None:
