@@ -82,7 +82,7 @@ def test_a_project_that_is_for_other_models_is_refused(tmp_path: Path) -> None:
 def test_a_column_that_cites_no_item_is_refused(tmp_path: Path) -> None:
     write_sites(tmp_path)
     Node(tmp_path, ("a", "b"), ["boosting"])
-    with pytest.raises(GovernanceError, match="cite no item of catalogue .*: c") as refused:
+    with pytest.raises(GovernanceError, match=r"cite no item of catalogue .*: c") as refused:
         train(tmp_path, **TREES)
     assert refused.value.code == "uncatalogued"
     assert not (tmp_path / "runs" / "memory").exists()

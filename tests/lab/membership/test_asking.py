@@ -11,7 +11,7 @@ from lab.config import parse_config
 from lab.errors import ReportedError, ServiceError
 from lab.failures import note_error
 from lab.jobs import GuestJob, jobs_of
-from lab.membership.asking import _raise_failure
+from lab.membership.asking import raise_failure
 from models.errors import LianmoError
 
 
@@ -30,7 +30,7 @@ def ended(state: str, **codes: str) -> dict[str, Any]:
 def test_the_root_of_it_is_told_not_its_consequence(job: GuestJob) -> None:
     note_error(job, LianmoError("session_closed", "The session was closed.", "会话已关闭。"))
     with pytest.raises(ServiceError) as told:
-        _raise_failure(job, ended("failed", bank="session_closed", host_tax="keys_too_open"))
+        raise_failure(job, ended("failed", bank="session_closed", host_tax="keys_too_open"))
     assert "host:tax [keys_too_open]" in told.value.english
     assert "session_closed" not in told.value.english
 
@@ -39,15 +39,15 @@ def test_the_root_of_it_is_told_not_its_consequence(job: GuestJob) -> None:
 def test_the_banks_own_error_is_told_where_nobody_knows_better(job: GuestJob, other: str) -> None:
     note_error(job, LianmoError("bad_data", "The file is wrong.", "文件有误。"))
     with pytest.raises(ReportedError) as told:
-        _raise_failure(job, ended("failed", bank="bad_data", host_tax=other))
+        raise_failure(job, ended("failed", bank="bad_data", host_tax=other))
     assert told.value.code == "bad_data"
 
 
 def test_a_run_that_is_done_is_no_failure(job: GuestJob) -> None:
-    _raise_failure(job, ended("done", bank="", host_tax=""))
+    raise_failure(job, ended("done", bank="", host_tax=""))
 
 
 def test_a_stopped_run_says_so(job: GuestJob) -> None:
     with pytest.raises(ServiceError) as told:
-        _raise_failure(job, ended("stopped"))
+        raise_failure(job, ended("stopped"))
     assert told.value.code == "run_stopped"
