@@ -220,11 +220,11 @@ def _run_session(party: PartyId, settings: Mapping[str, object]) -> Mapping[str,
         found = site_job_of(Path(node), party, settings)
         take_part_of_sites(found) if found else take_part(job_of(Path(node), party, settings))
         return {}
-    told = _begin(node_directory(Path(str(settings["jobs"])), party) / "job.json")
+    told = begin(node_directory(Path(str(settings["jobs"])), party) / "job.json")
     return {name: value for name, value in told.items() if isinstance(value, int | float | str)}
 
 
-def _begin(path: Path) -> dict[str, Any]:
+def begin(path: Path) -> dict[str, Any]:
     """One party's part, of whichever kind of run its job is."""
     return take_part_of_sites(read_job(path)) if is_of_sites(path) else take_part(load_job(path))
 
@@ -239,7 +239,7 @@ def main() -> int:
         end_with_parent()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     try:
-        print(json.dumps(_begin(Path(sys.argv[1]))))
+        print(json.dumps(begin(Path(sys.argv[1]))))
     except LianmoError as error:
         log.error("%s: %s", error.code, error)
         return error.exit_code
