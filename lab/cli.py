@@ -87,24 +87,35 @@ def train(
     record: Annotated[bool, typer.Option(help="Record the run in MLflow beside it. 记录到 MLflow。")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Train one joint model, trees or a scorecard, as a file says. 按配置文件训练联合模型（树模型或评分卡）。"""
+    """Train one joint model as a file says, over columns or over sites. 按配置文件训练联合模型（纵向或横向）。"""
     from lab import run_views
-    from lab.config import load_config
+    from lab.config import parse_config, read_config
     from lab.finish import record_run, report_run
+    from lab.horizontal.config import is_horizontal, parse_horizontal
+    from lab.horizontal.finish import train_horizontally
     from lab.run_states import RunState
     from lab.runs import train_run
 
     console = _console(as_json)
-    run = load_config(config)
+    told = read_config(config)
     if transport:
-        run = run.model_copy(update={"run": run.run.model_copy(update={"transport": _transport(transport)})})
-    state = RunState.new(run, record=record)
-    result = train_run(run, console, (report_run, record_run) if record else (report_run,), state=state)
+        told.setdefault("run", {})["transport"] = _transport(transport)
+    result: dict[str, Any]
+    if is_horizontal(told):
+        over_sites = parse_horizontal(told, config.parent)
+        state = RunState.new(over_sites, record=record)
+        result = train_horizontally(over_sites, console, record=record, state=state)
+        directory = over_sites.run.directory
+    else:
+        run = parse_config(told, config.parent)
+        state = RunState.new(run, record=record)
+        result = train_run(run, console, (report_run, record_run) if record else (report_run,), state=state)
+        directory = run.run.directory
     if as_json:
         print(json.dumps(result, ensure_ascii=False))
         return
     run_views.finished(console, result)
-    views.files(console, run.run.directory)
+    views.files(console, directory)
 
 
 @app.command()
@@ -157,21 +168,23 @@ def score(
 ) -> None:
     """Score a file of applicants with all parties, trees or scorecard. 批量联合评分（树模型或评分卡）。"""
     from lab.data.sources import applicants_table, read_frame
+    from lab.horizontal.jobs import is_of_sites
+    from lab.horizontal.scores import site_scores
     from lab.serving.batch import score_frame
     from lab.serving.hosts import hosts_of
     from lab.serving.nodes import bank_record, own_words, scoring_wire
     from lab.serving.publishing.stored import models_from
 
+    if is_of_sites(node / "job.json"):
+        _tell_scores(site_scores(node, read_frame(applicants, id_column), id_column), out)
+        return
     joint, _ = models_from(node)
     model, calibrator = joint.model, joint.calibrator
     table = applicants_table(read_frame(applicants, id_column), id_column, model.inputs)
     with scoring_wire(node, model, hosts_of(_urls(host), hosts), local=local, hub=through) as wire:
         noted = bank_record(node, model).answered
         frame = score_frame(model, table, wire, reasons, own_words(node), noted, calibrator)
-    if out is None:
-        frame.to_csv(sys.stdout, index=False)
-        return
-    _write_csv(frame, out)
+    _tell_scores(frame, out)
 
 
 @app.command()
@@ -236,13 +249,18 @@ def report(
 ) -> None:
     """Show a finished run and write its page and figure anew. 查看运行结果并重新生成报告。"""
     from lab import run_views
+    from lab.horizontal.finish import report_run
     from lab.reports import write_report
     from models.bundle import load
 
     result = load(run / "result.json")
-    figure, page = write_report(run, result)
+    written = {"page": run / "report.html"}
+    if result.get("kind") == "horizontal":
+        report_run(run, result)
+    else:
+        written["figure"], written["page"] = write_report(run, result)
     if as_json:
-        print(json.dumps({"figure": str(figure), "page": str(page)}))
+        print(json.dumps({name: str(path) for name, path in written.items()}))
         return
     console = Console()
     run_views.finished(console, result)
@@ -375,6 +393,13 @@ def doctor(as_json: AsJson = False) -> None:
     from lab.doctor import examine
 
     tell_findings(examine(), as_json)
+
+
+def _tell_scores(frame: pd.DataFrame, out: Path | None) -> None:
+    if out is None:
+        frame.to_csv(sys.stdout, index=False)
+    else:
+        _write_csv(frame, out)
 
 
 def _write_csv(frame: pd.DataFrame, out: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
@@ -301,6 +302,21 @@ class Config(Section):
         return "hub" if self.hub else self.run.transport
 
     @property
+    def lead(self) -> str:
+        """Who leads the run."""
+        return self.guest.party
+
+    @property
+    def party_names(self) -> tuple[str, ...]:
+        """Of those whose sections are here, the lead first."""
+        return tuple(party.party for party in self.parties)
+
+    @property
+    def n_steps(self) -> int:
+        """Trees, where there are any."""
+        return 0 if self.scorecard else self.parameters.n_estimators
+
+    @property
     def parameters(self) -> BoostingParameters:
         return BoostingParameters(**self.boosting)
 
@@ -353,15 +369,19 @@ def load_config(path: Path) -> Config:
         ConfigError: the file is absent, no TOML, or has unknown, missing or wrong keys; each is named.
         KeyTooShort: ``cipher.key_bits`` under 2,048.
     """
+    return parse_config(read_config(path), path.parent)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The content of a run's file, unchecked. Raises ``ConfigError``: ``config_missing``, ``config_syntax``."""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError("config_missing", f"Cannot read {path}.", f"无法读取 {path}。") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(
             "config_syntax", f"{path} is not TOML: {error}.", f"{path} 不是有效的 TOML：{error}。"
         ) from error
-    return parse_config(data, path.parent)
 
 
 def parse_config(data: dict[str, Any], base: Path) -> Config:
@@ -369,7 +389,7 @@ def parse_config(data: dict[str, Any], base: Path) -> Config:
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
-        raise _config_error(error) from None
+        raise config_error(error, _KEYS) from None
     known = list(BoostingParameters.__dataclass_fields__)
     for key in config.boosting:
         if key not in known:
@@ -407,12 +427,13 @@ def parse_config(data: dict[str, Any], base: Path) -> Config:
     return config.model_copy(update={"run": run, "guest": guest, "hosts": tuple(hosts), "hub": hub}).no_features()
 
 
-def _config_error(error: ValidationError) -> ConfigError:
+def config_error(error: ValidationError, sections: Mapping[str, type[Section]]) -> ConfigError:
+    """Every wrong key by name, and what was meant. ``sections``: name → its keys; "" → the whole file's."""
     texts = []
     for problem in error.errors(include_url=False, include_input=False):
         where = tuple(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            texts.append(_unknown(where, _keys_beside(where)))
+            texts.append(_unknown(where, _keys_beside(where, sections)))
         elif problem["type"] == "missing":
             name = ".".join(where)
             texts.append((f"{name} is missing", f"缺少 {name}"))
@@ -422,17 +443,20 @@ def _config_error(error: ValidationError) -> ConfigError:
     return _wrong(texts)
 
 
-def _keys_beside(where: tuple[str, ...]) -> list[str]:
-    sections: dict[str, type[Section]] = {
-        "run": RunSection,
-        "cipher": CipherSection,
-        "split": SplitSection,
-        "scorecard": ScorecardSection,
-        "guest": Party,
-        "hosts": Party,
-        "hub": HubSection,
-    }
-    section = sections.get(where[0], Config) if len(where) > 1 else Config
+_KEYS: Final[dict[str, type[Section]]] = {
+    "": Config,
+    "run": RunSection,
+    "cipher": CipherSection,
+    "split": SplitSection,
+    "scorecard": ScorecardSection,
+    "guest": Party,
+    "hosts": Party,
+    "hub": HubSection,
+}
+
+
+def _keys_beside(where: tuple[str, ...], sections: Mapping[str, type[Section]]) -> list[str]:
+    section = sections.get(where[0], sections[""]) if len(where) > 1 else sections[""]
     return list(section.model_fields)
 
 

@@ -33,6 +33,8 @@ def arrange(
     objective: ObjectiveName = "binary",
     earlier: Mapping[str, str] | None = None,
     division: Division | None = None,
+    *,
+    of_many: bool = False,
 ) -> Arrangement:
     """Divide the common rows as ``split`` says. The order of the file does not matter, only ids, labels and ``seed``.
 
@@ -40,6 +42,7 @@ def arrange(
     rows of a group that is held out are left out of the run.
 
     Args:
+        of_many: one of several label holders: parts may have one class.
         earlier: applicant → part in the run whose model is continued: what that run saw does not test this one.
 
     Raises:
@@ -68,7 +71,7 @@ def arrange(
     for part, english, chinese in [*parts, *([(valid, "watching", "监控")] if split.valid else [])]:
         if objective != "binary":
             _check_amounts(label[part])
-        elif len(np.unique(label[part])) < 2:
+        elif len(np.unique(label[part])) < 2 and not of_many:
             raise DataError(
                 "one_class",
                 f"After alignment and splitting, the {len(part)} {english} rows lack defaults or non-defaults. Use "

@@ -11,6 +11,7 @@ from pydantic import Field
 from lab.config import CipherSection, Config, Party, ScorecardSection, Section, SplitSection, Workers
 from lab.governance.node_log import keeps_log
 from models.bundle import load, save
+from models.errors import ModelError
 
 #: A trial is trained and scored, but not tested; to align is to learn which applicants all parties know.
 Task = Literal["train", "trial", "align"]
@@ -128,5 +129,12 @@ def save_job(job: Job) -> Path:
 def load_job(path: Path) -> GuestJob | HostJob:
     """What ``save_job`` wrote. Raises ``ModelError`` if it is absent or damaged."""
     data = load(path)
+    if data.get("role") not in ("guest", "host"):
+        raise ModelError(
+            "run_of_sites",
+            "This folder is of a run over sites: `lianmo score` and `lianmo report` read it; those for a bank and its "
+            "data nodes cannot.",
+            "该目录属于横向（多站点）运行：仅 lianmo score 与 lianmo report 可用，面向银行与数据方的命令不适用。",
+        )
     kind = GuestJob if data["role"] == "guest" else HostJob
     return kind.model_validate({**data, "directory": path.parent})

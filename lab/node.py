@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from federation.audit.host import AuditHost
 from federation.endpoint import Endpoint
-from federation.errors import LocalProtocolError, PartyId
+from federation.errors import PartyId
 from federation.flower.client_app import make_client_app
 from federation.messages import Message
 from federation.script import Wire
@@ -30,10 +30,13 @@ from federation.vertical.host import ALLOWED, TrainingHost
 from lab.checkpoints import Checkpoints
 from lab.common_applicants import lead_alignment
 from lab.data.sources import check_wishes, data_digest, read_table, source_reference
-from lab.errors import GovernanceError
+from lab.failures import Unable, note_error
 from lab.forecast import peak_rss_mb
 from lab.governance.admission import PURPOSES, Basis, admitted
 from lab.governance.session_record import SessionRecord
+from lab.horizontal.jobs import is_of_sites, read_job
+from lab.horizontal.membership import site_job_of
+from lab.horizontal.party import take_part as take_part_of_sites
 from lab.jobs import GuestJob, HostJob, Job, LinkSection, load_job, node_directory
 from lab.membership.papers import tls_of
 from lab.membership.session import NODE_VARIABLE, job_of, seals_for, telling
@@ -71,27 +74,7 @@ def _link(job: GuestJob | HostJob, told: LinkSection) -> Link:
     return Link(told.address, told.session, party, told.ticket, tls=tls_of(node), seals=seals)
 
 
-def note_error(job: Job, error: LianmoError) -> None:
-    """Leave what happened in the party's own folder."""
-    save(
-        job.directory / "error.json",
-        {"code": error.code, "english": error.english, "chinese": error.chinese, "exit_code": error.exit_code},
-    )
-
-
 # -- host ----------------------------------------------------------------------------------------------------------
-
-
-class _Unable:
-    """Stands in for a host whose own data cannot be used: it refuses everything, so that the guest knows at once."""
-
-    def __init__(self, error: LianmoError) -> None:
-        self._error = error
-
-    def answer(self, request: Message) -> Message:  # noqa: ARG002
-        if isinstance(self._error, GovernanceError):
-            raise LocalProtocolError("policy", self._error.english, self._error.chinese)
-        raise self._error
 
 
 def _follow(job: HostJob, link: Link) -> dict[str, Any]:
@@ -99,7 +82,7 @@ def _follow(job: HostJob, link: Link) -> dict[str, Any]:
         part = open_host(job)
     except LianmoError as error:
         note_error(job, error)
-        unable = Endpoint(_Unable(error), job.guest, ALLOWED)
+        unable = Endpoint(Unable(error), job.guest, ALLOWED)
         serve_responder(link, lambda frame: (unable.answer(frame)[0], True), job.guest, idle_seconds=job.party_seconds)
         raise
     endpoint = Endpoint(part, job.guest, ALLOWED)
@@ -235,9 +218,16 @@ def _run_session(party: PartyId, settings: Mapping[str, object]) -> Mapping[str,
     all parties' jobs lie below ``settings["jobs"]``."""
     if node := os.environ.get(NODE_VARIABLE):
         with telling(Path(node), settings):
-            take_part(job_of(Path(node), party, settings))
+            found = site_job_of(Path(node), party, settings)
+            take_part_of_sites(found) if found else take_part(job_of(Path(node), party, settings))
         return {}
-    return take_part(load_job(node_directory(Path(str(settings["jobs"])), party) / "job.json"))
+    told = begin(node_directory(Path(str(settings["jobs"])), party) / "job.json")
+    return {name: value for name, value in told.items() if isinstance(value, int | float | str)}
+
+
+def begin(path: Path) -> dict[str, Any]:
+    """One party's part, of whichever kind of run its job is."""
+    return take_part_of_sites(read_job(path)) if is_of_sites(path) else take_part(load_job(path))
 
 
 app = make_client_app(_run_session)
@@ -250,7 +240,7 @@ def main() -> int:
         end_with_parent()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     try:
-        print(json.dumps(take_part(load_job(Path(sys.argv[1])))))
+        print(json.dumps(begin(Path(sys.argv[1]))))
     except LianmoError as error:
         log.error("%s: %s", error.code, error)
         return error.exit_code

@@ -12,7 +12,7 @@ from typing import Final
 
 import psutil
 
-from lab.jobs import GuestJob, HostJob
+from lab.failures import STUCK, PartyJob
 
 #: Tells a party's process that its standard input ends when whoever started it does.
 TIED: Final = "--tied"
@@ -20,18 +20,16 @@ TIED: Final = "--tied"
 SECONDS_AFTER_FAILURE: Final = 10.0
 _POLL_SECONDS: Final = 0.1
 
-#: Exit code → why: what a party's process is given that had to be ended.
-STUCK: Final = "stuck"
-
 
 def run_parties(
-    jobs: Sequence[GuestJob | HostJob], *, after_failure: float = SECONDS_AFTER_FAILURE
+    jobs: Sequence[PartyJob], *, after_failure: float = SECONDS_AFTER_FAILURE, all_needed: bool = True
 ) -> dict[str, int | str]:
     """Run ``lab.node`` for each job, until all have ended or those that have not are stuck. None is left behind.
 
     Args:
-        jobs: guest first; saved in their folders, where ``log.txt`` takes what each process says.
-        after_failure: seconds for the others once one has failed. Once the guest is done they have ``answer_seconds``.
+        jobs: the lead's first; saved in their folders, where ``log.txt`` takes what each process says.
+        after_failure: seconds for the others once one has failed. Once the lead is done they have ``answer_seconds``.
+        all_needed: whether the run fails with any party; else with the lead only.
 
     Returns:
         Party → exit code, or ``STUCK``.
@@ -47,7 +45,7 @@ def run_parties(
                 stdout=logs[name],
                 stderr=subprocess.STDOUT,
             )
-        codes = _wait(started, jobs[0], after_failure)
+        codes = _wait(started, jobs[0], after_failure, all_needed)
     finally:
         for process in started.values():
             process.kill()
@@ -60,7 +58,7 @@ def run_parties(
 
 
 def _wait(
-    started: dict[str, subprocess.Popen[bytes]], guest: GuestJob | HostJob, after_failure: float
+    started: dict[str, subprocess.Popen[bytes]], lead: PartyJob, after_failure: float, all_needed: bool
 ) -> dict[str, int]:
     """Exit codes of those that ended by themselves."""
     until: float | None = None
@@ -68,10 +66,11 @@ def _wait(
         codes = {name: code for name, process in started.items() if (code := process.poll()) is not None}
         if len(codes) == len(started) or (until is not None and time.monotonic() > until):
             return codes
-        if until is None and any(codes.values()):
+        failed = any(codes.values()) if all_needed else bool(codes.get(lead.party.party))
+        if until is None and failed:
             until = time.monotonic() + after_failure
-        elif until is None and guest.party.party in codes:
-            until = time.monotonic() + guest.answer_seconds
+        elif until is None and lead.party.party in codes:
+            until = time.monotonic() + lead.answer_seconds
         time.sleep(_POLL_SECONDS)
 
 

@@ -27,6 +27,7 @@ _POLL_SECONDS: Final = 0.1
 STAGES: Final = {
     "waiting": ("waiting for the parties", "等待各方加入"),
     "alignment": ("aligning applicants", "对齐申请人"),
+    "binning": ("finding joint bins", "确定共同分箱"),
     "training": ("training", "训练"),
     "evaluation": ("evaluating", "评估"),
 }

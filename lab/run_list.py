@@ -86,8 +86,9 @@ def find_run(folder: Path, wanted: str) -> Found:
 def _finished(path: Path) -> Found:
     result = load(path / "result.json")
     began = datetime.fromtimestamp((path / "result.json").stat().st_mtime - result["seconds_total"], UTC)
-    parties = (result["guest"], *result["hosts"])
-    trees = result.get("trees", 0)
+    of_sites = "coordinator" in result
+    parties = (result["coordinator"], *result["sites"]) if of_sites else (result["guest"], *result["hosts"])
+    trees = result.get("trees", result.get("rounds", 0) if of_sites else 0)
     return Found(
         run=result["model_id"][:RUN_LENGTH],
         name=path.name,
@@ -112,11 +113,11 @@ def _unfinished(path: Path) -> Found:
         phase=state.phase,
         directory=path,
         began=state.began,
-        trees=_trees(node_directory(path, config.guest.party) / "progress.jsonl"),
-        n_trees=0 if config.scorecard else config.parameters.n_estimators,
+        trees=_trees(node_directory(path, config.lead) / "progress.jsonl"),
+        n_trees=config.n_steps,
         checkpoints=any_kept(path),
         transport=config.transport,
-        parties=tuple(p.party for p in config.parties),
+        parties=config.party_names,
         state=state,
     )
 

@@ -24,6 +24,7 @@ import psutil
 
 from lab.config import Config
 from lab.errors import ConfigError, ServiceError
+from lab.horizontal.config import HorizontalConfig, is_horizontal
 from models.bundle import load, save
 from models.declared import Declared
 from models.errors import LianmoError
@@ -75,7 +76,7 @@ class RunState:
     ended: dict[str, str] | None = None
 
     @classmethod
-    def new(cls, config: Config, *, record: bool) -> Self:
+    def new(cls, config: Config | HorizontalConfig, *, record: bool) -> Self:
         return cls(
             model_id=secrets.token_hex(16),
             config=config.model_dump(mode="json"),
@@ -89,8 +90,9 @@ class RunState:
         return self.model_id[:RUN_LENGTH]
 
     @property
-    def parsed(self) -> Config:
-        return Config.model_validate(self.config)
+    def parsed(self) -> Config | HorizontalConfig:
+        kind = HorizontalConfig if is_horizontal(self.config) else Config
+        return kind.model_validate(self.config)
 
     @property
     def directory(self) -> Path:

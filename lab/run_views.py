@@ -8,6 +8,7 @@ from rich.console import Console
 
 from lab import views
 from lab.amount_reports import show_measures
+from lab.horizontal.views import over_sites
 from lab.reports import NAMES_ZH, interval_text
 from lab.scorecard_views import scorecard_result
 from lab.validation.amounts import is_amounts
@@ -15,8 +16,9 @@ from lab.validation.score_figures import CURVES
 
 
 def finished(console: Console, found: dict[str, Any]) -> None:
-    """A finished run, of trees or of a scorecard."""
-    (scorecard_result if found.get("kind") == "scorecard" else trees)(console, found)
+    """A finished run, of whichever kind."""
+    kinds = {"scorecard": scorecard_result, "horizontal": over_sites}
+    kinds.get(found.get("kind", ""), trees)(console, found)
 
 
 def trees(console: Console, result: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -19,16 +19,16 @@ from rich.console import Console
 
 from federation.endpoint import Endpoint
 from federation.transports.memory import MemoryWire
-from federation.transports.relay import Relay
 from federation.vertical.host import ALLOWED
 from lab.checkpoints import Checkpoints, any_kept
 from lab.config import Config
 from lab.continuation import check_continuation
-from lab.errors import ReportedError, ServiceError
-from lab.jobs import GuestJob, HostJob, LinkSection, Task, jobs_of, node_directory, save_job
+from lab.failures import raise_failures
+from lab.jobs import GuestJob, HostJob, Task, jobs_of, node_directory, save_job
+from lab.local_relay import relay_links
 from lab.membership.asking import over_hub
 from lab.node import keep_half, lead, open_host
-from lab.party_processes import STUCK, run_parties
+from lab.party_processes import run_parties
 from lab.progress import watching
 from lab.run_states import STATE, RunState, under_way
 from lab.simulation import run_flower
@@ -40,8 +40,8 @@ from models.declared import Declared
 CRYPTO: Final = (
     Declared(
         algorithm="random generator of the operating system",
-        purpose="tickets to the relay, model ids",
-        purpose_zh="中继入场票据、模型编号",
+        purpose="model ids",
+        purpose_zh="模型编号",
         standard="Linux getrandom(2)",
         library="secrets",
     ),
@@ -153,7 +153,7 @@ def _in_memory(config: Config, model_id: str, staging: Path, task: Task) -> None
 def _over_relay(config: Config, model_id: str, staging: Path, task: Task) -> None:
     """One process per party, meeting at a relay in this process."""
     with _relay(config, model_id, staging, task) as (guest, hosts):
-        _raise_failures((guest, *hosts), run_parties((guest, *hosts)))
+        raise_failures((guest, *hosts), run_parties((guest, *hosts)))
 
 
 def _under_flower(config: Config, model_id: str, staging: Path, task: Task) -> None:
@@ -165,59 +165,18 @@ def _under_flower(config: Config, model_id: str, staging: Path, task: Task) -> N
         names = [job.party.party for job in jobs]
         run_flower(names, settings, staging / "flower", staging / "flower.log")
         replies = json.loads(report.read_text(encoding="utf-8")) if report.exists() else {}
-        _raise_failures(jobs, {name: replies.get(name, {}).get("code", "no_reply") for name in names})
+        raise_failures(jobs, {name: replies.get(name, {}).get("code", "no_reply") for name in names})
         shutil.rmtree(staging / "flower", ignore_errors=True)
 
 
 @contextmanager
 def _relay(config: Config, model_id: str, staging: Path, task: Task) -> Iterator[tuple[GuestJob, tuple[HostJob, ...]]]:
-    """A relay that lets in exactly the parties of this run, each with its own ticket."""
-    relay = Relay()
-    try:
-        port = relay.serve("127.0.0.1:0")
-        tickets = {party.party: secrets.token_urlsafe(32) for party in config.parties}
-        relay.open_session(model_id, tickets)
-        links = {
-            name: LinkSection(address=f"127.0.0.1:{port}", session=model_id, ticket=ticket)
-            for name, ticket in tickets.items()
-        }
+    """The parties' jobs, with a relay that lets in exactly them."""
+    with relay_links(config.party_names, model_id) as links:
         guest, hosts = jobs_of(config, model_id, staging, links, task)
         for job in (guest, *hosts):
             save_job(job)
         yield guest, hosts
-    finally:
-        relay.stop()
-
-
-def _raise_failures(jobs: Sequence[GuestJob | HostJob], codes: Mapping[str, int | str]) -> None:
-    """Raise the error of the party where it arose: a host's own explains more than the guest's view of it."""
-    errors = {}
-    for job in jobs:
-        path = job.directory / "error.json"
-        if path.exists():
-            errors[job.party.party] = json.loads(path.read_text(encoding="utf-8"))
-        elif codes[job.party.party]:
-            errors[job.party.party] = None
-    if not errors:
-        return
-    known = {name: e for name, e in errors.items() if e}
-    follow_ups = ("party_left", "party_absent", "party_timeout", "bad_data", "policy", "no_consent", "relay_lost")
-    first = next((name for name, e in known.items() if e["code"] not in follow_ups), next(iter(known), None))
-    if first:
-        raise ReportedError(**known[first])
-    died = [name for name in errors if codes[name] != STUCK]
-    if died:
-        raise ServiceError(
-            "node_died",
-            f"{', '.join(died)} ended without saying why. Run `lianmo doctor`.",
-            f"{'、'.join(died)} 异常终止且未说明原因。请运行 lianmo doctor。",
-        )
-    raise ServiceError(
-        "party_stuck",
-        f"{', '.join(errors)} did not end when the others had, and was ended. Its folder's log.txt says how far it "
-        "came. Run `lianmo doctor`.",
-        f"{'、'.join(errors)} 在其他各方结束后仍未退出，已被终止。进度见其目录中的 log.txt。请运行 lianmo doctor。",
-    )
 
 
 def _result(config: Config, staging: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -49,27 +49,8 @@ def record(run: Path, result: dict[str, Any], uri: str, artifacts: tuple[Path, .
     Returns:
         ``{"run_id", "model_uri", "model_name", "model_version"}``.
     """
-    os.environ.update(_QUIET)
-    import mlflow  # 1.6 CPU seconds: only where it is used
-    from mlflow.entities import Metric
-    from mlflow.tracking import MlflowClient
-
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", message=".*input example.*")
-    mlflow.set_tracking_uri(uri)
-    registry = MlflowClient(uri)
-    experiment = mlflow.get_experiment_by_name("lianmo")
-    if experiment is None:
-        artifacts_at = (
-            Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts" if uri.startswith("sqlite:") else None
-        )
-        experiment_id = mlflow.create_experiment("lianmo", artifacts_at.as_uri() if artifacts_at else None)
-    else:
-        experiment_id = experiment.experiment_id
-    guest = result["guest"]
-    with mlflow.start_run(experiment_id=experiment_id, run_name=result["name"]) as parent:
-        run_id: str = parent.info.run_id
+    with recording(uri, result["name"]) as (mlflow, registry, experiment_id, run_id):
+        guest = result["guest"]
         mlflow.log_params(
             {
                 **result["parameters"],
@@ -82,8 +63,7 @@ def record(run: Path, result: dict[str, Any], uri: str, artifacts: tuple[Path, .
             {"model_id": result["model_id"], "model_digest": result["digest"], "data_digest": result["data_digest"]}
             | {key: result[key] for key in ("continues",) if key in result}
         )
-        now = int(time.time() * 1000)
-        registry.log_batch(run_id, metrics=[Metric(k, v, now, step) for k, v, step in _metrics(result)])
+        log_metrics(registry, run_id, _metrics(result))
         for path in artifacts:
             mlflow.log_artifact(str(path))
         for party in (guest, *result["hosts"]):
@@ -97,16 +77,58 @@ def record(run: Path, result: dict[str, Any], uri: str, artifacts: tuple[Path, .
         bank = node_directory(run, guest)
         bundle = {"bundle": bank / "model.json"}
         bundle |= {name: bank / f"{name}.json" for name in BESIDE if (bank / f"{name}.json").exists()}
-        name = f"lianmo-{result['name']}"
-        with contextlib.redirect_stderr(io.StringIO()):  # it congratulates itself there
-            logged = mlflow.pyfunc.log_model(
-                name="model",
-                python_model=str(_MODEL_CODE),
-                artifacts={part: str(path) for part, path in bundle.items()},
-                pip_requirements=["lianmo"],
-                signature=_signature(*_stored(bundle)),
-                registered_model_name=name,
-            )
+        return register(mlflow, registry, run_id, uri, f"lianmo-{result['name']}", bundle)
+
+
+@contextmanager
+def recording(uri: str, name: str) -> Iterator[tuple[Any, Any, str, str]]:
+    """A run of that name in the record, open while the block lasts: mlflow itself, its registry, the experiment's and
+    the run's ids."""
+    os.environ.update(_QUIET)
+    import mlflow  # 1.6 CPU seconds: only where it is used
+    from mlflow.tracking import MlflowClient
+
+    for logger in ("mlflow", "alembic"):
+        logging.getLogger(logger).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*input example.*")
+    mlflow.set_tracking_uri(uri)
+    experiment = mlflow.get_experiment_by_name("lianmo")
+    if experiment is None:
+        artifacts_at = (
+            Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts" if uri.startswith("sqlite:") else None
+        )
+        experiment_id = mlflow.create_experiment("lianmo", artifacts_at.as_uri() if artifacts_at else None)
+    else:
+        experiment_id = experiment.experiment_id
+    with mlflow.start_run(experiment_id=experiment_id, run_name=name) as run:
+        yield mlflow, MlflowClient(uri), str(experiment_id), str(run.info.run_id)
+
+
+def log_metrics(registry: Any, run_id: str, series: Iterable[tuple[str, float, int]]) -> None:
+    """Name, value and step of each, all at once: one by one is a hundred times slower."""
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    registry.log_batch(run_id, metrics=[Metric(name, value, now, step) for name, value, step in series])
+
+
+def register(
+    mlflow: Any, registry: Any, run_id: str, uri: str, name: str, bundle: Mapping[str, Path]
+) -> dict[str, str]:
+    """Register the model in these files as ``NAME@champion``, to be loaded as a pyfunc.
+
+    Args:
+        bundle: ``bundle``: the joint model; what there is of ``BESIDE``.
+    """
+    with contextlib.redirect_stderr(io.StringIO()):  # it congratulates itself there
+        logged = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(_MODEL_CODE),
+            artifacts={part: str(path) for part, path in bundle.items()},
+            pip_requirements=["lianmo"],
+            signature=_signature(*_stored(bundle)),
+            registered_model_name=name,
+        )
     version = str(logged.registered_model_version)
     registry.set_registered_model_alias(name, CHAMPION, version)
     return {

@@ -43,7 +43,8 @@ def cost(console: Console, result: dict[str, Any], detail: str) -> None:
     for receivers, disclosures in _by_receivers(result["disclosures"]).items():
         shown = "\n".join(receivers)
         for d in disclosures:
-            grid.add_row(shown, "\n".join(f"{n:,}" for n in d["counts"]), f"{d['reveals']}\n{d['reveals_zh']}")
+            counts = d["counts"][:1] if len(set(d["counts"])) == 1 else d["counts"]
+            grid.add_row(shown, "\n".join(f"{n:,}" for n in counts), f"{d['reveals']}\n{d['reveals_zh']}")
             shown = ""
     console.print(grid)
 
@@ -52,7 +53,7 @@ def _by_receivers(disclosures: Sequence[dict[str, Any]]) -> dict[tuple[str, ...]
     """Receivers of the same messages side by side, each with its own count; messages that tell nothing are left out."""
     learnt: dict[str, dict[str, dict[str, Any]]] = {}
     for d in disclosures:
-        if not d["reveals"].startswith("nothing"):
+        if not d["reveals"].startswith(("nothing.", "nothing;", "nothing (")):
             known = learnt.setdefault(d["receiver"], {}).setdefault(d["message"], {**d, "count": 0})
             known["count"] += d["count"]
     alike: dict[tuple[str, ...], list[str]] = {}

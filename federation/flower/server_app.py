@@ -34,7 +34,8 @@ def make_server_app() -> ServerApp:
 
     Run config: ``parties`` (comma separated names), ``result`` (path of the report to write); ``nodes`` (JSON, party →
     Flower's number of the node that was registered for it) and ``tickets`` (JSON, party → its ticket), empty in a
-    simulation, where any node may be any party. Everything else is passed on to the nodes, to each its own ticket.
+    simulation, where any node may be any party; ``lead``: the party whose end is the run's, while others may be lost;
+    empty: all are needed. Everything else is passed on to the nodes, to each its own ticket.
     The report is JSON: ``{party: {"code": "" or why it failed, ...}}``.
     """
     app = ServerApp()
@@ -46,11 +47,13 @@ def make_server_app() -> ServerApp:
         result = Path(str(config.pop("result")))
         registered = json.loads(str(config.pop("nodes", "")) or "{}")
         tickets = json.loads(str(config.pop("tickets", "")) or "{}")
-        outcomes = _session(grid, parties, {int(node): party for party, node in registered.items()}, tickets, config)
+        needed = [str(config.pop("lead", ""))] if config.get("lead") else parties
+        known = {int(node): party for party, node in registered.items()}
+        outcomes = _session(grid, parties, known, tickets, config, needed)
         whole = result.with_suffix(".partial")  # whoever waits for the report reads it whole
         whole.write_text(json.dumps(outcomes, ensure_ascii=False, indent=1), encoding="utf-8")
         whole.replace(result)
-        if failed := {party: outcome["code"] for party, outcome in outcomes.items() if outcome["code"]}:
+        if failed := {party: outcomes[party]["code"] for party in needed if outcomes[party]["code"]}:
             raise _session_failed(failed)
 
     return app
@@ -62,6 +65,7 @@ def _session(
     registered: Mapping[int, PartyId],
     tickets: Mapping[PartyId, str],
     settings: Mapping[str, Any],
+    needed: list[PartyId],
 ) -> dict[PartyId, Outcome]:
     nodes = _nodes(grid, len(parties), registered)
     if len(nodes) < len(parties):
@@ -80,7 +84,8 @@ def _session(
         replies = list(grid.pull_messages(waiting))
         waiting -= {reply.metadata.reply_to_message_id for reply in replies}
         outcomes |= _read(replies, parties, registered)
-        if any(outcome["code"] for outcome in outcomes.values()):
+        ended = [outcomes[party]["code"] for party in needed if party in outcomes]
+        if any(ended) or (needed != parties and len(ended) == len(needed)):
             until = min(until, time.monotonic() + GRACE_SECONDS)
     return {party: outcomes.get(party, {"code": "no_reply"}) for party in parties}
 

@@ -1,17 +1,26 @@
-"""A site of horizontal learning: one responder for sums, joint bins, trees and scorecards."""
+"""A site of horizontal learning: one responder for sums, joint bins, trees, scorecards and averaged models."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 
 import msgpack
+import numpy as np
 
 from federation.horizontal.aggregation.interface import Contributor
+from federation.horizontal.averaging.site import ALLOWED as AVERAGING
+from federation.horizontal.averaging.site import AveragingSite
+from federation.horizontal.averaging.state import AveragingState
 from federation.horizontal.binning.site import ALLOWED as BINNING
 from federation.horizontal.binning.site import BinningSite, BinningState
+from federation.horizontal.boosting.features import from_fields
 from federation.horizontal.boosting.rows import TableFeatures
 from federation.horizontal.boosting.site import ALLOWED as BOOSTING
 from federation.horizontal.boosting.site import BoostingSite
+from federation.horizontal.closing.site import ALLOWED as CLOSING
+from federation.horizontal.closing.site import ClosingSite, SitesModel, margin_of
+from federation.horizontal.closing.state import ClosingState
 from federation.horizontal.prebinning.site import ALLOWED as PREBINNING
 from federation.horizontal.prebinning.site import PrebinningSite
 from federation.horizontal.prebinning.state import PrebinningState
@@ -19,33 +28,46 @@ from federation.horizontal.scorecard.site import ALLOWED as SCORECARD
 from federation.horizontal.scorecard.site import ScorecardSite
 from federation.horizontal.scorecard.state import ScorecardState
 from federation.messages import Message
+from models.averaging.model import AveragedModel
+from models.bundle import JointModel
 from models.losses import Floats
 from models.table import Table
 
 
 @dataclass(slots=True)
 class HorizontalSite:
-    """Hands each message to the part it is for. ``label``: 1 is a default; ``seed``: as ``PrebinningSite``."""
+    """Hands each message to the part it is for.
+
+    Attributes:
+        label: 1 is a default.
+        seed: as of ``PrebinningSite`` and ``AveragingSite``.
+        held_out: rows and labels that nothing is fitted on.
+    """
 
     table: Table
     label: Floats
     contributor: Contributor
     seed: int | None = None
+    held_out: tuple[Table, Floats] | None = None
     binning: BinningSite = field(init=False)
     boosting: BoostingSite = field(init=False)
     prebinning: PrebinningSite = field(init=False)
     scorecard: ScorecardSite = field(init=False)
+    averaging: AveragingSite = field(init=False)
+    closing: ClosingSite = field(init=False)
 
     def __post_init__(self) -> None:
         self.binning = BinningSite(self.table, self.contributor)
         self.boosting = BoostingSite(TableFeatures(self.table), self.label, self.contributor)
         self.prebinning = PrebinningSite(self.table, self.label, self.contributor, self.seed)
         self.scorecard = ScorecardSite(self.table, self.label, self.contributor)
+        self.averaging = AveragingSite(self.table, self.label, self.contributor, self.seed)
+        self.closing = ClosingSite(self.held_out, self.contributor, self.is_ours)
 
     @property
     def allowed(self) -> tuple[type[Message], ...]:
         """All that ``answer`` is for."""
-        return (*BINNING, *BOOSTING, *PREBINNING, *SCORECARD, *self.contributor.allowed)
+        return (*BINNING, *BOOSTING, *PREBINNING, *SCORECARD, *AVERAGING, *CLOSING, *self.contributor.allowed)
 
     def answer(self, request: Message) -> Message:
         if isinstance(request, BINNING):
@@ -54,20 +76,48 @@ class HorizontalSite:
             return self.prebinning.answer(request)
         if isinstance(request, SCORECARD):
             return self.scorecard.answer(request)
+        if isinstance(request, AVERAGING):
+            return self.averaging.answer(request)
+        if isinstance(request, CLOSING):
+            return self.closing.answer(request)
         if isinstance(request, self.contributor.allowed):
             return self.contributor.answer(request)
         return self.boosting.answer(request)
 
+    def is_ours(self, model: SitesModel) -> bool:
+        """Whether a model is the one this site helped to train, as far as it can tell: trees score its rows as it did
+        itself, a scorecard is the one it was told, an averaged model is of its bins and kind."""
+        match model:
+            case JointModel():
+                trained = self.boosting.state
+                return trained.tree == len(model.trees) and np.array_equal(margin_of(model, self.table), trained.margin)
+            case AveragedModel():
+                opened = self.averaging.state
+                known = (from_fields(opened.features), opened.estimator, json.loads(opened.settings or b"{}"))
+                return (model.bins, model.kind, dict(model.settings)) == known
+            case _:
+                return model.half == self.scorecard.scorecard
+
     def dump(self) -> bytes:
         """All that this site remembers, for its own disk."""
-        parts = (self.binning.state, self.boosting, self.prebinning.state, self.scorecard.state, self.contributor)
+        parts = (
+            self.binning.state,
+            self.boosting,
+            self.prebinning.state,
+            self.scorecard.state,
+            self.averaging.state,
+            self.closing.state,
+            self.contributor,
+        )
         return bytes(msgpack.packb([part.dump() for part in parts]))
 
     def load(self, data: bytes) -> None:
         """What ``dump`` gave."""
-        of_binning, of_boosting, of_prebinning, of_scorecard, of_sums = msgpack.unpackb(data)
+        of_binning, of_boosting, of_prebinning, of_scorecard, of_averaging, of_closing, of_sums = msgpack.unpackb(data)
         self.binning.state = BinningState.load(of_binning)
         self.boosting.load(of_boosting)
         self.prebinning.state = PrebinningState.load(of_prebinning)
         self.scorecard = ScorecardSite(self.table, self.label, self.contributor, ScorecardState.load(of_scorecard))
+        self.averaging.state = AveragingState.load(of_averaging)
+        self.closing.state = ClosingState.load(of_closing)
         self.contributor.load(of_sums)

@@ -79,13 +79,13 @@ def invite(
 ) -> None:
     """Write an invitation for one party, once; it is a secret. 生成邀请文件：一方一次，须保密传递。"""
     from lab.governance.folder import write_secret
-    from lab.hub.invitations import Role, to_text
     from lab.hub.invitations import invite as made
+    from lab.hub.invitations import role_of, to_text
     from lab.hub.members import Members
     from lab.hub.settings import authority_of, load_hub
 
     settings, authority = load_hub(hub), authority_of(hub)
-    role: Role = "host" if party.startswith("host:") else "guest"
+    role = role_of(party)
     invitation = made(authority, settings.name, settings.address, party, role, days)
     path = out or Path(f"{party.replace(':', '-')}.invitation")
     write_secret(path, to_text(invitation, authority).encode())

@@ -45,11 +45,10 @@ def join(
         highlight=False,
         soft_wrap=True,
     )
-    if membership.role == "host" and not (node / "party.toml").exists():
-        (node / "party.toml").write_text(_TEMPLATE.format(party=membership.party), "utf-8")
-        console.print(
-            f"Say in {node / 'party.toml'} which data you bring. 请在该文件中写明提供的数据。", highlight=False
-        )
+    file, template = _TEMPLATES.get(membership.role, ("", ""))
+    if file and not (node / file).exists():
+        (node / file).write_text(template.format(party=membership.party), "utf-8")
+        console.print(f"Say in {node / file} which data you bring. 请在该文件中写明提供的数据。", highlight=False)
     if start_now:
         start(node)
 
@@ -117,7 +116,7 @@ def leave(node: NodeFolder = NODE) -> None:
     )
 
 
-_TEMPLATE = """\
+_OF_HOST = """\
 # What this party brings to runs: the keys of a [[hosts]] section. Paths are relative to this file.
 # 本方提供的数据：与 [[hosts]] 的键相同，路径相对于本文件。
 party = "{party}"
@@ -128,3 +127,18 @@ id = "id"
 # project = "loans"
 # n_jobs = -1            # processes for encrypted work; -1: one per core
 """
+
+_OF_SITE = """\
+# What this site brings to runs over sites: the keys of a [[sites]] section. Paths are relative to this file.
+# 本站点提供的数据：与 [[sites]] 的键相同，路径相对于本文件。
+party = "{party}"
+data = "data.csv"        # CSV, Parquet, or a table of a database
+id = "id"
+label = "default"        # 1 = default
+# min_rows = 100         # fewest applicants of a run
+# node = "."             # with `lianmo node init` here: nothing is used that its gate does not admit
+# project = "loans"
+"""
+
+#: Role → file and its content to begin with.
+_TEMPLATES = {"host": ("party.toml", _OF_HOST), "site": ("site.toml", _OF_SITE)}

@@ -102,14 +102,19 @@ def resume(run: Run, directory: Folder = _RUNS, as_json: AsJson = False) -> None
     """
     from lab import run_views
     from lab.finish import record_run, report_run
+    from lab.horizontal.config import HorizontalConfig
+    from lab.horizontal.finish import train_horizontally
     from lab.run_list import find_run, need_unfinished
     from lab.runs import train_run
 
     console = console_for(as_json)
     state = need_unfinished(find_run(directory.resolve(), run))
     config = state.parsed
-    finish = (report_run, record_run) if state.record else (report_run,)
-    result = train_run(config, console, finish, state=state)
+    if isinstance(config, HorizontalConfig):
+        result = train_horizontally(config, console, record=state.record, state=state)
+    else:
+        finish = (report_run, record_run) if state.record else (report_run,)
+        result = train_run(config, console, finish, state=state)
     if as_json:
         print(json.dumps(result, ensure_ascii=False))
         return

@@ -47,10 +47,13 @@ def read_table(party: Party, *, varied: bool = True) -> Table:
 
 
 def read_labelled(
-    party: Party, time_column: str | None = None, objective: ObjectiveName = "binary"
+    party: Party, time_column: str | None = None, objective: ObjectiveName = "binary", *, of_many: bool = False
 ) -> tuple[Table, Floats, Floats | None, Floats | None]:
     """The guest's features, its labels (1 = default; numbers under another objective), the values of ``time_column``
     and the weights of the rows, where such columns are named.
+
+    Args:
+        of_many: one of several label holders: one class, and columns of one value, will do.
 
     Raises:
         DataError: as ``read_table``, and: label absent, missing somewhere, all alike, or not what ``objective`` learns;
@@ -60,7 +63,7 @@ def read_labelled(
     frame = _read(party, _wanted(party, (party.label, time_column, party.weight)))
     left_out = [name for name in (party.label, time_column, party.weight) if name]
     label = pd.to_numeric(frame[party.label], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    _check_label(party, label, objective)
+    _check_label(party, label, objective, of_many)
     time = None
     if time_column:
         time = pd.to_numeric(frame[time_column], errors="coerce").to_numpy(dtype=np.float64)
@@ -82,7 +85,7 @@ def read_labelled(
                 f"weight column '{party.weight}' must hold finite numbers above 0; {n_wrong} rows do not",
                 f"权重列“{party.weight}”须为大于 0 的有限数值，有 {n_wrong} 行不符",
             )
-    table = _table(party, frame.drop(columns=left_out))
+    table = _table(party, frame.drop(columns=left_out), varied=not of_many)
     check_wishes(party, table)
     return table, label, time, weight
 
@@ -107,7 +110,7 @@ def check_wishes(party: Party, table: Table) -> None:
         )
 
 
-def _check_label(party: Party, label: Floats, objective: ObjectiveName) -> None:
+def _check_label(party: Party, label: Floats, objective: ObjectiveName, of_many: bool) -> None:
     name = party.label
     if objective == "binary":
         n_wrong = int((~np.isin(label, (0.0, 1.0))).sum())
@@ -118,7 +121,7 @@ def _check_label(party: Party, label: Floats, objective: ObjectiveName) -> None:
                 f"column '{name}' must hold 0 or 1 (1 = default); {n_wrong} rows do not",
                 f"标签列“{name}”只能为 0 或 1（1 表示违约），有 {n_wrong} 行不符",
             )
-        if len(np.unique(label)) < 2:
+        if len(np.unique(label)) < 2 and not of_many:
             raise _error(
                 party,
                 "one_class",

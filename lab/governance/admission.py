@@ -26,6 +26,7 @@ from models.table import Table
 PURPOSES: Final[dict[Algorithm, str]] = {
     "boosting": "loan_model",
     "scorecard": "loan_model",
+    "averaging": "loan_model",
     "scoring": "loan_score",
     "shadow": "loan_model",  # it is told nobody and decides nothing: a model is being made
 }

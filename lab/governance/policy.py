@@ -23,7 +23,7 @@ from lab.governance.tables import PROJECTS, USES
 from models.noise import LEAST_EPSILON, MOST_EPSILON
 
 #: ``shadow``: scores of a model on trial, of which nobody is told.
-Algorithm = Literal["boosting", "scorecard", "scoring", "shadow"]
+Algorithm = Literal["boosting", "scorecard", "averaging", "scoring", "shadow"]
 Status = Literal["proposed", "approved", "suspended", "stopped"]
 
 CHINA: Final = timezone(timedelta(hours=8))

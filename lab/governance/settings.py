@@ -48,7 +48,7 @@ class RecordFeatures(BaseModel):
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    party: str = Field(pattern=r"^host:[a-z0-9][a-z0-9_-]*$", max_length=64)
+    party: str = Field(pattern=r"^(host|site):[a-z0-9][a-z0-9_-]*$", max_length=64)
     store: str = "sqlite:///node.db"
     catalogue: Path = Path("catalogue.toml")
     reports: Path | None = None

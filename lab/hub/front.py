@@ -6,7 +6,7 @@
 | /v1/join        | the bearer of an invitation      | a certificate, a place in Flower                  |
 | /v1/leave       | a member, by its certificate     | gives both back                                   |
 | /v1/members     | a member, by its certificate     | who else there is, and the keys they prove by     |
-| /v1/runs…       | a guest, by its certificate      | begin, look after, stop its own runs              |
+| /v1/runs…       | a guest or coordinator, likewise | begin, look after, stop its own runs              |
 | /v1/lines       | a guest, by its certificate      | a standing line to a host that serves scores      |
 | /v1/lines/next  | a host, by its certificate       | waits for the next line to it                     |
 | /v1/fleet/…     | a member's registered node key   | Flower's SuperNodes; the signature Flower checks  |
@@ -138,14 +138,17 @@ class Front:
 
     async def begin(self, request: web.Request) -> web.Response:
         guest = self._guest(request)
+        of_sites = guest.role == "coordinator"
         asked = await _asked(request)
         try:
             session, hosts, terms = str(asked["session"]), list(asked["hosts"]), json.dumps(asked["terms"])
         except (KeyError, TypeError, ValueError) as error:
             raise DeniedError(400, "bad_request", "session, hosts and terms are needed.", "缺少必要的字段。") from error
         nodes = {guest.party: guest.flower_node}
-        nodes |= {member.party: member.flower_node for member in map(self._host, hosts)}
-        return web.json_response(self.sessions.begin(session, guest.party, nodes, terms).told(), status=202)
+        nodes |= {member.party: member.flower_node for member in map(self._site if of_sites else self._host, hosts)}
+        # Over sites the run goes on without those that leave; it ends with its coordinator.
+        lead = guest.party if of_sites else ""
+        return web.json_response(self.sessions.begin(session, guest.party, nodes, terms, lead).told(), status=202)
 
     async def list_runs(self, request: web.Request) -> web.Response:
         guest = self._guest(request)
@@ -168,6 +171,8 @@ class Front:
 
     async def open_line(self, request: web.Request) -> web.Response:
         guest = self._guest(request)
+        if guest.role != "guest":
+            raise _denied("A coordinator scores nobody.", "协调方不参与评分。")
         host = self._host((await _asked(request)).get("host"))
         return web.json_response(await self.lines.open(guest.party, host.party))
 
@@ -216,8 +221,23 @@ class Front:
 
     def _guest(self, request: web.Request) -> Member:
         member = self._member(request)
-        if member.role != "guest":
-            raise _denied(f"{member.party} is no guest: it may not start runs.", f"{member.party} 无权发起运行。")
+        if member.role not in ("guest", "coordinator"):
+            raise _denied(
+                f"{member.party} is neither guest nor coordinator: it may not start runs.",
+                f"{member.party} 无权发起运行。",
+            )
+        return member
+
+    def _site(self, name: object) -> Member:
+        """Label holders answer a coordinator: sites, and guests of other runs."""
+        member = self.members.find(str(name))
+        if member is None or member.role not in ("site", "guest"):
+            raise DeniedError(
+                404,
+                "party_absent",
+                f"{name!s:.64} has not joined this hub as a site. `lianmo hub status` lists who has.",
+                f"{name!s:.64} 未以站点身份加入该枢纽。可用 lianmo hub status 查看成员。",
+            )
         return member
 
     def _host(self, name: object) -> Member:

@@ -34,8 +34,16 @@ KIND: Final = "lianmo invitation"
 FORMAT: Final = 1
 MAXIMUM_BYTES: Final = 16 * 1024
 
-#: What a member may do: a host answers; a guest also starts runs and is their label holder.
-Role = Literal["guest", "host"]
+#: What a member may do: a host answers; a guest also starts runs and is their label holder. Over sites: a coordinator
+#: starts runs and has no data; a site answers, and so does a guest, which has labels.
+Role = Literal["guest", "host", "coordinator", "site"]
+
+
+def role_of(party: str) -> Role:
+    """The role that goes with a party's name: ``host:…``, ``site:…``, ``coordinator``; all others are guests."""
+    kind = party.partition(":")[0]
+    roles: dict[str, Role] = {"host": "host", "site": "site", "coordinator": "coordinator"}
+    return roles.get(kind, "guest") if ":" in party or kind == "coordinator" else "guest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +78,12 @@ def invite(
     authority: Papers, hub: str, address: str, party: str, role: Role, days: float, now: datetime | None = None
 ) -> Invitation:
     """A fresh one, valid for ``days``. Raises ``ConfigError`` (``party_name``)."""
-    if not re.fullmatch(PARTY_NAME, party) or (role == "host") != party.startswith("host:"):
+    if not re.fullmatch(PARTY_NAME, party) or role != role_of(party):
         raise ConfigError(
             "party_name",
-            "A host is called host:NAME (host:tax), a guest NAME (bank): lower-case letters, digits, - and _.",
-            "数据方名称形如 host:tax，银行方形如 bank：仅限小写字母、数字、- 与 _。",
+            "A host is called host:NAME (host:tax), a guest NAME (bank), a site site:NAME, a coordinator coordinator: "
+            "lower-case letters, digits, - and _.",
+            "数据方如 host:tax，银行如 bank，站点如 site:east，协调方为 coordinator：限小写字母、数字、- 与 _。",
         )
     return Invitation(
         hub=hub,

@@ -80,6 +80,7 @@ class HubRun:
     guest: who asked for it; nobody else is told of it or may stop it.
     flower_nodes: party → Flower's number of its node.
     terms: what the guest proposes to the hosts, JSON; passed on unread.
+    lead: the party whose end is the run's, others may be lost; "": all are needed.
     outcomes: party → what it said at the end: a code and counts.
     tickets: party → its ticket of this attempt.
     """
@@ -88,6 +89,7 @@ class HubRun:
     guest: PartyId
     flower_nodes: Mapping[PartyId, str]
     terms: str
+    lead: PartyId = ""
     state: State = "queued"
     outcomes: dict[PartyId, Mapping[str, Any]] = field(default_factory=dict)
     tickets: Mapping[PartyId, str] = field(default_factory=dict, repr=False)
@@ -96,6 +98,11 @@ class HubRun:
     @property
     def parties(self) -> Sequence[PartyId]:
         return list(self.flower_nodes)
+
+    @property
+    def needed(self) -> Sequence[PartyId]:
+        """Whose failure is the run's."""
+        return [self.lead] if self.lead else self.parties
 
     def told(self) -> dict[str, Any]:
         """For its guest."""
@@ -113,7 +120,9 @@ class Sessions:
     _turns: dict[PartyId, asyncio.Lock] = field(default_factory=dict)
     _settling: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def begin(self, session: str, guest: PartyId, flower_nodes: Mapping[PartyId, str], terms: str) -> HubRun:
+    def begin(
+        self, session: str, guest: PartyId, flower_nodes: Mapping[PartyId, str], terms: str, lead: PartyId = ""
+    ) -> HubRun:
         """Queue a run; call inside the event loop. One of the same guest that is under way or done is not begun a
         second time: who asks for it again, because whoever asked first has died, is given it as it is.
 
@@ -135,7 +144,7 @@ class Sessions:
         over = [name for name, run in self.runs.items() if run.state not in ("queued", "running")]
         for name in over[: max(0, len(over) - _REMEMBERED)]:
             del self.runs[name]
-        run = self.runs[session] = HubRun(session, guest, dict(flower_nodes), terms)
+        run = self.runs[session] = HubRun(session, guest, dict(flower_nodes), terms, lead)
         run.task = asyncio.create_task(self._hold(run))
         log.info("run %s of %s: queued", session, guest)
         return run
@@ -202,6 +211,7 @@ class Sessions:
             "tickets": json.dumps(dict(run.tickets)),
             "session": run.session,
             "terms": run.terms,
+            "lead": run.lead,
             "result": str(report.resolve()),
         }
         self.relay.open_session(run.session, run.tickets)
@@ -216,7 +226,7 @@ class Sessions:
                         raise
                     continue  # it died under the call, and is being started again
                 over = await self._outcomes(run, report, flower_run, starts)
-            failed = any(outcome["code"] for outcome in run.outcomes.values())
+            failed = any(run.outcomes[party]["code"] for party in run.needed)
             run.state = "failed" if failed else "done"
             log.info("run %s: %s %s", run.session, run.state, {p: o["code"] for p, o in run.outcomes.items()})
         finally:
@@ -232,7 +242,8 @@ class Sessions:
 
     async def _outcomes(self, run: HubRun, report: Path, flower_run: str, starts: int) -> bool:
         """Wait until it is known of every party how it ended: it said so; or it left the relay and says nothing; or
-        another failed and it goes on; or Flower's app reports, whose word counts for those that are not at the relay.
+        one that is needed failed, or the lead has ended, and it goes on; or Flower's app reports, whose word counts for
+        those that are not at the relay.
 
         Returns:
             False: Flower was started again before all parties had come: its app has to be begun anew.
@@ -252,7 +263,8 @@ class Sessions:
             for party in left & missing:
                 if now - gone.setdefault(party, now) > _WORD_SECONDS:
                     run.outcomes.setdefault(party, {"code": "node_lost"})
-            if any(outcome["code"] for outcome in run.outcomes.values()):
+            known = [run.outcomes[party]["code"] for party in run.needed if party in run.outcomes]
+            if any(known) or (run.lead and known):
                 failed = min(failed, now)
             if now - failed > _GRACE_SECONDS:
                 run.outcomes.update({party: {"code": "no_reply"} for party in missing - set(run.outcomes)})

@@ -11,7 +11,8 @@ from typing import Any, Final
 from federation.errors import WIRE_CODES, TransportError
 from lab.config import Config
 from lab.errors import ConfigError, ReportedError, ServiceError
-from lab.jobs import GuestJob, Task, jobs_of, save_job
+from lab.failures import PartyJob
+from lab.jobs import Task, jobs_of, save_job
 from lab.membership.hub_client import Hub
 from lab.membership.session import ask_for, no_longer
 from lab.membership.terms import Terms
@@ -68,7 +69,7 @@ def over_hub(config: Config, model_id: str, staging: Path, task: Task) -> None:
     ask_for(node, model_id, job.directory)
     try:
         hub.begin(model_id, config.host_names, terms.model_dump(mode="json"))
-        _raise_failure(job, _ended(hub, model_id, job.directory / "error.json"))
+        raise_failure(job, ended(hub, model_id, job.directory / "error.json"))
     except BaseException:
         with suppress(LianmoError):
             hub.stop(model_id)
@@ -77,7 +78,7 @@ def over_hub(config: Config, model_id: str, staging: Path, task: Task) -> None:
         no_longer(node, model_id)
 
 
-def _ended(hub: Hub, session: str, error: Path) -> dict[str, Any]:
+def ended(hub: Hub, session: str, error: Path) -> dict[str, Any]:
     """The hub's last word of the run; ``lost`` if it has none: it is away, and our own part has ended with ``error``;
     or it was started anew and knows nothing of the run."""
     away = 0.0
@@ -102,7 +103,8 @@ def _ended(hub: Hub, session: str, error: Path) -> dict[str, Any]:
         time.sleep(_LOOK_SECONDS)
 
 
-def _raise_failure(job: GuestJob, told: dict[str, Any]) -> None:
+def raise_failure(job: PartyJob, told: dict[str, Any]) -> None:
+    """Raise what went wrong in a run of ours that has ended, if anything did."""
     path = job.directory / "error.json"
     own = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
     codes = {party: outcome["code"] for party, outcome in told["outcomes"].items() if outcome["code"]}

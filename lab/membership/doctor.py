@@ -8,6 +8,8 @@ from pathlib import Path
 
 from lab.data.sources import read_table
 from lab.doctor import Finding, tried
+from lab.horizontal.membership import FILE as SITE_FILE
+from lab.horizontal.membership import load_own_site
 from lab.hub.authority import days_left
 from lab.membership.alone import is_running
 from lab.membership.papers import FOLDER, RENEW_DAYS, Membership, certificate_files, membership_of
@@ -63,16 +65,17 @@ def _certificate(node: Path, at: datetime) -> Finding:
 
 
 def _data(node: Path, membership: Membership) -> list[Finding]:
-    """Of a host: what it brings, read as a run would read it."""
-    if membership.role != "host":
+    """Of a host or a site: what it brings, read as a run would read it."""
+    if membership.role not in ("host", "site"):
         return []
-    own = tried(FILE, lambda: load_own_side(node, membership.party))
+    file, load_own = (SITE_FILE, load_own_site) if membership.role == "site" else (FILE, load_own_side)
+    own = tried(file, lambda: load_own(node, membership.party))
     if isinstance(own, Finding):
         return [own]
-    table = tried("data 数据", lambda: read_table(own))
+    table = tried("data 数据", lambda: read_table(own, varied=own.label is None))
     if isinstance(table, Finding):
-        return [Finding(FILE, membership.party), table]
-    return [Finding(FILE, membership.party), Finding("data 数据", f"{len(table.ids):,} rows 行")]
+        return [Finding(file, membership.party), table]
+    return [Finding(file, membership.party), Finding("data 数据", f"{len(table.ids):,} rows 行")]
 
 
 def _running(node: Path) -> Finding:

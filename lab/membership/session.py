@@ -54,9 +54,9 @@ def job_of(node: Path, party: PartyId, settings: Mapping[str, object]) -> GuestJ
         session = TypeAdapter(Session).validate_python(settings.get("session"))
         ticket = TypeAdapter(str).validate_python(settings.get("ticket"), strict=True)
     except ValidationError as error:
-        raise _bad("session") from error
+        raise bad_session("session") from error
     if membership.party != party:
-        raise _bad("party")
+        raise bad_session("party")
     link = LinkSection(address=membership.address, session=session, ticket=ticket, node=node.resolve())
     if membership.role == "guest":
         return _guest_job(node, session).model_copy(update={"link": link})
@@ -85,18 +85,23 @@ def seals_for(node: Path, parties: Iterable[PartyId]) -> Seals:
     return Seals.with_key(membership_of(node).seal_suite, seal_key(node), known)
 
 
-def _guest_job(node: Path, session: str) -> GuestJob:
+def noted_directory(node: Path, session: str) -> Path:
+    """Where the job lies of a session that this party asked for. Raises ``LocalProtocolError`` (``not_asked``)."""
     try:
         noted: Mapping[str, Any] = load(node / FOLDER / _ASKED / f"{session}.json")
-        job = load_job(Path(str(noted["directory"])) / "job.json")
+        return Path(str(noted["directory"]))
     except ModelError as error:
         raise LocalProtocolError(
             "not_asked",
-            "The hub opened a session this bank did not ask for. Tell the hub's operator.",
-            "枢纽开启了本行未申请的会话，请告知枢纽运营方。",
+            "The hub opened a session this party did not ask for. Tell the hub's operator.",
+            "枢纽开启了本方未申请的会话，请告知枢纽运营方。",
         ) from error
+
+
+def _guest_job(node: Path, session: str) -> GuestJob:
+    job = load_job(noted_directory(node, session) / "job.json")
     if not isinstance(job, GuestJob) or job.model_id != session:
-        raise _bad("session")
+        raise bad_session("session")
     return job
 
 
@@ -104,7 +109,7 @@ def _host_job(node: Path, membership: Membership, link: LinkSection, told: str) 
     try:
         terms = Terms.model_validate_json(told)
     except ValidationError as error:
-        raise _bad("terms") from error
+        raise bad_session("terms") from error
     own = load_own_side(node, membership.party)
     runs = node.resolve() / RUNS
     job = HostJob(
@@ -126,7 +131,8 @@ def _host_job(node: Path, membership: Membership, link: LinkSection, told: str) 
     return job
 
 
-def _bad(what: str) -> LocalProtocolError:
+def bad_session(what: str) -> LocalProtocolError:
+    """What a hub opened does not fit this node."""
     return LocalProtocolError(
         "bad_value",
         f"The hub opened a session whose {what} this node cannot take. Are both of one release?",

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from lab.errors import ServiceError
 from lab.flower_programs import free_port
-from lab.hub.invitations import Invitation, invite
+from lab.hub.invitations import Invitation, invite, role_of
 from lab.hub.lines import Lines
 from lab.hub.members import Members
 from lab.hub.service import open_hub
@@ -82,7 +82,7 @@ class HubAtWork:
     loop: asyncio.AbstractEventLoop
 
     def invite(self, party: str, days: float = 1.0) -> Invitation:
-        role = "host" if party.startswith("host:") else "guest"
+        role = role_of(party)
         made = invite(authority_of(self.folder), self.settings.name, self.settings.address, party, role, days)
         Members(self.folder).invited(made)
         return made

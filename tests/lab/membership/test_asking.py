@@ -10,9 +10,10 @@ import pytest
 from federation.errors import TransportError
 from lab.config import parse_config
 from lab.errors import ReportedError, ServiceError
+from lab.failures import note_error
 from lab.jobs import GuestJob, jobs_of
-from lab.membership.asking import _ended, _raise_failure
-from lab.node import note_error
+from lab.membership.asking import ended as last_word
+from lab.membership.asking import raise_failure
 from models.errors import LianmoError
 
 
@@ -31,7 +32,7 @@ def ended(state: str, **codes: str) -> dict[str, Any]:
 def test_the_root_of_it_is_told_not_its_consequence(job: GuestJob) -> None:
     note_error(job, LianmoError("session_closed", "The session was closed.", "会话已关闭。"))
     with pytest.raises(ServiceError) as told:
-        _raise_failure(job, ended("failed", bank="session_closed", host_tax="keys_too_open"))
+        raise_failure(job, ended("failed", bank="session_closed", host_tax="keys_too_open"))
     assert "host:tax [keys_too_open]" in told.value.english
     assert "session_closed" not in told.value.english
 
@@ -40,17 +41,17 @@ def test_the_root_of_it_is_told_not_its_consequence(job: GuestJob) -> None:
 def test_the_banks_own_error_is_told_where_nobody_knows_better(job: GuestJob, other: str) -> None:
     note_error(job, LianmoError("bad_data", "The file is wrong.", "文件有误。"))
     with pytest.raises(ReportedError) as told:
-        _raise_failure(job, ended("failed", bank="bad_data", host_tax=other))
+        raise_failure(job, ended("failed", bank="bad_data", host_tax=other))
     assert told.value.code == "bad_data"
 
 
 def test_a_run_that_is_done_is_no_failure(job: GuestJob) -> None:
-    _raise_failure(job, ended("done", bank="", host_tax=""))
+    raise_failure(job, ended("done", bank="", host_tax=""))
 
 
 def test_a_stopped_run_says_so(job: GuestJob) -> None:
     with pytest.raises(ServiceError) as told:
-        _raise_failure(job, ended("stopped"))
+        raise_failure(job, ended("stopped"))
     assert told.value.code == "run_stopped"
 
 
@@ -72,7 +73,7 @@ AWAY = TransportError("hub", "hub_unreachable", "It is away.", "暂不可达。"
 
 def ending(job: GuestJob, *said: dict[str, Any] | LianmoError) -> dict[str, Any]:
     hub: Any = Answering(*said)
-    return _ended(hub, "a" * 32, job.directory / "error.json")
+    return last_word(hub, "a" * 32, job.directory / "error.json")
 
 
 def test_a_hub_that_is_away_is_waited_for_while_our_part_goes_on(
@@ -86,14 +87,14 @@ def test_a_hub_that_is_away_is_waited_for_while_our_part_goes_on(
 def test_a_hub_that_is_away_is_not_waited_for_once_our_part_has_ended(job: GuestJob) -> None:
     note_error(job, LianmoError("relay_lost", "The connection has ended.", "连接已断开。"))
     with pytest.raises(ReportedError) as told:
-        _raise_failure(job, ending(job, AWAY))
+        raise_failure(job, ending(job, AWAY))
     assert told.value.code == "relay_lost"
 
 
 def test_a_hub_that_was_started_anew_knows_nothing_and_the_run_can_be_resumed(job: GuestJob) -> None:
     forgotten = ReportedError("no_such_run", "You have no run of this number here.", "本方没有该编号的运行。", 1)
     with pytest.raises(ServiceError) as told:
-        _raise_failure(job, ending(job, forgotten))
+        raise_failure(job, ending(job, forgotten))
     assert told.value.code == "hub_restarted"
 
 
@@ -105,6 +106,6 @@ def test_what_the_hub_says_against_us_is_not_waited_out(job: GuestJob) -> None:
 
 def test_who_was_killed_is_told_not_who_noticed(job: GuestJob) -> None:
     with pytest.raises(ServiceError) as told:
-        _raise_failure(job, ended("failed", bank="node_lost", host_tax="party_left"))
+        raise_failure(job, ended("failed", bank="node_lost", host_tax="party_left"))
     assert "bank [node_lost]" in told.value.english
     assert "party_left" not in told.value.english

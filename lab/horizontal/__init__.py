@@ -1,0 +1,1 @@
+"""Runs over sites that have the same columns and different applicants: what a user touches."""

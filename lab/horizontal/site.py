@@ -1,0 +1,212 @@
+"""A site's part in a run: its own rows through its own gate, the responder over them, what it keeps of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from federation.horizontal.aggregation.interface import Contributor
+from federation.horizontal.aggregation.masking.site import MaskingSite
+from federation.horizontal.aggregation.rules import SiteRules
+from federation.horizontal.aggregation.signing import Signing
+from federation.horizontal.aggregation.threshold.site import ThresholdSite
+from federation.horizontal.closing.site import SitesModel, margin_of
+from federation.horizontal.site import HorizontalSite
+from federation.messages import Message
+from lab.data.sources import Division, data_digest, read_division, read_labelled, source_reference
+from lab.evaluation import arrange, gain, quality
+from lab.forecast import peak_rss_mb
+from lab.governance.admission import PURPOSES, admitted
+from lab.governance.session_record import SessionRecord
+from lab.horizontal.jobs import SiteJob
+from models.baselines import fit_baseline
+from models.boosting.parameters import BoostingParameters
+from models.bundle import save
+from models.errors import DataError, LianmoError
+from models.losses import Floats
+from models.table import Table
+
+#: Trees of a site's rows alone, beside which it judges the common model.
+ALONE: Final = BoostingParameters(n_estimators=60, max_depth=4)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnRows:
+    """What a site brings, divided.
+
+    Attributes:
+        fit, held_out: rows of ``table``.
+    """
+
+    table: Table
+    label: Floats
+    fit: NDArray[np.intp]
+    held_out: NDArray[np.intp]
+
+    def part(self, rows: NDArray[np.intp]) -> tuple[Table, Floats]:
+        return self.table.take(rows), self.label[rows]
+
+
+@dataclass(slots=True)
+class SitePart:
+    """A site's part in one session: its responder, whose refusals go on record before they are told. As a context it
+    records an error that ends the session.
+
+    Attributes:
+        still: asked before every answer: may the project go on?
+    """
+
+    job: SiteJob
+    rows: OwnRows
+    site: HorizontalSite
+    record: SessionRecord
+    still: Callable[[], None]
+
+    @property
+    def allowed(self) -> tuple[type[Message], ...]:
+        return self.site.allowed
+
+    def answer(self, request: Message) -> Message:
+        try:
+            self.still()
+            return self.site.answer(request)
+        except LianmoError as error:
+            self.record.refused(error)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.record.__exit__(kind, error, traceback)
+
+
+def open_site(job: SiteJob, signing: Signing) -> SitePart:
+    """The responder over what of this party's file may be used, its audit log open.
+
+    Raises:
+        DataError: of its file; ``one_class`` is none: other sites have the other.
+        GovernanceError: of its own node.
+        LocalProtocolError: ``too_few_rows``, ``no_consent``.
+    """
+    terms, party = job.terms, job.party
+    parties = (terms.coordinator, *terms.sites)
+    record = SessionRecord.of(party.node, party.party, job.model_id, parties, terms.coordinator, countersigned=False)
+    purpose = PURPOSES[terms.algorithm]
+    try:
+        table, label, when, division = _read(job)
+        found = admitted(party, table, terms.coordinator, terms.algorithm)
+        kept = _places(found.table.ids, table.ids)
+        found.policy.check_rows(len(found.table))
+        found.policy.check_subjects(found.table.ids)
+        label, when = label[kept], None if when is None else when[kept]
+        rows = _divided(job, found.table, label, when, _taken(division, kept))
+    except LianmoError as error:
+        record.refused(error, purpose=purpose)
+        raise
+    record.opened(found.basis, model=job.model_id, purpose=purpose)
+    record.admitted(
+        found.table.ids,
+        found.basis,
+        data=data_digest(party),
+        source=source_reference(party),
+        n_refused=found.n_refused,
+    )
+    site = HorizontalSite(
+        *rows.part(rows.fit), _contributor(job, signing), seed=terms.seed, held_out=rows.part(rows.held_out)
+    )
+    return SitePart(job, rows, site, record, found.still)
+
+
+def _read(job: SiteJob) -> tuple[Table, Floats, Floats | None, Division]:
+    standard, split = job.terms.standard, job.terms.split
+    party = job.party.model_copy(update={"columns": standard.names})
+    table, label, when, _ = read_labelled(party, split.time_column, of_many=True)
+    return table, label, when, read_division(party, split)
+
+
+def _divided(job: SiteJob, table: Table, label: Floats, when: Floats | None, division: Division) -> OwnRows:
+    a = arrange(
+        np.arange(len(table), dtype=np.intp),
+        table.ids,
+        label,
+        job.terms.split,
+        job.terms.seed,
+        when,
+        division=division,
+        of_many=True,
+    )
+    return OwnRows(table, label, a.rows[: a.n_fit], a.rows[a.n_fit + a.n_valid :])
+
+
+def _contributor(job: SiteJob, signing: Signing) -> Contributor:
+    kind = ThresholdSite if job.terms.horizontal.aggregation == "shared_key" else MaskingSite
+    return kind(job.party.party, job.model_id, signing, SiteRules(job.terms.horizontal.min_sites))
+
+
+def _places(wanted: tuple[str, ...], among: tuple[str, ...]) -> NDArray[np.intp]:
+    place = {applicant: k for k, applicant in enumerate(among)}
+    return np.array([place[applicant] for applicant in wanted], dtype=np.intp)
+
+
+def _taken(division: Division, kept: NDArray[np.intp]) -> Division:
+    held_out, group = division.held_out, division.group
+    return Division(None if held_out is None else held_out[kept], None if group is None else group[kept])
+
+
+def keep_site(part: SitePart) -> dict[str, Any]:
+    """Store the common model, the site's own scores and what they are worth, all in its own folder; returns it."""
+    job, model = part.job, part.site.closing.model
+    outcome = {
+        "data_digest": data_digest(job.party),
+        "n_rows": {"fit": len(part.rows.fit), "holdout": len(part.rows.held_out)},
+        "peak_rss_mb": peak_rss_mb(),
+    }
+    if model:
+        save(job.directory / "model.json", model.to_json())
+        outcome |= {"digest": model.digest(), **_tested(part, model)}
+    part.record.end({"half": model.digest(), "model_digest": model.digest()} if model else None)
+    outcome["audit"] = part.record.said
+    save(job.directory / "outcome.json", outcome)
+    return outcome
+
+
+def _tested(part: SitePart, model: SitesModel) -> dict[str, Any]:
+    """How well the common model does on the site's held-out rows, beside trees of its own rows; empty if those have
+    one class."""
+    seed, rows = part.job.terms.seed, part.rows
+    held_out, y = rows.part(rows.held_out)
+    joint = margin_of(model, held_out)
+    alone = _alone(rows, held_out)
+    scores = pd.DataFrame({"id": held_out.ids, "label": y.astype(int), "joint": joint})
+    (scores if alone is None else scores.assign(alone=alone)).to_csv(part.job.directory / "scores.csv", index=False)
+    try:
+        found = {"joint": quality(y, joint, seed)}
+        if alone is not None:
+            found["alone"] = quality(y, alone, seed)
+    except DataError:  # one class only
+        return {}
+    told: dict[str, Any] = {
+        "auc": {name: q.auc.as_dict() for name, q in found.items()},
+        "ks": {name: q.ks.as_dict() for name, q in found.items()},
+    }
+    if alone is not None:
+        better = gain(y, joint, alone, seed)
+        told["gain"] = {"auc": better.auc.as_dict(), "ks": better.ks.as_dict()}
+    return told
+
+
+def _alone(rows: OwnRows, held_out: Table) -> Floats | None:
+    """Margins of trees of the site's rows alone; None if these have one class."""
+    table, label = rows.part(rows.fit)
+    if len(np.unique(label)) < 2:
+        return None
+    return fit_baseline(table, label, ALONE).margin(held_out)
