@@ -20,8 +20,9 @@ from federation.horizontal.binning.coordinator import joint_bins
 from federation.horizontal.boosting.coordinator import HorizontalBoosting
 from federation.horizontal.closing.coordinator import Closed, close
 from federation.horizontal.closing.site import SitesModel
+from federation.horizontal.conduct import run_over_sites
 from federation.horizontal.scorecard.coordinator import HorizontalScorecard
-from federation.script import Script, T, Wire, run
+from federation.script import Script, T, Wire
 from lab.forecast import peak_rss_mb
 from lab.horizontal.jobs import CoordinatorJob
 from lab.horizontal.sums import NotedSums
@@ -58,7 +59,7 @@ class Leading:
     _last: float = field(default_factory=time.perf_counter)
 
     def run(self, script: Script[T]) -> T:
-        return run(script, self.wire, self.transcript)
+        return run_over_sites(script, self.wire, self.aggregation.presence, self.transcript)
 
     def stepped(self, done: int) -> None:
         """One more tree, round or step."""
@@ -147,6 +148,7 @@ def _trees(leading: Leading) -> Fitted:
         "trees": len(model.trees),
         "tree_seconds": seconds,
         "contributors_per_tree": [len(names) for names in grown.contributors],
+        "complete": grown.complete,
     }
     return Fitted(model, grown.contributors[-1], said)
 

@@ -12,8 +12,10 @@ import numpy as np
 import federation.audit.messages as audit
 import federation.horizontal.aggregation.masking.messages as masking
 import federation.horizontal.aggregation.threshold.messages as threshold
+import federation.horizontal.averaging.messages as averaging
 import federation.horizontal.binning.messages as horizontal_binning
 import federation.horizontal.boosting.messages as horizontal_boosting
+import federation.horizontal.closing.messages as closing
 import federation.horizontal.prebinning.messages as prebinning
 import federation.horizontal.scorecard.messages as horizontal_scorecard
 import federation.vertical.binning.messages as binning
@@ -211,6 +213,20 @@ MESSAGES: tuple[Message, ...] = (
     horizontal_scorecard.Step(places=(0,), coefficients=(-1.5, -0.75)),
     horizontal_scorecard.Finish(scorecard=b"{}"),
     horizontal_scorecard.Finished(),
+    averaging.Open(
+        model_id="模型-1",
+        features=(("税额", False, (0.5, 2.0), (), False, True),),
+        estimator="LogisticRegression",
+        settings=b'{"C":1.0}',
+        n_epochs=2,
+        most_rows=100,
+    ),
+    averaging.Opened(),
+    averaging.RowsWanted(),
+    averaging.Train(round=1, n_rows=300, parameters=bytes(range(16))),
+    closing.Take(model_kind="trees", model=b"{}"),
+    closing.Taken(),
+    closing.Count(),
     SealOffer(suite="sm", key=bytes(range(65))),
     SealAnswer(secret=bytes(range(16)), signature=b"\x30\x06", mac=bytes(range(32))),
     SealConfirm(signature=b"\x30\x06", mac=bytes(range(32))),

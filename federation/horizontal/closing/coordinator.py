@@ -30,11 +30,12 @@ class Closed:
 
 
 def close(aggregation: Aggregation, kind: Kind, model: Mapping[str, Any]) -> Script[Closed]:
-    """Every site that is left gets the model. The model stands even if too few are left to test it together."""
+    """Every site that is left gets the model, those that stand aside, too. The model stands even if too few are left to
+    test it together."""
     presence = aggregation.presence
     told = Take(model_kind=kind, model=json.dumps(dict(model), ensure_ascii=False, allow_nan=False).encode())
-    asked = presence.sites
-    takers = tuple(presence.arrived((yield dict.fromkeys(asked, told)), asked, Taken))
+    asked = (*presence.sites, *presence.aside)
+    takers = tuple(sorted(presence.arrived((yield dict.fromkeys(asked, told)), asked, Taken)))
     closed = Closed(takers)
     try:
         total = yield from aggregation.total(dict.fromkeys(presence.sites, Count()), 2 * N_BANDS, MOST_ROWS)
@@ -43,5 +44,5 @@ def close(aggregation: Aggregation, kind: Kind, model: Mapping[str, Any]) -> Scr
     except LocalProtocolError as error:
         if error.code != "too_few_sites":
             raise
-    yield dict.fromkeys(presence.sites, Goodbye(code=""))
+    yield dict.fromkeys((*presence.sites, *presence.aside), Goodbye(code=""))
     return closed

@@ -20,7 +20,7 @@ from federation.endpoint import Endpoint
 from federation.errors import LocalProtocolError, PartyId
 from federation.horizontal.aggregation.messages import Contribution
 from federation.horizontal.averaging.messages import Train
-from federation.horizontal.boosting.messages import Grow
+from federation.horizontal.boosting.messages import Grow, LabelsWanted
 from federation.messages import Message
 from federation.transports.memory import MemoryWire
 from lab.errors import ConfigError
@@ -193,12 +193,14 @@ def led(config: HorizontalConfig, lost_at: Mapping[PartyId, type[Message]], afte
     return outcome
 
 
-def test_trees_go_on_without_a_site_that_leaves(tmp_path: Path) -> None:
+def test_trees_that_there_are_stand_where_a_site_leaves(tmp_path: Path) -> None:
+    """Of four no later sum tells nobody's numbers: the trees that all made stand, and the others get them."""
     config = config_of(tmp_path, **TREES)
     outcome = led(config, {"site:d": Grow}, after=4)
     assert outcome["left"] == ["site:d"]
-    assert outcome["contributors"] == list(SITES[:3])
-    assert outcome["contributors_per_tree"] == [4, 4, 3]
+    assert outcome["takers"] == list(SITES[:3])
+    assert outcome["contributors_per_tree"] == [4, 4]
+    assert not outcome["complete"]
     nodes = config.run.directory / "nodes"
     assert (nodes / "site-a" / "model.json").exists()
     assert not (nodes / "site-d" / "model.json").exists()
@@ -207,7 +209,7 @@ def test_trees_go_on_without_a_site_that_leaves(tmp_path: Path) -> None:
 def test_too_few_sites_left_end_the_run(tmp_path: Path) -> None:
     config = config_of(tmp_path, **TREES)
     with pytest.raises(LocalProtocolError, match="are needed") as caught:
-        led(config, {"site:c": Grow, "site:d": Grow}, after=1)
+        led(config, {"site:c": LabelsWanted, "site:d": LabelsWanted}, after=0)
     assert caught.value.code == "too_few_sites"
     assert not (config.run.directory / "nodes" / "coordinator" / "model.json").exists()
 
