@@ -11,13 +11,12 @@ import numpy as np
 from federation.horizontal.aggregation.interface import Contributor
 from federation.horizontal.averaging.messages import BITS, BOUND, MOST_PARAMETER, Open, Opened, RowsWanted, Train
 from federation.horizontal.averaging.state import AveragingState
-from federation.horizontal.boosting.features import from_fields
+from federation.horizontal.boosting.features import codes_of, from_fields
 from federation.horizontal.boosting.site import MOST_ROWS
 from federation.messages import Message
 from federation.responder import Transitions, bad_value, next_phase
 from models.averaging import estimators
 from models.averaging.design import design, width
-from models.binning import encode
 from models.bundle import digest
 from models.errors import DataError, LianmoError
 from models.losses import Floats
@@ -89,21 +88,7 @@ class AveragingSite:
         return Opened()
 
     def _check_table(self, m: Open) -> None:
-        bins = from_fields(m.features)
-        absent = [b.name for b in bins if b.name not in self.table.columns]
-        if absent:
-            raise DataError(
-                "missing_columns",
-                f"The run needs columns that this site does not have: {', '.join(absent)}.",
-                f"本站点缺少运行所需的列：{'、'.join(absent)}。",
-            )
-        codes = encode(self.table, bins)
-        if any((c >= b.n_bins).any() for b, c in zip(bins, codes, strict=True)):
-            raise DataError(
-                "bins_do_not_fit",
-                "Columns have missing values or levels here that the joint bins have no room for.",
-                "本站点存在共同分箱未包含的缺失值或类别。",
-            )
+        codes_of(self.table, from_fields(m.features))
         if not np.isin(self.label, (0.0, 1.0)).all():
             raise DataError(
                 "label_not_binary", "The rows hold labels other than 0 and 1.", "数据行存在 0 和 1 以外的标签。"

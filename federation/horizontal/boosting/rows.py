@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from federation.horizontal.aggregation.interface import Numbers
-from federation.horizontal.boosting.features import from_fields
+from federation.horizontal.boosting.features import codes_of, from_fields
 from federation.horizontal.boosting.messages import CutFields, FeatureFields
 from federation.responder import bad_value
-from models.binning import Codes, encode
+from models.binning import Codes
 from models.boosting.derivatives import Derivatives
 from models.boosting.histograms import bin_sums
 from models.boosting.splits import Candidates, Mask, Split, goes_left
-from models.errors import DataError
 from models.table import Table
 
 
@@ -66,22 +65,7 @@ class TableFeatures:
 
     def open(self, features: tuple[FeatureFields, ...]) -> None:
         bins = from_fields(features)
-        absent = [b.name for b in bins if b.name not in self.table.columns]
-        if absent:
-            raise DataError(
-                "missing_columns",
-                f"The run needs columns that this site does not have: {', '.join(absent)}.",
-                f"本站点缺少运行所需的列：{'、'.join(absent)}。",
-            )
-        codes = encode(self.table, bins)
-        beyond = [b.name for b, c in zip(bins, codes, strict=True) if (c >= b.n_bins).any()]
-        if beyond:
-            raise DataError(
-                "bins_do_not_fit",
-                f"Columns {', '.join(beyond)} have missing values or levels here that the joint bins have no room for.",
-                f"列 {'、'.join(beyond)} 存在共同分箱未包含的缺失值或类别。",
-            )
-        self.candidates, self.codes = Candidates(bins), codes
+        self.candidates, self.codes = Candidates(bins), codes_of(self.table, bins)
 
     def left(self, tree: int, cuts: Sequence[CutFields]) -> Mask:  # noqa: ARG002 - hosts ask which tree it is
         bins = self.candidates.bins
