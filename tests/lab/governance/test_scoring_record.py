@@ -48,7 +48,7 @@ class Service:
         self.app: FastAPI = create_guest_app(
             open_shelf(self.bank),
             ThreadedWire(MemoryWire(hosts)),
-            rules=PATIENT,
+            rules=PATIENT.model_copy(update={"fallback": "refer"}),
             decider=decider,
             record=bank_record(self.bank, self.model),
         )
