@@ -9,8 +9,10 @@ from federation.disclosure import Transcript
 from federation.errors import PartyId
 from federation.horizontal.aggregation.masking.messages import Contributors
 from federation.horizontal.aggregation.threshold.messages import OpenSum
+from federation.horizontal.averaging import messages as averaging
 from federation.horizontal.binning import messages as binning
 from federation.horizontal.boosting import messages as boosting
+from federation.horizontal.closing import messages as closing
 from federation.horizontal.prebinning import messages as prebinning
 from federation.horizontal.scorecard import messages as scorecard
 from federation.messages import Message
@@ -41,6 +43,18 @@ SUMS: Final[dict[type[Message], tuple[str, str]]] = {
     scorecard.Step: (
         "loss, gradient and hessian of the scorecard where its fit stands, over these sites.",
         "这些站点合计的评分卡当前位置的损失、梯度与海森矩阵。",
+    ),
+    averaging.RowsWanted: (
+        "rows over these sites.",
+        "这些站点合计的行数。",
+    ),
+    averaging.Train: (
+        "the average of parameters that these sites trained.",
+        "这些站点训练所得参数的平均值。",
+    ),
+    closing.Count: (
+        "held-out rows and defaults per band of scores, over these sites.",
+        "这些站点合计的各分数段留出行数与违约数。",
     ),
 }
 

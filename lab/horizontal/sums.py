@@ -9,21 +9,12 @@ from typing import Any, Final
 from federation.errors import PartyId
 from federation.horizontal.aggregation.interface import Aggregation, Total
 from federation.horizontal.aggregation.presence import Presence
+from federation.horizontal.disclosure import SUMS
 from federation.messages import Message
 from federation.script import Script
 
 #: Request → what the sum of the answers tells, in English and Chinese.
-TOLD: Final = {
-    "horizontal.binning.cells_wanted": ("rows per level, and per cell of numbers", "各类别取值与数值区间的行数"),
-    "horizontal.boosting.labels_wanted": ("rows and defaults", "行数与违约数"),
-    "horizontal.boosting.grow": ("gradients and hessians per bin, per node", "各节点各分箱的梯度与二阶导之和"),
-    "horizontal.prebinning.search": ("rows between candidate cut points", "候选切点之间的行数"),
-    "horizontal.prebinning.count": ("goods and bads per bin", "各分箱的好坏样本数"),
-    "horizontal.scorecard.step": ("loss, gradient and hessian of the regression", "回归的损失、梯度与二阶导"),
-    "horizontal.averaging.rows_wanted": ("rows", "行数"),
-    "horizontal.averaging.train": ("the average of parameters", "参数的平均值"),
-    "horizontal.closing.count": ("held-out rows and defaults per band of scores", "各分数段的留出行数与违约数"),
-}
+TOLD: Final = {request.kind: words for request, words in SUMS.items()}
 
 
 @dataclass(slots=True)

@@ -23,6 +23,8 @@ from models.bundle import JointModel
 from tests.lab.serving.conftest import BANK, RULES, World
 from tests.lab.serving.test_decided import POLICY
 
+UNLIMITED = "".join(f"[{name}]\nper_second = 1e6\nburst = 1000000\n" for name in ("limits", "wrong_credentials"))
+
 
 @pytest.fixture(scope="module")
 def model_alone(world: World) -> JointModel:
@@ -46,7 +48,7 @@ def model_alone(world: World) -> JointModel:
 def test_schemathesis_finds_nothing(world: World, model_alone: JointModel, tmp_path: Path, which: str, n: int) -> None:
     folder = tmp_path / "access"
     folder.mkdir(mode=0o700)
-    (folder / "access.toml").write_text("[limits]\nper_second = 1e6\nburst = 1000000\n")
+    (folder / "access.toml").write_text(UNLIMITED)
     _, key = KeyBook(folder).add("tester", RIGHTS, 1.0)
     model = world.model if which == "joint" else model_alone
     with running(world.app(FolderGuard(folder), model=model, decider=decider(POLICY))) as url:

@@ -23,13 +23,15 @@ from tests.lab.serving.test_decided import POLICY
 
 AT_ONCE = 16
 
+UNLIMITED = "".join(f"[{name}]\nper_second = 1e6\nburst = 1000000\n" for name in ("limits", "wrong_credentials"))
+
 
 @pytest.fixture
 def guarded(world: World, tmp_path: Path) -> tuple[FastAPI, list[str]]:
     """The bank's service and keys for it: one for everything, one for little, one that is revoked."""
     folder = tmp_path / "access"
     folder.mkdir(mode=0o700)
-    (folder / "access.toml").write_text("[limits]\nper_second = 1e6\nburst = 1000000\n")
+    (folder / "access.toml").write_text(UNLIMITED)
     book = KeyBook(folder)
     keys = [book.add(name, scopes, 1.0)[1] for name, scopes in (("all", RIGHTS), ("few", ["models"]), ("old", RIGHTS))]
     book.revoke("old")

@@ -135,6 +135,7 @@ def assert_silent(logged: pytest.LogCaptureFixture, key: str, applicant: str) ->
 def guarded(folder: Path) -> tuple[FolderGuard, str]:
     folder.mkdir(mode=0o700)
     (folder / "access.toml").write_text(
+        "[wrong_credentials]\nburst = 1000000\n"
         '[limits]\nper_second = 1e6\nburst = 1000000\n[limits.callers."key:slow"]\nburst = 1\n'
     )
     return FolderGuard(folder), KeyBook(folder).add("desk", ["score", "models", "read", "admin"], 1.0)[1]
