@@ -18,6 +18,7 @@ import federation.horizontal.boosting.messages as horizontal_boosting
 import federation.horizontal.closing.messages as closing
 import federation.horizontal.prebinning.messages as prebinning
 import federation.horizontal.scorecard.messages as horizontal_scorecard
+import federation.hybrid.messages as hybrid
 import federation.vertical.binning.messages as binning
 import federation.vertical.boosting.messages as boosting
 import federation.vertical.logistic.messages as logistic
@@ -227,6 +228,22 @@ MESSAGES: tuple[Message, ...] = (
     closing.Take(model_kind="trees", model=b"{}"),
     closing.Taken(),
     closing.Count(),
+    hybrid.Join(kinds=("credit", "tax"), veil_bits=60),
+    hybrid.Joined(),
+    hybrid.SeedsWanted(veil_bits=60),
+    hybrid.Seeds(seeds=(("bank:甲", bytes(range(32))),)),
+    hybrid.Held(),
+    hybrid.Cuts(tree=1, cuts=((0, 1, 0, False, 1, 2),)),
+    hybrid.Seal(),
+    hybrid.Sealed(digest="0" * 64, features=(1, 2)),
+    hybrid.CountsWanted(),
+    hybrid.Veiled(numbers=bytes(range(16))),
+    hybrid.Terms(cipher="paillier", key=b"\x01\x02"),
+    hybrid.Agreed(n_bins=7),
+    hybrid.SidesWanted(tree=1),
+    hybrid.Sides(left=b"\x05"),
+    hybrid.SumsWanted(tree=1, cuts=((0, 1, 2),), left=b"\x05", nodes=(2,)),
+    hybrid.VeiledSums(ciphertexts=bytes(range(8))),
     SealOffer(suite="sm", key=bytes(range(65))),
     SealAnswer(secret=bytes(range(16)), signature=b"\x30\x06", mac=bytes(range(32))),
     SealConfirm(signature=b"\x30\x06", mac=bytes(range(32))),
