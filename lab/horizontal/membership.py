@@ -12,7 +12,6 @@ from pydantic import TypeAdapter, ValidationError, model_validator
 
 from federation.errors import PartyId
 from lab.config import Party
-from lab.data.connectors.location import below
 from lab.errors import ConfigError
 from lab.horizontal.config import HorizontalConfig
 from lab.horizontal.jobs import CoordinatorJob, SiteJob, SiteTerms, jobs_of, keep_job, read_job
@@ -21,7 +20,7 @@ from lab.membership.asking import ended, raise_failure
 from lab.membership.hub_client import Hub
 from lab.membership.papers import membership_of
 from lab.membership.session import RUNS, ask_for, bad_session, no_longer, noted_directory
-from lab.membership.terms import Session
+from lab.membership.terms import Session, placed
 from lab.section_file import read_section
 from models.errors import LianmoError
 
@@ -49,17 +48,7 @@ def load_own_site(node: Path, party: str) -> OwnSite:
         f"{path} is missing: say there which data this site brings (party, data, id, label, …: the keys of [[sites]]).",
         f"缺少 {path}：请在其中写明本站点提供的数据（party、data、id、label 等，与 [[sites]] 的键相同）。",
     )
-    found = read_section(path, OwnSite, absent, _unreadable)
-    if found.party != party:
-        raise ConfigError(
-            "party_other",
-            f"{FILE} is of {found.party}, but this node joined the hub as {party}.",
-            f"{FILE} 属于 {found.party}，而本节点以 {party} 的身份加入枢纽。",
-        )
-    base = node.resolve()
-    return found.model_copy(
-        update={"data": below(found.data, base), "node": found.node and (base / found.node).resolve()}
-    )
+    return placed(read_section(path, OwnSite, absent, _unreadable), path, party)
 
 
 def _unreadable(what: str) -> ConfigError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self, TypeVar
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -16,6 +16,7 @@ from lab.section_file import read_section
 #: A host's own section, in its node's folder.
 FILE: Final = "party.toml"
 
+P = TypeVar("P", bound=Party)
 Name = Annotated[str, StringConstraints(pattern=PARTY_NAME, max_length=64)]
 Session = Annotated[str, StringConstraints(pattern=f"^{SESSION}$")]
 
@@ -60,17 +61,19 @@ def load_own_side(node: Path, party: str) -> OwnSide:
         f"{path} is missing: say there which data this party brings (party, data, id, …: the keys of [[hosts]]).",
         f"缺少 {path}：请在其中写明本方提供的数据（party、data、id 等，与 [[hosts]] 的键相同）。",
     )
-    found = read_section(path, OwnSide, absent, _unreadable)
-    if found.party != party:
+    return placed(read_section(path, OwnSide, absent, _unreadable), path, party)
+
+
+def placed(own: P, path: Path, party: str) -> P:
+    """A party's own section from ``path``, its paths relative to that. Raises ``ConfigError``: ``party_other``."""
+    if own.party != party:
         raise ConfigError(
             "party_other",
-            f"{FILE} is of {found.party}, but this node joined the hub as {party}.",
-            f"{FILE} 属于 {found.party}，而本节点以 {party} 的身份加入枢纽。",
+            f"{path.name} is of {own.party}, but this node joined the hub as {party}.",
+            f"{path.name} 属于 {own.party}，而本节点以 {party} 的身份加入枢纽。",
         )
-    base = node.resolve()
-    return found.model_copy(
-        update={"data": below(found.data, base), "node": found.node and (base / found.node).resolve()}
-    )
+    base = path.parent.resolve()
+    return own.model_copy(update={"data": below(own.data, base), "node": own.node and (base / own.node).resolve()})
 
 
 def _unreadable(what: str) -> ConfigError:

@@ -124,12 +124,11 @@ class HorizontalBoosting:
             most_sums=self.n_sums,
             noise=self.noise,
         )
-        asked = presence.sites
-        following = set(presence.arrived((yield dict.fromkeys(asked, opening)), asked, Opened))
+        following = yield from _told(presence, presence.sites, opening, Opened)
         base = yield from self._base_margin()
         start = Start(base_margin=base)
         asked = (*presence.sites, *sorted(set(presence.aside) & following))
-        following = set(presence.arrived((yield dict.fromkeys(asked, start)), asked, Started))
+        following = yield from _told(presence, asked, start, Started)
         finished: list[Finish] = []
         trees: list[Tree] = []
         contributors: list[tuple[PartyId, ...]] = []
@@ -165,10 +164,10 @@ class HorizontalBoosting:
         if len(late) < max(1, self.least_arrivals):
             return set()
         newcomers = Presence(tuple(late))
-        yield from _told(newcomers, opening, Opened)
-        yield from _told(newcomers, start, Started)
+        yield from _told(newcomers, newcomers.sites, opening, Opened)
+        yield from _told(newcomers, newcomers.sites, start, Started)
         for tree in finished:
-            yield from _told(newcomers, tree, Finished)
+            yield from _told(newcomers, newcomers.sites, tree, Finished)
         if len(newcomers.sites) < self.least_arrivals:
             return set()
         presence.sites = tuple(sorted((*presence.sites, *newcomers.sites)))
@@ -195,7 +194,6 @@ class HorizontalBoosting:
         return JointModel(own, tuple(trees), base, {})
 
 
-def _told(presence: Presence, message: Message, reply: type[Message]) -> Script[None]:
-    """Tell all who are present."""
-    asked = presence.sites
-    presence.arrived((yield dict.fromkeys(asked, message)), asked, reply)
+def _told(presence: Presence, asked: Sequence[PartyId], message: Message, reply: type[Message]) -> Script[set[PartyId]]:
+    """Tell these; who of them answered."""
+    return set(presence.arrived((yield dict.fromkeys(asked, message)), asked, reply))
