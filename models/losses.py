@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
-def default_probability(margin: Floats) -> Floats:
+def default_probability(margin: Floats | float) -> Floats:
     """Probability of default from log-odds of default; the same bits for one row as for many."""
     # tanh saturates cleanly on both sides: no overflow warning, no branch.
     half: Floats = 0.5 * (1.0 + np.tanh(0.5 * margin))

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
@@ -33,6 +33,7 @@ from federation.endpoint import Endpoint
 from federation.transports.relay import Relay
 from federation.vertical.host import ALLOWED
 from lab.config import Config, parse_config
+from lab.errors import ReportedError
 from lab.flower_programs import free_port
 from lab.hub.invitations import invite
 from lab.hub.members import Members
@@ -156,8 +157,9 @@ def setting(city: City) -> Iterator[Any]:
             measured = _held(way, config, session, told)
             spent = _cpu(between) - before
             if way == "hub":
-                for party, link in told.items():
-                    Hub(nodes[party]).ended(session, link.ticket, "")
+                with suppress(ReportedError):  # the hub has seen them leave the relay, and closed the run
+                    for party, link in told.items():
+                        Hub(nodes[party]).ended(session, link.ticket, "")
             return Measured(measured.wall, measured.cpu + spent, spent)
 
         yield measure

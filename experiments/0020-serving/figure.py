@@ -10,6 +10,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import StrMethodFormatter
 
 TITLES = {
     "bank_only": "bank only",
@@ -26,7 +27,7 @@ def draw(found: Mapping[str, Any], path: Path) -> None:
     names = [name for name in TITLES if name in found]
     figure, axis = plt.subplots(figsize=(9, 0.8 * len(names) + 1.4))
     for k, (quantile, colour) in enumerate((("p50_ms", "#9ecae1"), ("p95_ms", "#4292c6"), ("p99_ms", "#084594"))):
-        at = [row + (1 - k) * 0.26 for row in range(len(names))]
+        at = [row + (k - 1) * 0.26 for row in range(len(names))]
         values = [found[name][quantile] for name in names]
         axis.barh(at, values, height=0.24, color=colour, label=quantile[:-3])
         for y, value in zip(at, values, strict=True):
@@ -37,8 +38,10 @@ def draw(found: Mapping[str, Any], path: Path) -> None:
     )
     axis.invert_yaxis()
     axis.set_xscale("log")
+    axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axis.set_xlim(1.0, 1.6 * max(found[name]["p99_ms"] for name in names))
     axis.set_xlabel("milliseconds")
-    axis.legend(loc="lower right", frameon=False)
+    axis.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, frameon=False)
     axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
     figure.savefig(path)

@@ -1,16 +1,17 @@
 -- wrk: one body per request, in turn, from the file named first; prints what came of it as one line of JSON.
-local bodies, at = {}, 0
+local made, at = {}, 0
 
 function init(args)
-  for line in io.lines(args[1]) do bodies[#bodies + 1] = line end
-  at = math.random(#bodies)
   wrk.method = "POST"
   wrk.headers["Content-Type"] = "application/json"
+  -- made ready: the load shares the machine with what it loads
+  for line in io.lines(args[1]) do made[#made + 1] = wrk.format(nil, nil, nil, line) end
+  at = math.random(#made)
 end
 
 function request()
-  at = at % #bodies + 1
-  return wrk.format(nil, nil, nil, bodies[at])
+  at = at % #made + 1
+  return made[at]
 end
 
 function done(summary, latency, requests)

@@ -189,7 +189,8 @@ def table_of(found: dict[str, Any], more: dict[str, Any]) -> list[str]:
     s, d = found["soak"], more["soak_in_detail"]
     lines += [
         "",
-        f"Soak: {s['requests']:,} requests, {s['wrong']} wrong, {s['lost']} lost, {s['rss_growth_mb']} MB grown; "
+        f"Soak: {s['requests']:,} requests, {s['wrong']} wrong, {s['lost']} lost, {s['rss_growth_mb']} MB grown, "
+        f"{d['rss_growth_second_half_mb']} of it in the second half; "
         f"{d['modes'].get('joint', 0):,} by all parties, {d['n_models']} models answered; {d['published']} changes of "
         f"what is in force, {d['refused']} kept from it by a dead host; {d['host_kills']} hosts killed; "
         f"{d['shadow_scores']:,} scores in the shadow.",

@@ -142,6 +142,7 @@ def soak(
     ports = {party: int(host.url.rpartition(":")[2]) for party, host in hosts.items()}
     urls = {party: host.url for party, host in hosts.items()}
     n_kills = 0
+    held: list[float] = []
 
     def record(folder: Path) -> PublishingRecord:
         party = job_in(folder).party
@@ -153,6 +154,7 @@ def soak(
         until = time.monotonic() + seconds
         for number in itertools.count():
             both_up = time.monotonic()
+            held.append(memory(service))
             while time.monotonic() <= min(both_up + down, until):
                 await asyncio.to_thread(publishing.change)
                 await asyncio.sleep(2.0)
@@ -195,6 +197,8 @@ def soak(
         "published": publishing.published,
         "refused": publishing.refused,
         "host_kills": n_kills,
+        "rss_mb": [round(mb, 1) for mb in held],
+        "rss_growth_second_half_mb": round(held[-1] - held[len(held) // 2], 1),
     }
     return numbers, {"modes": judge.modes, "n_models": len(judge.models), **done}
 

@@ -254,7 +254,7 @@ class AuditLog:
         bare = Entry(
             party=self.party,
             number=number,
-            time=self.clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            time=f"{self.clock().astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z",
             kind=event.kind,
             actor=event.actor or self.party,
             operator=event.operator,

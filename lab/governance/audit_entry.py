@@ -181,10 +181,11 @@ def fault_of(kind: Any, references: Any) -> str:
         return "kind"
     if not isinstance(references, Mapping):
         return "references"
-    absent = sorted(known.needs - set(references))
-    surplus = set(references) - known.needs - known.may
-    wrong = [name for name, value in references.items() if name not in surplus and not REFERENCES[name](value)]
-    return next(iter([*absent, *(["another reference"] if surplus else []), *wrong]), "")
+    if absent := known.needs - references.keys():
+        return min(absent)
+    if not references.keys() <= known.named:
+        return "another reference"
+    return next((name for name, value in references.items() if not REFERENCES[name](value)), "")
 
 
 class AuditKey(NamedTuple):

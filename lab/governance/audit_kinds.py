@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 MAX_COUNT: Final = 2**53  # beyond it JSON readers differ
@@ -99,7 +99,7 @@ REFERENCES: Final[Mapping[str, Callable[[Any], bool]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Kind:
     """Attributes:
     english, chinese: what happened.
@@ -110,6 +110,11 @@ class Kind:
     chinese: str
     needs: frozenset[str]
     may: frozenset[str]
+
+    @cached_property
+    def named(self) -> frozenset[str]:
+        """All that it knows."""
+        return self.needs | self.may
 
 
 def _kind(english: str, chinese: str, needs: str, may: str = "") -> Kind:

@@ -21,12 +21,14 @@ MIGRATIONS: Final = Path(__file__).parent / "migrations"
 AT_ONCE: Final = 10_000
 
 
-def open_store(address: str, migrations: Path = MIGRATIONS) -> Engine:
+def open_store(address: str, migrations: Path = MIGRATIONS, *, flushed: bool = True) -> Engine:
     """The store at an SQLAlchemy address such as ``sqlite:///node.db`` or ``postgresql+psycopg://user@host/name``;
     ``sqlite://`` lives in memory, on one connection.
 
     Args:
         migrations: what makes its tables.
+        flushed: what is committed is on the disk. If not, it stands at once for all who ask and survives the end of the
+            process; a power cut may take the last moments with it.
 
     Raises:
         GovernanceError: ``store_address`` for what is no such address; ``store_unreachable``.
@@ -44,7 +46,9 @@ def open_store(address: str, migrations: Path = MIGRATIONS) -> Engine:
             f"数据库地址无法使用（{type(error).__name__}）。请使用 sqlite:///文件 或 postgresql+psycopg://用户@主机/库名。",
         ) from None
     if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _careful)
+        event.listen(engine, "connect", _careful if flushed else _hasty)
+    elif not flushed:
+        event.listen(engine, "connect", _unflushed)
     config = Config()
     config.set_main_option("script_location", str(migrations))
     try:
@@ -64,9 +68,7 @@ def open_store(address: str, migrations: Path = MIGRATIONS) -> Engine:
 
 @contextmanager
 def counting(engine: Engine) -> Iterator[Connection]:
-    """A transaction whose end does not wait for the disk, for counts of what the audit log holds one by one: it stands
-    at once for all who ask and survives the end of this process; a power cut may take the last moments with it.
-    """
+    """A transaction not flushed (``open_store``), for counts of what the audit log holds one by one."""
     with engine.connect() as connection:
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql("PRAGMA synchronous=NORMAL")
@@ -87,9 +89,19 @@ def in_pieces(subjects: Sequence[str]) -> list[list[str]]:
     return [list(subjects[k : k + AT_ONCE]) for k in range(0, len(subjects), AT_ONCE)]
 
 
-def _careful(connection: object, _record: object) -> None:
+def _careful(connection: object, _record: object, synchronous: str = "FULL") -> None:
     """sqlite: writers wait for each other, and what is committed is on the disk."""
     cursor = connection.cursor()  # type: ignore[attr-defined]
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+    for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "foreign_keys=ON", "busy_timeout=30000"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _hasty(connection: object, record: object) -> None:
+    _careful(connection, record, "NORMAL")
+
+
+def _unflushed(connection: object, _record: object) -> None:
+    """PostgreSQL."""
+    connection.execute("SET synchronous_commit TO off")  # type: ignore[attr-defined]
+    connection.commit()  # type: ignore[attr-defined]

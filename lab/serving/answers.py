@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from federation.errors import PartyId
 from models.losses import default_probability
 from models.reasons import Reason, Words
@@ -66,9 +64,9 @@ def answer_of(
         calibrator: how the margin becomes a probability; None: by the logistic function.
     """
     if calibrator is None:
-        probability = float(default_probability(np.array([margin]))[0])
+        probability = float(default_probability(margin))
     else:
-        probability = float(calibrator.apply(np.array([margin]))[0])
+        probability = calibrator.apply_one(margin)
         margin = math.log(probability) - math.log1p(-probability)  # a calibrator keeps clear of 0 and 1
     scored: int | float = points(margin) if card_points is None else card_points
     whole = int(scored) if float(scored).is_integer() else scored

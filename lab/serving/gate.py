@@ -29,7 +29,7 @@ class Gate:
 
     Args:
         guard: asked before anything of the body is read; what it yields is the request's ``state.visit``, the name of
-            its caller ``state.caller``.
+            its caller ``state.caller``; the body is its ``state.body``.
         body_type: the media type a POST must have.
         max_bytes: a larger body is refused, by its announced length or while it is read.
         read_seconds: longest wait for the whole body.
@@ -73,7 +73,7 @@ class Gate:
         try:
             with self._guard.visit(scope, headers) as visit:
                 state["visit"], state["caller"] = visit, visit.caller.name
-                body = await self._body(scope["method"], headers, receive)
+                body = state["body"] = await self._body(scope["method"], headers, receive)
                 await self._app(scope, _replaying(body, receive), tell)
         except RequestError as error:
             await problem(error, request_id)(scope, receive, tell)

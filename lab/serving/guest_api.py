@@ -103,7 +103,7 @@ def create_guest_app(
         """Score one application with the features of all parties; if they cannot all be asked, the answer says so and
         how it was made instead. 以各方特征为一笔申请评分；如无法取得全部各方的应答，结果会注明原因及替代方式。"""
         started = time.perf_counter()
-        body = await request.body()
+        body: bytes = request.state.body
         application = service.application(read(body), new_score())
         request.state.visit.caller.need_purpose(application.purpose)
         made = partial(service.one, application)
@@ -112,7 +112,7 @@ def create_guest_app(
     async def post_batch(request: Request) -> Response:
         """Score up to 1,000 applications; those that do not fit are told so one by one. 批量评分，最多 1000 笔。"""
         started = time.perf_counter()
-        body = await request.body()
+        body: bytes = request.state.body
         items = items_of(read(body))
         visit: Visit = request.state.visit
         visit.charge(len(items) - 1)

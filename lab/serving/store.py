@@ -33,7 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from lab.errors import ServiceError
-from lab.governance.store import counting, open_store
+from lab.governance.store import open_store
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 VERSIONS: Final = "serving_version"
@@ -109,7 +109,7 @@ class AnswerStore:
     @classmethod
     def open(cls, address: str = "sqlite://") -> Self:
         """Raises ``GovernanceError`` as ``open_store``. The default lives in memory, for one worker."""
-        return cls(open_store(address, MIGRATIONS))
+        return cls(open_store(address, MIGRATIONS, flushed=False))
 
     def close(self) -> None:
         self._engine.dispose()
@@ -117,7 +117,7 @@ class AnswerStore:
     def keep(self, answers: Sequence[Kept], replies: Sequence[Replied] = (), now: datetime | None = None) -> None:
         """All or nothing; not flushed to the disk, since the audit log is: a power cut may cost the last moments."""
         at = now or _now()
-        with self._lock, _named(), counting(self._engine) as connection:
+        with self._lock, _named(), self._engine.begin() as connection:
             if answers:
                 connection.execute(insert(ANSWERS), [{**a._asdict(), "at": at} for a in answers])
             for reply in replies:

@@ -88,8 +88,8 @@ class Walk:
         """Of one row, without what only many are worth."""
         at = self.roots
         for _ in range(self.depth):
-            at = np.where(sides[self.cut[at]], self.left[at], self.right[at])
-        for value in self.value[at].tolist():
+            at = np.where(sides.take(self.cut.take(at)), self.left.take(at), self.right.take(at))
+        for value in self.value.take(at).tolist():
             base += value
         return base
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from sys import float_info
 from typing import Any, Final
 
 import numpy as np
@@ -57,6 +59,10 @@ class PlattCalibrator:
         m = checked_score(margin, name="margin")
         return np.clip(default_probability(self.intercept + self.slope * m), self.floor, 1.0 - self.floor)
 
+    def apply_one(self, margin: float) -> float:
+        """As ``apply``, of one finite margin: the same bits."""
+        return _kept(float(default_probability(self.intercept + self.slope * margin)), self.floor)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "format": FORMAT,
@@ -103,16 +109,27 @@ class IsotonicCalibrator:
 
     def apply(self, margin: ArrayLike) -> Floats:
         """Default probabilities, shape of ``margin`` ``(n_rows,)``, never falling as the margin rises."""
-        m = checked_score(margin, name="margin")
-        points, values = self._line
-        at_most = values[np.minimum(np.searchsorted(points, m), len(points) - 1)]
-        between = np.minimum(np.interp(m, points, values), at_most)  # interpolation may overshoot by a rounding
+        points, values, slopes = (np.array(line) for line in (self.margins, self.probabilities, self._slopes))
+        m = np.clip(checked_score(margin, name="margin"), points[0], points[-1])
+        low = np.searchsorted(points, m, side="right") - 1
+        at_most = values[np.minimum(low + 1, len(points) - 1)]
+        between = np.minimum(values[low] + slopes[low] * (m - points[low]), at_most)  # a rounding may overshoot
         kept: Floats = np.clip(between, self.floor, 1.0 - self.floor)
         return kept
 
+    def apply_one(self, margin: float) -> float:
+        """As ``apply``, of one finite margin: the same bits."""
+        points, values = self.margins, self.probabilities
+        m = min(max(margin, points[0]), points[-1])
+        low = bisect_right(points, m) - 1
+        at_most = values[min(low + 1, len(points) - 1)]
+        return _kept(min(values[low] + self._slopes[low] * (m - points[low]), at_most), self.floor)
+
     @cached_property
-    def _line(self) -> tuple[Floats, Floats]:
-        return np.asarray(self.margins, dtype=np.float64), np.asarray(self.probabilities, dtype=np.float64)
+    def _slopes(self) -> tuple[float, ...]:
+        """From each point to the next; none after the last."""
+        rises = zip(pairwise(self.margins), pairwise(self.probabilities), strict=True)
+        return (*(min((q - p) / (b - a), float_info.max) for (a, b), (p, q) in rises), 0.0)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -195,6 +212,10 @@ def _fitting_rows(label: ArrayLike, margin: ArrayLike, weight: ArrayLike | None)
     counted = w > 0
     need_both_classes(y[counted])
     return y[counted], m[counted], w[counted]
+
+
+def _kept(probability: float, floor: float) -> float:
+    return min(max(probability, floor), 1.0 - floor)
 
 
 def _check_floor(floor: object) -> None:

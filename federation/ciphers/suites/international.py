@@ -162,7 +162,7 @@ class International:
         return HKDF(SHA256(), length, None, label).derive(secret)
 
     def mac(self, key: bytes, message: bytes) -> bytes:
-        state = HMAC(key, SHA256())
+        state = _mac(key).copy()
         state.update(message)
         return state.finalize()
 
@@ -172,7 +172,16 @@ class International:
         return Scrypt(salt, length=32, n=cost, r=_BLOCK_SIZE, p=1).derive(passphrase)
 
 
-@lru_cache(maxsize=1)  # an audit log signs with one key, thousands of times, and making it ready costs half as much
+# An audit log signs with one key and names applicants under another, thousands of times: making a key ready costs as
+# much as using it.
+
+
+@lru_cache(maxsize=2)
+def _mac(key: bytes) -> HMAC:
+    return HMAC(key, SHA256())
+
+
+@lru_cache(maxsize=1)
 def _signing(private: bytes) -> Ed25519PrivateKey:
     try:
         return Ed25519PrivateKey.from_private_bytes(private)

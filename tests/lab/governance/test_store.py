@@ -55,6 +55,16 @@ def test_after_counting_commits_wait_for_the_disk_again(store: Engine) -> None:
         assert connection.exec_driver_sql(ask).scalar_one() in (2, "on")
 
 
+def test_what_need_not_be_flushed_does_not_wait_for_the_disk(address: str) -> None:
+    engine = open_store(address, flushed=False)
+    ask = "PRAGMA synchronous" if engine.dialect.name == "sqlite" else "SHOW synchronous_commit"
+    for _ in range(2):  # whatever a transaction does
+        with engine.connect() as connection:
+            assert connection.exec_driver_sql(ask).scalar_one() in (1, "off")
+            connection.rollback()
+    engine.dispose()
+
+
 def test_uses_noted_one_by_one_are_counted_per_consumer_and_day(address: str) -> None:
     engine = create_engine(address)
     config = Config()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -110,6 +110,17 @@ def test_isotonic_never_falls_and_stays_inside(rows: list[tuple[float, float]], 
     p = fit_isotonic(label, margin).apply(np.sort(asked))
     assert (np.diff(p) >= 0).all()
     assert FLOOR <= p.min() <= p.max() <= 1 - FLOOR
+
+
+@given(st.dictionaries(finite, st.floats(0, 1), min_size=1, max_size=12), st.lists(finite, min_size=1, max_size=12))
+@example({0.0: 0.0, 5e-324: 1.0}, [0.0, 5e-324, -1.0])
+@example({-1.0112406619686012: 0.1816241450112761, 0.0849064052901731: 0.8239492169678898}, [0.0849064052901730])
+def test_one_margin_gives_the_same_bits_as_many(points: dict[float, float], asked: list[float]) -> None:
+    margins = tuple(sorted(points))
+    steps = IsotonicCalibrator(margins, tuple(sorted(points.values())))
+    m = [*asked, *margins]
+    for calibrator in (steps, PlattCalibrator(-0.3, 1.7)):
+        assert [calibrator.apply_one(value) for value in m] == calibrator.apply(m).tolist()
 
 
 def test_rounding_never_lifts_a_margin_over_the_next_point() -> None:
