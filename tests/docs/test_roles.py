@@ -1,0 +1,229 @@
+"""The pages of the roles, and what they share: both languages show the same, every command, file and code is one of
+ours, and the quick start works as it stands."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import TypeAdapter
+
+from lab.config import parse_config
+from lab.data.demo import write_demo_data
+from lab.flower_programs import free_port
+from lab.governance.consents import Consent
+from lab.governance.policy import Terms
+from lab.horizontal.config import parse_horizontal
+from lab.horizontal.membership import load_own_site
+from lab.membership.terms import load_own_side
+from lab.serving.schemas import request_schema
+from models.binning import fit_bins
+from models.table import Table
+from tests.docs.pages import (
+    DOCS,
+    block,
+    blocks,
+    broken_links,
+    check_command,
+    chinese,
+    headings,
+    lines_of,
+    mentions_of,
+    section,
+    shown,
+    text_of,
+)
+
+ROLES = DOCS / "roles"
+NAMES = ("hub-operator", "data-node-officer", "bank-modeller", "sites", "loan-system", "auditor", "researcher")
+PAGES = [ROLES / f"{name}.md" for name in NAMES]
+ENGLISH = [DOCS / "federation.md", *PAGES]
+BOTH = [page for each in ENGLISH for page in (each, chinese(each))]
+HUB, OFFICER, BANK, SITES, SYSTEM, _, RESEARCHER = PAGES
+#: What every page of a role says, in this order.
+SECTIONS = (
+    ("What you need", "准备工作"),
+    ("From nothing to done", "操作步骤"),
+    ("What you will see", "会看到什么"),
+    ("What you reveal, and to whom", "向谁透露什么"),
+    ("Certificates and keys", "证书与密钥"),
+    ("When it fails", "遇到问题时"),
+)
+ROOT = DOCS.parent
+Twin = Callable[[Path], Path]
+#: Commands that stay, and what they say once they are ready.
+STAYING = {"hub start": "listens on", "node join": "waits for sessions"}
+
+
+def named(page: Path) -> str:
+    return page.name
+
+
+def test_every_role_has_a_page_in_both_languages() -> None:
+    assert sorted(page.name for page in ROLES.iterdir()) == sorted(
+        p.name for each in PAGES for p in (each, chinese(each))
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_page_of_a_role_says_the_same_six_things(page: Path) -> None:
+    assert list(zip(headings(page), headings(chinese(page)), strict=True)) == list(SECTIONS)
+
+
+@pytest.mark.parametrize("page", ENGLISH, ids=named)
+def test_both_languages_show_the_same(page: Path) -> None:
+    assert shown(page) == shown(chinese(page))
+    assert mentions_of(page) == mentions_of(chinese(page))
+    assert len(headings(page)) == len(headings(chinese(page)))
+    assert text_of(page).count("\n| ") == text_of(chinese(page)).count("\n| ")
+
+
+@pytest.mark.parametrize("command", sorted(set().union(*map(lines_of, ENGLISH))))
+def test_every_command_in_a_block_is_whole(command: str) -> None:
+    check_command(command, whole=True)
+
+
+@pytest.mark.parametrize("command", sorted(set().union(*map(mentions_of, ENGLISH))))
+def test_every_command_in_the_text_exists(command: str) -> None:
+    check_command(command, whole=False)
+
+
+@pytest.mark.parametrize("page", [*BOTH, ROOT / "README.md", ROOT / "README.zh.md"], ids=named)
+def test_links_lead_somewhere(page: Path) -> None:
+    assert broken_links(page) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_codes_to_look_up_are_told_by_the_code(page: Path) -> None:
+    sources = "".join(path.read_text("utf-8") for room in ("lab", "federation") for path in (ROOT / room).rglob("*.py"))
+    codes = re.findall(r"`([a-z]+(?:_[a-z]+)+)`", section(page, len(SECTIONS) - 1))
+    assert [code for code in codes if f'"{code}"' not in sources] == []
+
+
+@pytest.mark.parametrize("twin", [Path, chinese], ids=["english", "chinese"])
+class TestFilesAreTaken:
+    """What the pages show of files, read by what reads them."""
+
+    def test_of_the_officer(self, twin: Twin, tmp_path: Path) -> None:
+        page = twin(OFFICER)
+        assert Terms.model_validate(tomllib.loads(block(page, "toml terms.toml"))).hours == (8, 20)
+        assert TypeAdapter(Consent).validate_json(block(page, "json consents.jsonl")).scopes == ["social"]
+        (tmp_path / "party.toml").write_text(block(page, "toml host node/party.toml"), "utf-8")
+        assert load_own_side(tmp_path, "host:social").data == tmp_path.parent / "social.csv"
+
+    def test_of_the_modeller(self, twin: Twin, tmp_path: Path) -> None:
+        config = parse_config(tomllib.loads(block(twin(BANK), "toml bank run.toml")), tmp_path)
+        assert config.transport == "hub"
+
+    def test_of_sites(self, twin: Twin, tmp_path: Path) -> None:
+        page = twin(SITES)
+        (tmp_path / "site.toml").write_text(block(page, "toml site node/site.toml"), "utf-8")
+        assert load_own_site(tmp_path, "site:suzhou").label == "default"
+        config = parse_horizontal(tomllib.loads(block(page, "toml coordinator cities.toml")), tmp_path)
+        assert len(config.site_names) == 3
+
+    def test_of_the_loan_system(self, twin: Twin) -> None:
+        told = json.loads(block(twin(SYSTEM), "json application.json"))
+        columns = {name: np.arange(9.0) for name in told["features"]}
+        bins = fit_bins(Table(tuple("abcdefghi"), columns), 4)
+        assert request_schema(bins).model_validate(told).reasons == 3
+
+    def test_of_the_researcher(self, twin: Twin, capsys: pytest.CaptureFixture[str]) -> None:
+        exec(compile(block(twin(RESEARCHER), "python"), "page", "exec"), {})
+        assert "host:tax" in capsys.readouterr().out
+
+
+class Roles:
+    """The pages' roles, each with a folder and terminals of its own."""
+
+    def __init__(self, folder: Path, port: int, stack: ExitStack) -> None:
+        self.folder, self.port, self.stack = folder, port, stack
+
+    def do(self, role: str) -> str:
+        """Run the blocks of a role's terminal, files first as they come; returns what was printed."""
+        place = self.folder / role.partition("-")[0]
+        printed = ""
+        for head, text in (each for page in ENGLISH for each in blocks(page)):
+            kind, who, *path = (head + " ").split(" ", 2)
+            if who != role:
+                continue
+            if kind == "toml":
+                (place / path[0].strip()).write_text(text, "utf-8")
+                continue
+            for line in text.splitlines():
+                words = shlex.split(
+                    line.replace("hub.example.org:9443", f"127.0.0.1:{self.port}").replace("0.0.0.0", "127.0.0.1")
+                )
+                ready = STAYING.get(" ".join(words[1:3]))
+                if words[0] == "lianmo":
+                    words = [sys.executable, "-m", "lab.cli", *words[1:]]
+                if ready:
+                    self.stack.enter_context(staying(words, place, ready))
+                else:
+                    printed += run(words, place)
+        return printed
+
+
+def environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LIANMO_")}
+    return {**kept, "PYTHONUTF8": "1", "COLUMNS": "200"}
+
+
+def run(words: list[str], place: Path) -> str:
+    told = subprocess.run(words, cwd=place, capture_output=True, text=True, check=False, timeout=240, env=environment())
+    assert told.returncode == 0, f"{words}: {told.stdout}{told.stderr}"
+    return told.stdout
+
+
+@contextmanager
+def staying(words: list[str], place: Path, ready: str) -> Iterator[None]:
+    """A command that stays in its terminal, once it is ready."""
+    log, waiting = place / "terminal.log", threading.Event()
+    with log.open("wb") as file:
+        process = subprocess.Popen(words, stdout=file, stderr=subprocess.STDOUT, cwd=place, env=environment())
+    try:
+        for _ in range(1200):
+            if ready in log.read_text("utf-8") or process.poll() is not None:
+                break
+            waiting.wait(0.1)
+        assert ready in log.read_text("utf-8"), log.read_text("utf-8")
+        yield
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+@pytest.mark.slow
+def test_from_nothing_to_a_run(tmp_path: Path) -> None:
+    data = write_demo_data(tmp_path / "data")
+    for role in ("hub", "host", "bank"):
+        (tmp_path / role).mkdir()
+    for role, party, name in (("host", "host:social", "social.csv"), ("bank", "bank", "bank.csv")):
+        lines = data[party].read_text("utf-8").splitlines()[:1501]
+        (tmp_path / role / name).write_text("\n".join(lines) + "\n", "utf-8")
+    with ExitStack() as stack:
+        roles = Roles(tmp_path, free_port(), stack)
+        roles.do("hub")
+        for role, name in (("host", "host-social.invitation"), ("bank", "bank.invitation")):
+            shutil.move(tmp_path / "hub" / name, tmp_path / role / name)  # handed over
+            roles.do(role)
+        roles.do("host-2")
+        assert "host:social" in roles.do("bank-2")
+        assert (tmp_path / "bank" / "runs" / "first" / "result.json").exists()
+        assert list((tmp_path / "host" / "node" / "runs").glob("*/half.json"))
+        assert "host:social" in roles.do("hub-2")
+        assert roles.do("host-3")
+        assert "host:social" not in roles.do("hub-2")
+    assert not list(tmp_path.rglob("*.invitation"))
