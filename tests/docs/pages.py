@@ -52,8 +52,12 @@ def lines_of(page: Path) -> set[str]:
 
 
 def mentions_of(page: Path) -> set[str]:
-    """Every command of ours in the text, perhaps without all that it needs."""
-    return set(re.findall(r"`(lianmo [^`]+)`", text_of(page)))
+    """Every command of ours in the text, perhaps without all that it needs; ``a b \\| c`` is two commands."""
+    told = set()
+    for mention in re.findall(r"`(lianmo [^`]+)`", text_of(page)):
+        first, *others = mention.split(r" \| ")
+        told |= {first, *(f"{first.rpartition(' ')[0]} {other}" for other in others)}
+    return told
 
 
 def check_command(line: str, *, whole: bool) -> None:
@@ -65,9 +69,11 @@ def check_command(line: str, *, whole: bool) -> None:
     words = shlex.split(line.replace("[", "").replace("]", ""))[1:]
     command: click.Command = typer.main.get_command(app)
     context = click.Context(command, info_name="lianmo")
-    while isinstance(command, click.Group) and words:
+    while isinstance(command, click.Group) and words not in ([], ["…"]):
         command = command.commands[words.pop(0)]
         context = click.Context(command, parent=context)
+    if isinstance(command, click.Group):
+        return  # all of a group, as in "lianmo node keys …"
     given, left, _ = command.make_parser(context).parse_args(list(words))
     assert not left, f"{line}: nobody takes {left}"
     if whole and "…" not in words:

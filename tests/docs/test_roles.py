@@ -44,6 +44,7 @@ from tests.docs.pages import (
     section,
     shown,
     text_of,
+    without_words,
 )
 
 ROLES = DOCS / "roles"
@@ -62,6 +63,7 @@ SECTIONS = (
     ("When it fails", "遇到问题时"),
 )
 ROOT = DOCS.parent
+README = ROOT / "README.md"
 Twin = Callable[[Path], Path]
 #: Commands that stay, and what they say once they are ready.
 STAYING = {"hub start": "listens on", "node join": "waits for sessions"}
@@ -90,17 +92,22 @@ def test_both_languages_show_the_same(page: Path) -> None:
     assert text_of(page).count("\n| ") == text_of(chinese(page)).count("\n| ")
 
 
-@pytest.mark.parametrize("command", sorted(set().union(*map(lines_of, ENGLISH))))
+def test_both_readmes_show_the_same_blocks() -> None:
+    of_each = ([without_words(text) for head, text in blocks(page)] for page in (README, chinese(README)))
+    assert len({tuple(told) for told in of_each}) == 1
+
+
+@pytest.mark.parametrize("command", sorted(set().union(*map(lines_of, [*ENGLISH, README]))))
 def test_every_command_in_a_block_is_whole(command: str) -> None:
     check_command(command, whole=True)
 
 
-@pytest.mark.parametrize("command", sorted(set().union(*map(mentions_of, ENGLISH))))
+@pytest.mark.parametrize("command", sorted(set().union(*map(mentions_of, [*ENGLISH, README, chinese(README)]))))
 def test_every_command_in_the_text_exists(command: str) -> None:
     check_command(command, whole=False)
 
 
-@pytest.mark.parametrize("page", [*BOTH, ROOT / "README.md", ROOT / "README.zh.md"], ids=named)
+@pytest.mark.parametrize("page", [*BOTH, README, chinese(README)], ids=named)
 def test_links_lead_somewhere(page: Path) -> None:
     assert broken_links(page) == []
 
