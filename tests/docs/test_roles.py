@@ -1,19 +1,12 @@
 """The pages of the roles, and what they share: both languages show the same, every command, file and code is one of
-ours, and the quick start works as it stands."""
+ours. That they work as they stand: ``test_from_nothing``."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import shlex
-import shutil
-import subprocess
-import sys
-import threading
 import tomllib
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +14,6 @@ import pytest
 from pydantic import TypeAdapter
 
 from lab.config import parse_config
-from lab.data.demo import write_demo_data
-from lab.flower_programs import free_port
 from lab.governance.consents import Consent
 from lab.governance.policy import Terms
 from lab.horizontal.config import parse_horizontal
@@ -65,8 +56,6 @@ SECTIONS = (
 ROOT = DOCS.parent
 README = ROOT / "README.md"
 Twin = Callable[[Path], Path]
-#: Commands that stay, and what they say once they are ready.
-STAYING = {"hub start": "listens on", "node join": "waits for sessions"}
 
 
 def named(page: Path) -> str:
@@ -115,7 +104,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_codes_to_look_up_are_told_by_the_code(page: Path) -> None:
     sources = "".join(path.read_text("utf-8") for room in ("lab", "federation") for path in (ROOT / room).rglob("*.py"))
-    codes = re.findall(r"`([a-z]+(?:_[a-z]+)+)`", section(page, len(SECTIONS) - 1))
+    seen = "".join(re.findall(r"^\|([^|]+)\|", section(page, len(SECTIONS) - 1), re.MULTILINE))
+    codes = re.findall(r"`([a-z]+(?:_[a-z]+)+)`", seen)
     assert [code for code in codes if f'"{code}"' not in sources] == []
 
 
@@ -150,87 +140,3 @@ class TestFilesAreTaken:
     def test_of_the_researcher(self, twin: Twin, capsys: pytest.CaptureFixture[str]) -> None:
         exec(compile(block(twin(RESEARCHER), "python"), "page", "exec"), {})
         assert "host:tax" in capsys.readouterr().out
-
-
-class Roles:
-    """The pages' roles, each with a folder and terminals of its own."""
-
-    def __init__(self, folder: Path, port: int, stack: ExitStack) -> None:
-        self.folder, self.port, self.stack = folder, port, stack
-
-    def do(self, role: str) -> str:
-        """Run the blocks of a role's terminal, files first as they come; returns what was printed."""
-        place = self.folder / role.partition("-")[0]
-        printed = ""
-        for head, text in (each for page in ENGLISH for each in blocks(page)):
-            kind, who, *path = (head + " ").split(" ", 2)
-            if who != role:
-                continue
-            if kind == "toml":
-                (place / path[0].strip()).write_text(text, "utf-8")
-                continue
-            for line in text.splitlines():
-                words = shlex.split(
-                    line.replace("hub.example.org:9443", f"127.0.0.1:{self.port}").replace("0.0.0.0", "127.0.0.1")
-                )
-                ready = STAYING.get(" ".join(words[1:3]))
-                if words[0] == "lianmo":
-                    words = [sys.executable, "-m", "lab.cli", *words[1:]]
-                if ready:
-                    self.stack.enter_context(staying(words, place, ready))
-                else:
-                    printed += run(words, place)
-        return printed
-
-
-def environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("LIANMO_")}
-    return {**kept, "PYTHONUTF8": "1", "COLUMNS": "200"}
-
-
-def run(words: list[str], place: Path) -> str:
-    told = subprocess.run(words, cwd=place, capture_output=True, text=True, check=False, timeout=240, env=environment())
-    assert told.returncode == 0, f"{words}: {told.stdout}{told.stderr}"
-    return told.stdout
-
-
-@contextmanager
-def staying(words: list[str], place: Path, ready: str) -> Iterator[None]:
-    """A command that stays in its terminal, once it is ready."""
-    log, waiting = place / "terminal.log", threading.Event()
-    with log.open("wb") as file:
-        process = subprocess.Popen(words, stdout=file, stderr=subprocess.STDOUT, cwd=place, env=environment())
-    try:
-        for _ in range(1200):
-            if ready in log.read_text("utf-8") or process.poll() is not None:
-                break
-            waiting.wait(0.1)
-        assert ready in log.read_text("utf-8"), log.read_text("utf-8")
-        yield
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-@pytest.mark.slow
-def test_from_nothing_to_a_run(tmp_path: Path) -> None:
-    data = write_demo_data(tmp_path / "data")
-    for role in ("hub", "host", "bank"):
-        (tmp_path / role).mkdir()
-    for role, party, name in (("host", "host:social", "social.csv"), ("bank", "bank", "bank.csv")):
-        lines = data[party].read_text("utf-8").splitlines()[:1501]
-        (tmp_path / role / name).write_text("\n".join(lines) + "\n", "utf-8")
-    with ExitStack() as stack:
-        roles = Roles(tmp_path, free_port(), stack)
-        roles.do("hub")
-        for role, name in (("host", "host-social.invitation"), ("bank", "bank.invitation")):
-            shutil.move(tmp_path / "hub" / name, tmp_path / role / name)  # handed over
-            roles.do(role)
-        roles.do("host-2")
-        assert "host:social" in roles.do("bank-2")
-        assert (tmp_path / "bank" / "runs" / "first" / "result.json").exists()
-        assert list((tmp_path / "host" / "node" / "runs").glob("*/half.json"))
-        assert "host:social" in roles.do("hub-2")
-        assert roles.do("host-3")
-        assert "host:social" not in roles.do("hub-2")
-    assert not list(tmp_path.rglob("*.invitation"))
