@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
@@ -27,7 +27,7 @@ BAD: Final = Text("✗", "red")
 class Grid(Table):
     """Cells are shown as they are: names of columns and groups may have brackets, which are no markup here."""
 
-    def add_row(self, *cells: str | Text, **options: Any) -> None:  # type: ignore[override]
+    def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
         super().add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells), **options)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 from rich.console import Console
 
@@ -10,9 +11,9 @@ from lab import views
 from lab.doctor import Finding
 
 
-def shown(show: object, *arguments: object) -> str:
+def shown(show: Callable[..., None], *arguments: object) -> str:
     told = io.StringIO()
-    show(Console(file=told, width=160), *arguments)  # type: ignore[operator]
+    show(Console(file=told, width=160), *arguments)
     return told.getvalue()
 
 
