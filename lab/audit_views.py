@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 from rich.tree import Tree
 
 from lab import views
@@ -69,8 +70,7 @@ def verdict(console: Console, log: Examined) -> None:
 def _findings(findings: Sequence[Finding]) -> Any:
     grid = views.table(("", False), ("about 涉及", False), ("what 内容", False))
     for f in findings:
-        mark = "[red]✗[/red]" if f.is_grave else "[yellow]![/yellow]"
-        grid.add_row(mark, escape(f.about), escape(f"{f.english}\n{f.chinese}"))
+        grid.add_row(views.BAD if f.is_grave else Text("!", "yellow"), f.about, f"{f.english}\n{f.chinese}")
     return grid
 
 

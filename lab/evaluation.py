@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from federation.vertical.guest import Arrangement
-from lab.config import SplitSection
+from lab.config_sections import SplitSection
 from lab.continuation import unmixed
 from lab.data.sources import Division
 from models.errors import DataError

@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from lab.config import CipherSection, Config, Party, ScorecardSection, Section, SplitSection, Workers
+from lab.config import Config
+from lab.config_party import Party
+from lab.config_sections import CipherSection, ScorecardSection, Section, SplitSection, Workers
 from lab.governance.node_log import keeps_log
 from models.bundle import load, save
 from models.errors import ModelError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from lab.config import Party
+from lab.config_party import Party
 from models.bundle import JointModel
 from models.losses import Floats
 from models.scorecard.selection import single_auc

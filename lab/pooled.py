@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from lab.config import Party
+from lab.config_party import Party
 from lab.data.sources import read_labelled, read_table
 from models.baselines import fit_baseline
 from models.boosting.parameters import BoostingParameters

@@ -19,7 +19,7 @@ from lab.validation.amounts import is_amounts
 from lab.validation.drawing import Picture, moved_text, p_text, p_value, percent
 from lab.validation.measures import period_text
 from lab.validation.pictures import pictures_of
-from lab.validation.readings import READINGS, features_reading
+from lab.validation.readings import READINGS, features_reading, gain_reading
 from lab.validation.score_figures import CURVES, draw_separation, points_of
 from lab.validation.stored import pack_of_scores
 from models.bundle import JointModel, load
@@ -96,6 +96,7 @@ def write_report(run: Path, result: dict[str, Any]) -> tuple[Path, Path]:
             names_zh=NAMES_ZH,
             readings=READINGS,
             moved_features=features_reading(pack),
+            gain=gain_reading(result["gain"]["auc"]),
         )
     )
     page.write_text(html, encoding="utf-8")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from models.errors import LianmoError
 
@@ -17,14 +19,26 @@ if TYPE_CHECKING:
     from lab.doctor import Finding
 
 
+#: Beside what is as it should be, and what is not.
+GOOD: Final = Text("✓", "green")
+BAD: Final = Text("✗", "red")
+
+
+class Grid(Table):
+    """Cells are shown as they are: names of columns and groups may have brackets, which are no markup here."""
+
+    def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
+        super().add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells), **options)
+
+
 def title(console: Console, text: str, detail: str) -> None:
     """One heading."""
-    console.print(f"\n[bold]{text}[/bold]  [dim]{detail}[/dim]", highlight=False)
+    console.print(f"\n[bold]{escape(text)}[/bold]  [dim]{escape(detail)}[/dim]", highlight=False)
 
 
-def table(*columns: tuple[str, bool]) -> Table:
+def table(*columns: tuple[str, bool]) -> Grid:
     """A grid of ``(heading, is_number)`` columns."""
-    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
     for name, is_number in columns:
         grid.add_column(name, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
     return grid
@@ -103,7 +117,7 @@ def findings(console: Console, found: Sequence[Finding]) -> None:
     grid = table(("", False), ("check 检查项", False), ("found 结果", False), ("what to do 建议", False))
     for f in found:
         advice = "" if f.good else f"{f.advice}\n{f.advice_zh}"
-        grid.add_row("[green]✓[/green]" if f.good else "[red]✗[/red]", f.name, f.found, advice)
+        grid.add_row(GOOD if f.good else BAD, f.name, f.found, advice)
     console.print(grid)
 
 

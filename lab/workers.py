@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from joblib import parallel_config
 
-from lab.config import Workers
+from lab.config_sections import Workers
 from lab.errors import ConfigError, ServiceError
 from models.declared import Declared
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from lab.config import Config, ScorecardSection, SplitSection
+from lab.config import Config
+from lab.config_sections import ScorecardSection, SplitSection
 from models.boosting.parameters import BoostingParameters
 
 Kind = Literal["scorecard", "trees"]

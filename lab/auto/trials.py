@@ -17,7 +17,8 @@ from lab.auto.candidates import Candidate
 from lab.auto.development import FOLD, Development
 from lab.auto.search import Dropped, Trial
 from lab.auto.spending import Spending
-from lab.config import Config, SplitSection
+from lab.config import Config
+from lab.config_sections import SplitSection
 from lab.data.extract import extract
 from lab.jobs import node_directory
 from lab.leaks import Leak

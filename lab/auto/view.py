@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from lab.reports import interval_text
 from lab.views import cost, table, title
@@ -50,9 +51,9 @@ def show_search(console: Console, account: Json, result: Json) -> None:
     cost(console, total, f"{account['sessions']} sessions 次会话")
 
 
-def _fate(candidate: Json, threshold: float) -> str:
+def _fate(candidate: Json, threshold: float) -> str | Text:
     if candidate["role"] == "chosen":
-        return "[bold]chosen 选用[/bold]"
+        return Text("chosen 选用", "bold")
     if candidate["dropped"]:
         return f"{candidate['dropped']['english']}\n{candidate['dropped']['chinese']}"
     if candidate["role"] == "best":

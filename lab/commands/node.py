@@ -51,6 +51,8 @@ def init(
         "Next: cite an item for each column under [citations]; import consents; propose a project.\n"
         "接下来：在 [citations] 中为每列注明目录项；导入授权；登记项目。",
         highlight=False,
+        markup=False,
+        soft_wrap=True,
     )
 
 

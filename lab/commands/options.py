@@ -1,9 +1,10 @@
-"""Options that several commands have, and the passphrase, which is none."""
+"""What several commands have: options, ways to tell what was found, and the passphrase, which is no option."""
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -15,6 +16,8 @@ from lab.errors import ConfigError
 from lab.governance.protection import PASSPHRASE, check_passphrase
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from lab.doctor import Finding
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines. 输出 JSON。")]
@@ -91,6 +94,21 @@ def tell_findings(found: Sequence[Finding], as_json: bool) -> None:
         views.findings(Console(), found)
     if any(not f.good for f in found):
         raise typer.Exit(1)
+
+
+def tell_frame(frame: pd.DataFrame, out: Path | None) -> None:
+    """As CSV, into ``out`` or to standard output."""
+    if out is None:
+        frame.to_csv(sys.stdout, index=False)
+    else:
+        write_csv(frame, out)
+
+
+def write_csv(frame: pd.DataFrame, out: Path) -> None:
+    """Whole or not at all."""
+    partial = out.with_name(out.name + ".partial")
+    frame.to_csv(partial, index=False)
+    partial.replace(out)
 
 
 def passphrase(*, new: bool = False) -> str:

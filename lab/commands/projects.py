@@ -6,7 +6,7 @@ import json
 import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from pydantic import ValidationError
@@ -18,6 +18,26 @@ if TYPE_CHECKING:
     from lab.governance.policy import PolicyBook
 
 policy = typer.Typer(help="Projects that this node allows. 本节点允许的项目。", no_args_is_help=True)
+
+#: What is shown of a project, in Chinese.
+NAMES_ZH: Final = {
+    "project": "项目",
+    "status": "状态",
+    "parties": "请求方",
+    "purposes": "用途",
+    "algorithms": "算法",
+    "min_rows_per_bin": "每个和的最少行数",
+    "min_rows": "最少申请人数",
+    "share_levels": "告知哪些切分属同一类别",
+    "epsilon": "每特征噪声",
+    "epsilon_total": "本期噪声总额",
+    "epsilon_left": "本期噪声余额",
+    "period_days": "周期（天）",
+    "max_uses": "本期最多次数",
+    "max_rows": "本期最多行数",
+    "hours": "时段（北京时间）",
+    "ends": "截止",
+}
 
 Project = Annotated[str, typer.Argument(help="Name of the project. 项目名称。")]
 By = Annotated[str, typer.Option(help="Who decides. 决定人。")]
@@ -86,9 +106,19 @@ def show(project: Project, node: NodeFolder = NODE, as_json: AsJson = False) -> 
         return
     console = console_for(as_json)
     grid = views.table(("", False), ("", False))
+    grid.show_header = False
     for name, value in told.items():
-        grid.add_row(name, ", ".join(map(str, value)) if isinstance(value, list) else str(value))
+        grid.add_row(f"{name} {NAMES_ZH[name]}", _told(value))
     console.print(grid)
+
+
+def _told(value: Any) -> str:
+    """A term as people read it."""
+    if isinstance(value, bool):
+        return "yes 是" if value else "no 否"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 @policy.command("dry-run")

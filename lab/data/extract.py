@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lab.config import Party
+from lab.config_party import Party
 from lab.data.connectors.location import is_parquet
 from lab.data.sources import read_frame
 

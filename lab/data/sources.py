@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lab.config import Party, SplitSection
+from lab.config_party import Party
+from lab.config_sections import SplitSection
 from lab.data.connectors.digests import file_digest, rows_digest
 from lab.data.connectors.location import Location
 from lab.data.connectors.opening import Choice, read_rows, reference

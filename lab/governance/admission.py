@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from federation.errors import LocalProtocolError
 from federation.policy import CountNoise, HostPolicy
 from federation.vertical.scoring.host import as_it_is
-from lab.config import Party
+from lab.config_party import Party
 from lab.errors import GovernanceError
 from lab.governance.catalogue import Cited
 from lab.governance.gate import Admitted, Asked, Clock, Gate, now

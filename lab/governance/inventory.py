@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
+from rich.text import Text
 
 from lab import views
 from models.declared import Declared
@@ -90,7 +91,7 @@ def show(console: Console, found: Sequence[Entry]) -> None:
     for entry in found:
         d = entry.declared
         bits = "–".join(str(n) for n in (d.key_bits[:1] + d.key_bits[-1:] if len(d.key_bits) > 1 else d.key_bits))
-        name = f"[green]{d.algorithm} 国密[/green]" if d.national else d.algorithm
+        name = Text(f"{d.algorithm} 国密", "green") if d.national else d.algorithm
         grid.add_row(name, bits, f"{d.purpose}\n{d.purpose_zh}", d.standard, f"{entry.module}\n{entry.version}")
     console.print(grid)
 

@@ -249,8 +249,8 @@ class PolicyBook:
         if not terms.hours[0] <= hour < terms.hours[1]:
             raise _no(
                 "out_of_hours",
-                f"Project {use.project} may ask from {terms.hours[0]} to {terms.hours[1]} o'clock only.",
-                f"项目 {use.project} 仅允许在 {terms.hours[0]} 时至 {terms.hours[1]} 时之间使用。",
+                f"Project {use.project} may ask from {terms.hours[0]} to {terms.hours[1]} o'clock (UTC+8) only.",
+                f"项目 {use.project} 仅允许在北京时间 {terms.hours[0]} 时至 {terms.hours[1]} 时之间使用。",
             )
 
     def _row(self, project: str) -> tuple[Status, Terms]:

@@ -17,7 +17,7 @@ from typing import Any, Final
 from federation.ciphers.suites.choice import suite as suite_named
 from federation.ciphers.suites.interface import fingerprint, key_id
 from federation.errors import BadKey, BadSignature
-from lab.config import PARTY_NAME
+from lab.config_party import PARTY_NAME
 from lab.errors import KeysError
 from lab.governance import folder
 from lab.governance.held import SEALING, SIGNING, HeldKey, Made, made, read_made

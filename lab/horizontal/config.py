@@ -14,7 +14,9 @@ from federation.horizontal.boosting.coordinator import FIXED
 from federation.horizontal.boosting.site import MOST_ROWS
 from federation.horizontal.closing.messages import Kind
 from federation.horizontal.prebinning.columns import AgreedColumn
-from lab.config import PARTY_NAME, Party, ScorecardSection, Section, SplitSection, Transport, config_error
+from lab.config_errors import config_error
+from lab.config_party import PARTY_NAME, Party
+from lab.config_sections import ScorecardSection, Section, SplitSection, Transport
 from lab.data.connectors.location import below
 from lab.errors import ConfigError
 from models.averaging import estimators
@@ -26,7 +28,7 @@ MARK: Final = "horizontal"
 
 
 class HorizontalRun(Section):
-    """As ``lab.config.RunSection``, as far as runs over sites have it.
+    """As ``lab.config_sections.RunSection``, as far as runs over sites have it.
 
     Attributes:
         answer_seconds: how long a site may take to answer one message; one that takes longer is gone without.

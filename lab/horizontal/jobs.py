@@ -14,7 +14,8 @@ from federation.errors import PartyId
 from federation.horizontal.aggregation.rules import MOST_SITES
 from federation.horizontal.aggregation.signing import Signing
 from federation.transports.agreement import Seals
-from lab.config import PARTY_NAME, Party, Section, SplitSection
+from lab.config_party import PARTY_NAME, Party
+from lab.config_sections import Section, SplitSection
 from lab.horizontal.config import Coordinator, HorizontalConfig, HorizontalSection, Plan, StandardSection
 from lab.jobs import LinkSection, node_directory
 from models.bundle import load, save

@@ -11,7 +11,7 @@ from typing import Final, Self
 from pydantic import TypeAdapter, ValidationError, model_validator
 
 from federation.errors import PartyId
-from lab.config import Party
+from lab.config_party import Party
 from lab.errors import ConfigError
 from lab.horizontal.config import HorizontalConfig
 from lab.horizontal.jobs import CoordinatorJob, SiteJob, SiteTerms, jobs_of, keep_job, read_job

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, get_args
 
-from lab.config import PARTY_NAME
+from lab.config_party import PARTY_NAME
 from lab.errors import ConfigError
 from lab.hub.authority import Papers, fingerprint, is_signed, sign
 from models.declared import Declared

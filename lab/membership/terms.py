@@ -7,7 +7,8 @@ from typing import Annotated, Final, Literal, Self, TypeVar
 
 from pydantic import Field, StringConstraints, model_validator
 
-from lab.config import PARTY_NAME, Party, Section, Workers
+from lab.config_party import PARTY_NAME, Party
+from lab.config_sections import Section, Workers
 from lab.data.connectors.location import below
 from lab.errors import ConfigError
 from lab.hub.sessions import SESSION

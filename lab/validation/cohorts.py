@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from lab.config import Party
+from lab.config_party import Party
 from lab.data.sources import read_frame
 from lab.errors import ConfigError
 from lab.jobs import GuestJob, load_job, node_directory

@@ -1,4 +1,4 @@
-"""One line beneath each figure: what it shows of this model, in English and Chinese."""
+"""What the figures of a document show, one line each, in English and Chinese, and whether a gain is shown at all."""
 
 from __future__ import annotations
 
@@ -9,6 +9,25 @@ from lab.validation.drawing import percent
 
 Json = Mapping[str, Any]
 Reading = tuple[str, str]
+
+
+def gain_reading(gain: Json) -> Reading:
+    """``gain``: of the joint model's AUC over the bank alone's, with its interval."""
+    told = f"{gain['value']:+.3f} ({gain['low']:+.3f} – {gain['high']:+.3f})"
+    if gain["low"] > 0:
+        return (
+            f"The joint model ranks these applicants better than the bank alone: AUC {told}.",
+            f"在这些申请人上，联合模型的区分力优于仅银行：AUC {told}。",
+        )
+    if gain["high"] < 0:
+        return (
+            f"The joint model ranks these applicants worse than the bank alone: AUC {told}.",
+            f"在这些申请人上，联合模型的区分力不如仅银行：AUC {told}。",
+        )
+    return (
+        f"These applicants do not show that the joint model ranks better than the bank alone: AUC {told}.",
+        f"这些申请人不足以表明联合模型的区分力优于仅银行：AUC {told}。",
+    )
 
 
 def separation_reading(pack: Json) -> Reading:
@@ -50,16 +69,23 @@ READINGS: Mapping[str, Reading] = {
 
 
 def reliability_reading(pack: Json) -> Reading:
-    rows = pack["calibration"]["reliability"]
+    calibration = pack["calibration"]
+    rows = calibration["reliability"]
     inside = sum(r["default_rate"]["low"] <= r["mean_probability"] <= r["default_rate"]["high"] for r in rows)
-    stated = sum(r["mean_probability"] * r["n_rows"] for r in rows) / sum(r["n_rows"] for r in rows)
-    observed = percent(pack["holdout"]["default_rate"]["value"])
+    stated, observed = _stated(rows), percent(pack["holdout"]["default_rate"]["value"])
+    before = _stated(calibration["raw_reliability"])
+    calibrated = calibration["method"] != "raw"
     return (
         f"In {inside} of {len(rows)} bands the stated probability lies within the interval of what happened; "
-        f"overall {percent(stated)} stated, {observed} observed.",
+        f"overall {stated} stated, {observed} observed{f'; before calibration {before} stated' * calibrated}.",
         f"{len(rows)} 个分组中有 {inside} 组的预测概率落在实际违约率的区间内；"
-        f"总体预测 {percent(stated)}，实际 {observed}。",
+        f"总体预测 {stated}，实际 {observed}{f'；校准前预测 {before}' * calibrated}。",
     )
+
+
+def _stated(rows: Sequence[Json]) -> str:
+    """Mean of what is stated of all rows of a reliability table."""
+    return percent(sum(r["mean_probability"] * r["n_rows"] for r in rows) / sum(r["n_rows"] for r in rows))
 
 
 def grades_reading(pack: Json) -> Reading:

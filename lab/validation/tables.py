@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from rich.console import Console
+from rich.text import Text
 
 from lab.reports import interval_text, money_text, percent_text
 from lab.validation.drawing import moved_text, p_text, p_value, percent
@@ -15,9 +16,9 @@ from lab.views import table, title
 Json = Mapping[str, Any]
 _METHODS: Final = {"raw": "as the model says 模型原始", "platt": "Platt", "isotonic": "isotonic 保序回归"}
 _LIGHTS: Final = {
-    "green": "[green]●[/green] green 绿",
-    "amber": "[yellow]■[/yellow] amber 黄",
-    "red": "[red]◆[/red] red 红",
+    "green": Text.assemble(("●", "green"), " green 绿"),
+    "amber": Text.assemble(("■", "yellow"), " amber 黄"),
+    "red": Text.assemble(("◆", "red"), " red 红"),
 }
 
 

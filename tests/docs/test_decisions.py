@@ -6,10 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from lab.cli import app
 from lab.decision.verdicts import RULES
+from tests.docs.pages import check_command
 
 DOCS = Path(__file__).parents[2] / "docs"
 ENGLISH, CHINESE = (DOCS / name for name in ("decisions.md", "decisions.zh.md"))
@@ -33,8 +32,4 @@ def test_every_rule_is_there_in_the_order_of_the_code(page: Path) -> None:
 
 @pytest.mark.parametrize("command", re.findall(r"^lianmo (.*)$", blocks(ENGLISH)[0], re.MULTILINE))
 def test_every_command_and_option_exists(command: str) -> None:
-    words = command.split()
-    told = CliRunner().invoke(app, [*words[:2], "--help"], env={"COLUMNS": "300", "NO_COLOR": "1", "TERM": "dumb"})
-    assert told.exit_code == 0
-    for option in (word for word in words if word.startswith("--")):
-        assert option in re.sub(r"\x1b\[[0-9;]*m", "", told.output)
+    check_command(f"lianmo {command}", whole=True)

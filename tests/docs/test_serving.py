@@ -8,14 +8,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from lab.cli import app
 from lab.decision.loan import Loan
 from lab.decision.policy import policy_at
 from lab.serving.access.settings import AccessSettings
 from lab.serving.hosts import HostsFile
 from lab.serving.schemas import ScoreAnswer
+from tests.docs.pages import check_command, without_words
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = [(DOCS / name).read_text("utf-8") for name in ("serving.md", "serving.zh.md")]
@@ -23,11 +22,6 @@ PAGES = [(DOCS / name).read_text("utf-8") for name in ("serving.md", "serving.zh
 
 def blocks(page: str) -> list[str]:
     return re.findall(r"^```\w*\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
-
-
-def without_words(block: str) -> str:
-    """Without comments and what people are called."""
-    return re.sub(r"--owner \"[^\"]*\"", "", re.sub(r"\s*#.*", "", block))
 
 
 def fields_of(page: str) -> list[str]:
@@ -48,15 +42,7 @@ COMMANDS = re.findall(r"^lianmo ((?:.*\\\n)*.*)$", "".join(blocks(PAGES[0])), re
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_and_option_exists(command: str) -> None:
-    words = command.partition("  # ")[0].split()
-    told = CliRunner().invoke(
-        app,
-        [*words[: 1 + (words[0] in ("access", "models"))], "--help"],
-        env={"COLUMNS": "300", "NO_COLOR": "1", "TERM": "dumb"},
-    )
-    assert told.exit_code == 0
-    for option in (word.strip("[]") for word in words if word.strip("[]").startswith("--")):
-        assert option in re.sub(r"\x1b\[[0-9;]*m", "", told.output)
+    check_command("lianmo " + re.sub(r"\\\n", "", command.partition("  # ")[0]), whole=True)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=["english", "chinese"])

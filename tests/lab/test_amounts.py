@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 
 from lab import cli, run_views
 from lab.amount_reports import SECTIONS, number_text
-from lab.config import SplitSection, load_config
+from lab.config import load_config
+from lab.config_sections import SplitSection
 from lab.evaluation import arrange
 from lab.finish import report_run
 from lab.reports import write_report

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.config import Config, Party, load_config, parse_config
+from lab.config import Config, load_config, parse_config
+from lab.config_party import Party
 from lab.config_text import config_text
 from tests.lab.conftest import Write
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lab.config import SplitSection
+from lab.config_sections import SplitSection
 from lab.data.sources import Division
 from lab.evaluation import arrange, gain, quality
 from models.errors import DataError

@@ -15,6 +15,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from lab.cli import app
+from lab.commands.projects import NAMES_ZH
+from lab.governance.policy import Terms
 from models.errors import LianmoError
 
 
@@ -177,3 +179,7 @@ def test_a_project_is_proposed_tried_approved_and_stopped(folder: Path, tmp_path
     assert refused("policy", "approve", "loans", "--by", "Wang", *node).code == "project_decision"
     terms.write_text("parties = 3\n", "utf-8")
     assert refused("policy", "propose", "more", str(terms), "--by", "Li", *node).code == "terms_unreadable"
+
+
+def test_every_term_of_a_project_has_a_chinese_name() -> None:
+    assert {*NAMES_ZH} == {"project", "status", "epsilon_left", *Terms.model_fields}

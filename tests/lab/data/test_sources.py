@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab.config import Party, SplitSection
+from lab.config_party import Party
+from lab.config_sections import SplitSection
 from lab.data.demo import write_demo_data
 from lab.data.sources import Division, applicants_table, read_division, read_labelled, read_table
 from models.binning import FeatureBins

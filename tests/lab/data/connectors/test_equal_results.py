@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lab.config import Party
+from lab.config_party import Party
 from lab.data.connectors import source
 from lab.data.connectors.location import Location
 from lab.data.sources import data_digest, read_table

@@ -8,7 +8,8 @@ import duckdb
 import pandas as pd
 import pytest
 
-from lab.config import Party, load_config, parse_config
+from lab.config import load_config, parse_config
+from lab.config_party import Party
 from lab.config_text import config_text
 from lab.data.connectors.location import Location, named
 from lab.data.sources import read_table, source_reference

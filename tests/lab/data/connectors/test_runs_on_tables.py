@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from lab.config import Party, load_config
+from lab.config import load_config
+from lab.config_party import Party
 from lab.data.extract import extract
 from lab.data.sources import read_table
 from lab.runs import train_run

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from lab.config import Party
+from lab.config_party import Party
 from lab.data.connectors.filters import sql_query
 from lab.data.sources import read_table
 from models.errors import DataError
