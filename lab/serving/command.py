@@ -62,7 +62,7 @@ class Serving:
     def app(self) -> FastAPI:
         """The bank's application. Raises ``ModelError``, ``ConfigError``, ``GovernanceError`` (of the store)."""
         shelf = open_shelf(self.directory)
-        model = shelf.chosen("").joint.model
+        model = shelf.held().champion.joint.model
         need_default(model.objective if isinstance(model, JointModel) else "binary", "lianmo serve")
         return create_guest_app(
             shelf,

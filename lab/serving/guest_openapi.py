@@ -124,12 +124,13 @@ def described(what: str) -> dict[str, Any]:
 
 
 def describe(app: FastAPI, service: ScoringService) -> None:
-    """Let ``app`` describe itself as of the model being served at that moment."""
+    """Let ``app`` describe itself as of the models being served and tried at that moment."""
 
     def openapi() -> dict[str, Any]:
-        served = service.current()
-        told = get_openapi(title=app.title, version=served.joint.told["version"], routes=app.routes)
-        _, found = models_json_schema([(served.schema, "validation")], ref_template=_REFERENCE)
+        offered = service.current()
+        version = offered.champion.joint.told["version"]
+        told = get_openapi(title=app.title, version=version, routes=app.routes)
+        _, found = models_json_schema([(offered.schema, "validation")], ref_template=_REFERENCE)
         schemas = told["components"]["schemas"]
         schemas |= found["$defs"]
         if service.decider:  # which products there are is the policy's to say

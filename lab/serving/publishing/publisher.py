@@ -19,8 +19,8 @@ from federation.script import Wire, run
 from federation.vertical.publishing.guest import prepare, retire
 from lab.errors import ServiceError
 from lab.governance.publishing_record import PublishingRecord
-from lab.serving.loaded import Loaded
-from lab.serving.publishing.folder import Challenger, InForce, Mode, ShelfFolder
+from lab.serving.loaded import Loaded, Mode
+from lab.serving.publishing.folder import Challenger, InForce, ShelfFolder
 from models.errors import LianmoError
 
 log = logging.getLogger("lianmo.publishing")
@@ -161,6 +161,8 @@ class Publisher:
 
     def _switch(self, before: InForce | None, state: InForce) -> InForce:
         champion = self.folder.load(state.champion)
+        if state.challenger:
+            _need_alike(champion, self.folder.load(state.challenger.version))
         digest, version = champion.joint.model.digest(), champion.published.version
         out = [v for v in before.versions if v not in state.versions] if before else []
         gone = [(v, self.folder.load(v)) for v in out]
@@ -203,6 +205,19 @@ def _after(before: InForce | None, version: str) -> InForce:
         return InForce(version)
     trial = before.challenger
     return InForce(version, before.champion, trial if trial and trial.version != version else None)
+
+
+def _need_alike(champion: Loaded, challenger: Loaded) -> None:
+    """Raises ``ServiceError`` (``columns_differ``) naming the columns that callers cannot send to both."""
+    asked = {b.name: b.category for b in champion.inputs}
+    other = [b.name for b in challenger.inputs if asked.get(b.name, b.category) != b.category]
+    if other:
+        raise ServiceError(
+            "columns_differ",
+            f"{', '.join(other)}: numbers for the champion or the model on trial, and text for the other, so callers "
+            "cannot send them to both. Publish it without a trial, or end the trial first.",
+            f"{'、'.join(other)}：在正式模型与试用模型中一为数值、一为文本，无法同时提交。请直接发布，或先结束试用。",
+        )
 
 
 def _no_challenger() -> ServiceError:
