@@ -103,8 +103,28 @@ DEGRADED: Final[dict[str, Any]] = EXAMPLE | {
 }
 
 
+_REPORT: Final[dict[str, Any]] = {
+    "description": "What is reported, its digest, the page's, and the bank's signature, for 'lianmo decision verify'.",
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["body", "digest", "page", "signature"],
+                "properties": {
+                    "body": {"type": "object"},
+                    "digest": {"type": "string"},
+                    "page": {"type": "string"},
+                    "signature": {"type": "object"},
+                },
+            }
+        },
+        "text/html": {"schema": {"type": "string"}},
+    },
+}
+
+
 def described(what: str) -> dict[str, Any]:
-    """Arguments of a route's decorator: ``score``, ``batch``, ``stored``, ``ready``."""
+    """Arguments of a route's decorator: ``score``, ``batch``, ``stored``, ``report``, ``ready``."""
     plain: dict[str, Any] = {"response_class": Response, "response_model": None}
     match what:
         case "score":
@@ -119,6 +139,9 @@ def described(what: str) -> dict[str, Any]:
         case "stored":
             problems = documented(HTTPStatus.NOT_FOUND, HTTPStatus.INTERNAL_SERVER_ERROR)
             return plain | {"responses": {200: {"model": ScoreAnswer}, **problems}}
+        case "report":
+            statuses = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.INTERNAL_SERVER_ERROR)
+            return plain | {"responses": {200: _REPORT, **documented(*statuses)}}
     ready = {200: {"model": Readiness}, 503: {"model": Readiness, "description": "No applications are answered."}}
     return plain | {"responses": ready}
 

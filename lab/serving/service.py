@@ -206,7 +206,10 @@ class ScoringService:
                 decided,
             )
         ]
-        kept = [Kept(a.score_id, call.caller, b.decode()) for (a, _, _), b in zip(made, bodies, strict=True)]
+        kept = [
+            Kept(a.score_id, call.caller, b.decode(), _loan(a) if decided else None)
+            for (a, _, decided), b in zip(made, bodies, strict=True)
+        ]
         await self.ledger.keep(Written(events, kept, [Replied(call.claim, reply.decode())] if call.claim else []))
         call.told.extend((application, outcome) for application, outcome, _ in made)
 
@@ -252,6 +255,12 @@ def _by_model(items: Sequence[Application | RequestError]) -> list[tuple[Served,
         if isinstance(item, Application):
             groups.setdefault(id(item.served), (item.served, []))[1].append(place)
     return list(groups.values())
+
+
+def _loan(application: Application) -> str | None:
+    """What was asked for, for the report of the decision."""
+    loan = application.asked.loan
+    return loan.model_dump_json() if loan else None
 
 
 def _problem(error: RequestError) -> dict[str, Any]:
