@@ -122,7 +122,8 @@ class Scorer:
             where = "".join(traceback.format_tb(error.__traceback__))  # the text of the error may hold values
             log.error("internal error %s score=%s\n%s", type(error).__name__, question, where)
             return Degraded.of("internal")
-        for host in part.hosts:  # not at each reply: a host may answer the first message of every question and no second
+        # Not at each reply: a host may answer the first message of every question and no second.
+        for host in part.hosts:
             self.breaker(host).succeeded()
         return found
 
