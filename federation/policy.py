@@ -60,6 +60,7 @@ class HostPolicy:
         moved. Trees have none.
     permit: asked anew when rows are chosen, when training begins, and for every score; None: whoever is in the table.
     permit_shadow: asked for every score of a model on trial, of which nobody is told; None: there are none here.
+    still_shadow: raises ``LocalProtocolError`` (``policy``) while such models may not ask; nothing is counted.
     """
 
     min_rows_per_bin: int = 10
@@ -75,6 +76,7 @@ class HostPolicy:
     noise: CountNoise | None = None
     permit: Permit | None = None
     permit_shadow: Permit | None = None
+    still_shadow: Callable[[], None] = lambda: None
 
     def permitted(self, subjects: Sequence[str]) -> NDArray[np.bool_]:
         """Which of them may be used at this moment."""
@@ -83,12 +85,14 @@ class HostPolicy:
     def permitted_in_shadow(self, subjects: Sequence[str]) -> NDArray[np.bool_]:
         """The same for a model on trial. Raises ``LocalProtocolError`` (``policy``) where such may not ask."""
         if self.permit_shadow is None:
-            raise LocalProtocolError(
-                "policy",
-                "This party answers no questions of models on trial whose scores nobody is told.",
-                "本方不应答影子模型（评分不对外告知）的查询。",
-            )
+            raise _no_shadow()
         return self.permit_shadow(subjects)
+
+    def check_shadow(self) -> None:
+        """Raises ``LocalProtocolError`` (``policy``) unless models on trial may ask at this moment, about whomever."""
+        if self.permit_shadow is None:
+            raise _no_shadow()
+        self.still_shadow()
 
     def check_subjects(self, subjects: Sequence[str]) -> None:
         """Raises ``LocalProtocolError`` (``no_consent``) unless all of them may be used at this moment."""
@@ -115,3 +119,11 @@ class HostPolicy:
                 f"The run would use {n_rows} rows; this party's minimum is {self.min_rows}.",
                 f"本次运行仅使用 {n_rows} 行，低于本方下限 {self.min_rows}。",
             )
+
+
+def _no_shadow() -> LocalProtocolError:
+    return LocalProtocolError(
+        "policy",
+        "This party answers no questions of models on trial whose scores nobody is told.",
+        "本方不应答影子模型（评分不对外告知）的查询。",
+    )

@@ -263,7 +263,7 @@ def _signature(model: Joint, bank_only: Joint | None) -> Any:
     else:
         whole = all(isinstance(m, JointModel) or m.half.rules.rounding for m in (model, bank_only) if m)
         points = DataType.long if whole else DataType.double
-        outputs += [ColSpec(DataType.double, "default_probability")]
+        outputs += [ColSpec(DataType.double, "default_probability"), ColSpec(DataType.string, "calibration")]
         outputs += [ColSpec(points, "points", required=False), ColSpec(DataType.string, "band")]
     outputs += [ColSpec(DataType.string, "unknown_at")]
     if outputs[1].name == "default_probability":

@@ -38,6 +38,7 @@ from lab.result_page import put_lines
 from lab.runs import train_run
 from lab.serving.batch import score_frame
 from lab.serving.hosts import Hosts
+from lab.serving.loaded import Calibrated
 from lab.serving.nodes import joint_model, scoring_wire
 
 T = TypeVar("T")
@@ -126,7 +127,7 @@ def main() -> None:
 
             def scored(subjects: set[str]) -> pd.Series:
                 chosen = applicants.take(np.flatnonzero([i in subjects for i in applicants.ids]))
-                return score_frame(model, chosen, wire).set_index("id")["default_probability"]
+                return score_frame(Calibrated(model=model), chosen, wire).set_index("id")["default_probability"]
 
             every = scored(set(applicants.ids)).dropna()
             waiting = list(in_force(city, book, set(every.index), today).items())

@@ -12,6 +12,7 @@ from mlflow.pyfunc import PythonModel
 from federation.transports.memory import MemoryWire
 from lab.data.sources import applicants_table
 from lab.serving.batch import score_frame
+from lab.serving.loaded import Calibrated
 from models.bundle import load
 from models.joint import joint_from_json
 
@@ -24,7 +25,8 @@ class BankModel(PythonModel):
         self.wire = MemoryWire({})
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
-        return score_frame(self.model, applicants_table(model_input, "id", self.model.inputs), self.wire)
+        table = applicants_table(model_input, "id", self.model.inputs)
+        return score_frame(Calibrated(model=self.model), table, self.wire)
 
 
 set_model(BankModel())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from inspect import Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,48 +47,50 @@ def list_versions(shelf: Shelf = _SHELF, as_json: AsJson = False) -> None:
     console_for(as_json).print(grid)
 
 
+def _changing(command: Callable[..., Iterator[InForce | None]]) -> Callable[..., None]:
+    """A command of what is in force: it gets the publisher, and what it yields is told. Beside its own options it has
+    those by which hosts are reached and things are told."""
+
+    def run(
+        shelf: Shelf = _SHELF,
+        host: HostUrls = None,
+        hosts: HostsToml = None,
+        through: ThroughHub = None,
+        as_json: AsJson = False,
+        **own: Any,
+    ) -> None:
+        with _publisher(shelf, host, hosts, through, as_json) as publisher:
+            for state in command(publisher, **own):
+                _tell(state, as_json)
+
+    # Types that are not loaded here are no options.
+    _, *named = signature(command, locals={"Publisher": Any, "InForce": Any}, eval_str=True).parameters.values()
+    *shared, _ = signature(run, eval_str=True).parameters.values()
+    run.__signature__ = Signature([*named, *shared])  # type: ignore[attr-defined]
+    run.__annotations__ |= {option.name: option.annotation for option in named}
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    return run
+
+
 @models.command()
-def publish(
-    node: Node,
-    shelf: Shelf = _SHELF,
-    host: HostUrls = None,
-    hosts: HostsToml = None,
-    through: ThroughHub = None,
-    as_json: AsJson = False,
-) -> None:
+@_changing
+def publish(publisher: Publisher, node: Node) -> Iterator[InForce]:
     """Put a model in force everywhere, or nowhere. 发布模型：所有数据方就绪后切换，否则保持不变。"""
-    with _publisher(shelf, host, hosts, through, as_json) as publisher:
-        _tell(publisher.publish(node), as_json)
+    yield publisher.publish(node)
 
 
 @models.command()
-def canary(
-    node: Node,
-    share: Share,
-    shelf: Shelf = _SHELF,
-    host: HostUrls = None,
-    hosts: HostsToml = None,
-    through: ThroughHub = None,
-    as_json: AsJson = False,
-) -> None:
+@_changing
+def canary(publisher: Publisher, node: Node, share: Share) -> Iterator[InForce]:
     """Let a model answer a share of the applications. 灰度：由试用模型应答一定比例的申请。"""
-    with _publisher(shelf, host, hosts, through, as_json) as publisher:
-        _tell(publisher.trial(node, "canary", share), as_json)
+    yield publisher.trial(node, "canary", share)
 
 
 @models.command()
-def shadow(
-    node: Node,
-    share: Share = 1.0,
-    shelf: Shelf = _SHELF,
-    host: HostUrls = None,
-    hosts: HostsToml = None,
-    through: ThroughHub = None,
-    as_json: AsJson = False,
-) -> None:
+@_changing
+def shadow(publisher: Publisher, node: Node, share: Share = 1.0) -> Iterator[InForce]:
     """Let a model score beside the champion, for the record. 影子：试用模型同时评分，仅作记录。"""
-    with _publisher(shelf, host, hosts, through, as_json) as publisher:
-        _tell(publisher.trial(node, "shadow", share), as_json)
+    yield publisher.trial(node, "shadow", share)
 
 
 @models.command()
@@ -124,81 +127,61 @@ def compare(
 
 
 @models.command()
-def promote(
-    shelf: Shelf = _SHELF,
-    host: HostUrls = None,
-    hosts: HostsToml = None,
-    through: ThroughHub = None,
-    as_json: AsJson = False,
-) -> None:
+@_changing
+def promote(publisher: Publisher) -> Iterator[InForce]:
     """The model on trial becomes the champion. 将试用模型转为正式模型。"""
-    with _publisher(shelf, host, hosts, through, as_json) as publisher:
-        _tell(publisher.promote(), as_json)
+    yield publisher.promote()
 
 
 @models.command()
+@_changing
 def rollback(
-    shelf: Shelf = _SHELF,
-    host: HostUrls = None,
-    hosts: HostsToml = None,
-    through: ThroughHub = None,
+    publisher: Publisher,
     force: Annotated[bool, typer.Option(help="Even if a host is away. 即使有数据方不可用。")] = False,
-    as_json: AsJson = False,
-) -> None:
+) -> Iterator[InForce]:
     """Go back to the model before. 回退到上一个模型。"""
-    with _publisher(shelf, host, hosts, through, as_json) as publisher:
-        _tell(publisher.rollback(force=force), as_json)
+    yield publisher.rollback(force=force)
 
 
 @models.command()
+@_changing
 def retire(
+    publisher: Publisher,
     version: Annotated[
         str | None, typer.Argument(help="Default: the model on trial. 默认为试用模型。", show_default=False)
     ] = None,
-    shelf: Shelf = _SHELF,
-    host: HostUrls = None,
-    hosts: HostsToml = None,
-    through: ThroughHub = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Iterator[InForce | None]:
     """End a trial, or take a version that is out of force off the shelf. 结束试用，或移除未在用的版本。"""
-    with _publisher(shelf, host, hosts, through, as_json) as publisher:
-        if version is None:
-            publisher.end_trial()
-        else:
-            publisher.retire(version)
-        state = publisher.folder.in_force()
-        if as_json:
-            print(json.dumps(state and _plain(state)))
+    if version is None:
+        publisher.end_trial()
+    else:
+        publisher.retire(version)
+    yield publisher.folder.in_force()
 
 
 @models.command()
+@_changing
 def follow(
+    publisher: Publisher,
     name: Annotated[str, typer.Argument(help="Registered model, such as lianmo-loans. 登记模型名称。")],
     tracking: Annotated[str, typer.Option(help="Address of the MLflow store. MLflow 地址。")],
     alias: Annotated[str, typer.Option(help="Alias to follow. 所跟随的别名。")] = "champion",
     seconds: Annotated[float, typer.Option(min=1, help="Between two looks. 轮询间隔（秒）。")] = 30.0,
     once: Annotated[bool, typer.Option(help="Look once and end. 仅查看一次。")] = False,
-    shelf: Shelf = _SHELF,
-    host: HostUrls = None,
-    hosts: HostsToml = None,
-    through: ThroughHub = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Iterator[InForce | None]:
     """Put in force whatever an alias of the registry points to, until stopped. 跟随登记库别名并自动发布。"""
     import time
 
     from lab.serving.publishing.registry import RegistryWatch
 
-    with _publisher(shelf, host, hosts, through, as_json) as publisher:
-        watch = RegistryWatch(publisher, tracking, name, alias)
-        if once:
-            _tell(watch.look() or publisher.folder.in_force(), as_json)
-            return
-        while True:
-            if state := watch.look_quietly():
-                _tell(state, as_json)
-            time.sleep(seconds)
+    watch = RegistryWatch(publisher, tracking, name, alias)
+    if once:
+        yield watch.look() or publisher.folder.in_force()
+        return
+    while True:
+        if state := watch.look_quietly():
+            yield state
+        time.sleep(seconds)
 
 
 @contextmanager

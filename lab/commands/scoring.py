@@ -50,11 +50,10 @@ def score(
         tell_frame(site_scores(node, read_frame(applicants, id_column), id_column), out)
         return
     joint, _ = models_from(node)
-    model, calibrator = joint.model, joint.calibrator
-    table = applicants_table(read_frame(applicants, id_column), id_column, model.inputs)
-    with scoring_wire(node, model, hosts_of(host_urls(host), hosts), local=local, hub=through) as wire:
-        noted = bank_record(node, model).answered
-        frame = score_frame(model, table, wire, reasons, own_words(node), noted, calibrator)
+    table = applicants_table(read_frame(applicants, id_column), id_column, joint.model.inputs)
+    with scoring_wire(node, joint.model, hosts_of(host_urls(host), hosts), local=local, hub=through) as wire:
+        noted = bank_record(node, joint.model).answered
+        frame = score_frame(joint, table, wire, reasons, own_words(node), noted)
     tell_frame(frame, out)
 
 

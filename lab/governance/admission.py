@@ -137,10 +137,16 @@ def _for_scoring(gate: Gate, table: Table, party: Party, asked: Asked) -> Admiss
         return gate.permitted(subjects, now_asked, cited)
 
     on_trial = replace(asked, purpose=PURPOSES["shadow"], algorithm="shadow")
+
+    def still_shadow() -> None:
+        with _told_to_the_bank():
+            gate.check(on_trial)
+
     policy = replace(
         party.policy,
         permit=partial(permit, asked),
         permit_shadow=None if party.shadow is False else partial(permit, on_trial),
+        still_shadow=still_shadow,
     )
     return Admission(
         table,

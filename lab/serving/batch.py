@@ -14,6 +14,7 @@ from federation.errors import PartyId
 from federation.script import Wire, run
 from federation.vertical.scoring.guest import Scored, score
 from lab.serving.answers import Answer, Told, Unknown, answer_of, told
+from lab.serving.loaded import Calibrated, Calibration
 from models.joint import Joint
 from models.reasons import Words
 from models.scorecard.card import JointScorecard
@@ -81,20 +82,20 @@ def score_table(
 
 
 def score_frame(
-    model: Joint,
+    calibrated: Calibrated,
     table: Table,
     wire: Wire,
     n_reasons: int = 0,
     own_words: Mapping[str, Words] | None = None,
     note: Note = unnoted,
-    calibrator: Calibrator | None = None,
 ) -> pd.DataFrame:
     """``answers_frame`` of a model of defaults; of another objective columns ``id``, ``expected`` (the expected label,
     empty where a party does not hold the applicant) and ``unknown_at``. Raises as ``score_table``.
     """
+    model = calibrated.model
     if isinstance(model, JointScorecard) or model.objective == "binary":
-        found = score_table(model, table, wire, n_reasons, own_words, note, calibrator=calibrator)
-        return answers_frame(table, found, n_reasons)
+        found = score_table(model, table, wire, n_reasons, own_words, note, calibrator=calibrated.calibrator)
+        return answers_frame(table, found, n_reasons, calibrated.calibration)
     rows = _rows(model, table, wire, 0, note, new_name)
     margins = [(float(scored.margin[row]), " ".join(_absent(scored, row))) for scored, row in rows]
     expected = model.predict(np.array([margin for margin, _ in margins], dtype=np.float64))
@@ -118,18 +119,21 @@ def _absent(scored: Scored, row: int) -> tuple[PartyId, ...]:
     return tuple(host for host, known in scored.known.items() if not known[row])
 
 
-def answers_frame(table: Table, results: Sequence[Answer | Unknown], n_reasons: int = 0) -> pd.DataFrame:
+def answers_frame(
+    table: Table, results: Sequence[Answer | Unknown], n_reasons: int = 0, calibration: Calibration = "none"
+) -> pd.DataFrame:
     """Results beside their ids; empty where a party does not hold the applicant, which ``unknown_at`` then names.
+    ``calibration``: rows on which probabilities were set right, as the service's answers say it.
 
     With reasons, a column for each part of ``Told``: ``reason_1_code``, ``reason_1_party``, ``reason_1_text``…
     """
     rows = [
-        (a.default_probability, a.points, a.band, "")
+        (a.default_probability, calibration, a.points, a.band, "")
         if isinstance(a, Answer)
-        else (None, None, None, " ".join(a.parties))
+        else (None, None, None, None, " ".join(a.parties))
         for a in results
     ]
-    frame = pd.DataFrame(rows, columns=["default_probability", "points", "band", "unknown_at"])
+    frame = pd.DataFrame(rows, columns=["default_probability", "calibration", "points", "band", "unknown_at"])
     frame.insert(0, "id", table.ids)
     whole = all(isinstance(a.points, int) for a in results if isinstance(a, Answer))
     frame = frame.astype({"points": "Int64" if whole else "Float64"})

@@ -15,6 +15,7 @@ from lab.decision.policy import policy_at
 from lab.jobs import HostJob
 from lab.membership.lines import serve_lines, wire_through_hub
 from lab.serving.access.listening import Listening
+from lab.serving.decision_reports import ReportKey
 from lab.serving.decisions import Decider
 from lab.serving.guest_api import create_guest_app
 from lab.serving.host_api import create_host_app
@@ -62,8 +63,9 @@ class Serving:
     def app(self) -> FastAPI:
         """The bank's application. Raises ``ModelError``, ``ConfigError``, ``GovernanceError`` (of the store)."""
         shelf = open_shelf(self.directory)
-        model = shelf.chosen("").joint.model
+        model = shelf.held().champion.joint.model
         need_default(model.objective if isinstance(model, JointModel) else "binary", "lianmo serve")
+        node = job_in(self.directory).party.node
         return create_guest_app(
             shelf,
             self._wire(model),
@@ -72,6 +74,7 @@ class Serving:
             record=bank_record(self.directory, model),
             store=AnswerStore.open(self.store or f"sqlite:///{self.directory / STORE}"),
             guard=self.door.guard(),
+            report_key=ReportKey(node) if node else None,
         )
 
     def node_app(self) -> FastAPI:

@@ -15,10 +15,12 @@ from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from federation.script import AsyncWire
+from lab.decision.report import Report
 from lab.governance.scoring_record import ScoringRecord
 from lab.serving.access.caller import Caller
 from lab.serving.access.description import describe_access
 from lab.serving.access.guard import Guard, Visit
+from lab.serving.decision_reports import DecisionReports, ReportKey
 from lab.serving.decisions import Decider
 from lab.serving.gate import Gate
 from lab.serving.guest_openapi import describe, described
@@ -36,11 +38,15 @@ from lab.serving.schemas import CurrentModel
 from lab.serving.scorer import Outcome, Scorer
 from lab.serving.service import Application, Call, ScoringService, item_name, items_of, new_score, read
 from lab.serving.shadows import Shadows
-from lab.serving.store import AnswerStore
+from lab.serving.store import AnswerStore, Kept
 
 #: A batch of 1,000 applications with some forty features each.
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 _JSON: Final = "application/json"
+_PAGE: Final = "text/html"
+_BY_ACCEPT: Final = {"vary": "accept"}
+#: The page needs nothing from anywhere, and obeys nothing that an applicant's number could smuggle in.
+_PAGE_HEADERS: Final = {**_BY_ACCEPT, "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
 
 
 def create_guest_app(
@@ -52,9 +58,10 @@ def create_guest_app(
     record: ScoringRecord | None = None,
     store: AnswerStore | None = None,
     guard: Guard | None = None,
+    report_key: ReportKey | None = None,
 ) -> FastAPI:
-    """``POST /v1/scores`` and ``/v1/scores:batch``, ``GET /v1/scores/{id}``, ``/v1/models/current``, ``/healthz``,
-    ``/readyz``, ``/metrics``.
+    """``POST /v1/scores`` and ``/v1/scores:batch``, ``GET /v1/scores/{id}`` and ``/v1/scores/{id}/report``,
+    ``/v1/models/current``, ``/healthz``, ``/readyz``, ``/metrics``.
 
     A caller sees the scores that it asked for and no others.
 
@@ -64,6 +71,7 @@ def create_guest_app(
         record: the bank's own: every score is there before it is told; none: the bank keeps no log.
         store: of answers and of calls that must not be done twice; none: in memory, for one worker.
         guard: who may call; none: whoever can connect.
+        report_key: the bank's, for reports of decisions; none: it makes none.
     """
     rules = rules or ServiceRules()
     metrics = ServiceMetrics()
@@ -72,6 +80,7 @@ def create_guest_app(
     ledger = Ledger(answers, record)
     service = ScoringService(shelf, scorer, ledger, metrics, decider)
     shadows = _shadows(service, wire, rules)
+    reports = DecisionReports(decider.policy if decider else None, report_key, rules.names)
     once = Once(answers, timedelta(seconds=rules.idempotency_seconds))
 
     @asynccontextmanager
@@ -159,15 +168,32 @@ def create_guest_app(
     @app.get("/v1/scores/{score_id}", **described("stored"))
     async def get_score(score_id: str, request: Request) -> Response:
         """An answer as it was told; nothing is scored anew. 按编号查询已给出的评分结果，不重新评分。"""
-        body = await run_in_threadpool(answers.find, score_id, request.state.visit.caller.name)
-        if body is None:
+        kept = await run_in_threadpool(found, score_id, request)
+        return Response(kept.body, media_type=_JSON)
+
+    @app.get("/v1/scores/{score_id}/report", **described("report"))
+    async def get_report(score_id: str, request: Request) -> Response:
+        """The report of a decision for the applicant, signed by the bank: JSON, or the page that belongs to it for who
+        accepts text/html. 决策报告（银行签名）：JSON，或（Accept: text/html）与之对应的页面。"""
+
+        def made() -> Report:
+            return reports.made(found(score_id, request), partial(answers.reported, score_id))
+
+        report = await run_in_threadpool(made)
+        if _PAGE in request.headers.get("accept", ""):
+            return Response(report.page, media_type=_PAGE, headers=_PAGE_HEADERS)
+        return Response(report.data, media_type=_JSON, headers=_BY_ACCEPT)
+
+    def found(score_id: str, request: Request) -> Kept:
+        kept = answers.find(score_id, request.state.visit.caller.name)
+        if kept is None:
             raise RequestError(
                 HTTPStatus.NOT_FOUND,
                 "unknown_score",
                 "No score of this number is kept for you. Was it another service, or too long ago?",
                 "未找到该编号的评分结果：可能由其他服务给出，或已超过保存期限。",
             )
-        return Response(body, media_type=_JSON)
+        return kept
 
     @app.get("/v1/models/current")
     async def get_current_model() -> CurrentModel:

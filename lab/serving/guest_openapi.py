@@ -103,8 +103,28 @@ DEGRADED: Final[dict[str, Any]] = EXAMPLE | {
 }
 
 
+_REPORT: Final[dict[str, Any]] = {
+    "description": "What is reported, its digest, the page's, and the bank's signature, for 'lianmo decision verify'.",
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["body", "digest", "page", "signature"],
+                "properties": {
+                    "body": {"type": "object"},
+                    "digest": {"type": "string"},
+                    "page": {"type": "string"},
+                    "signature": {"type": "object"},
+                },
+            }
+        },
+        "text/html": {"schema": {"type": "string"}},
+    },
+}
+
+
 def described(what: str) -> dict[str, Any]:
-    """Arguments of a route's decorator: ``score``, ``batch``, ``stored``, ``ready``."""
+    """Arguments of a route's decorator: ``score``, ``batch``, ``stored``, ``report``, ``ready``."""
     plain: dict[str, Any] = {"response_class": Response, "response_model": None}
     match what:
         case "score":
@@ -119,17 +139,21 @@ def described(what: str) -> dict[str, Any]:
         case "stored":
             problems = documented(HTTPStatus.NOT_FOUND, HTTPStatus.INTERNAL_SERVER_ERROR)
             return plain | {"responses": {200: {"model": ScoreAnswer}, **problems}}
+        case "report":
+            statuses = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.INTERNAL_SERVER_ERROR)
+            return plain | {"responses": {200: _REPORT, **documented(*statuses)}}
     ready = {200: {"model": Readiness}, 503: {"model": Readiness, "description": "No applications are answered."}}
     return plain | {"responses": ready}
 
 
 def describe(app: FastAPI, service: ScoringService) -> None:
-    """Let ``app`` describe itself as of the model being served at that moment."""
+    """Let ``app`` describe itself as of the models being served and tried at that moment."""
 
     def openapi() -> dict[str, Any]:
-        served = service.current()
-        told = get_openapi(title=app.title, version=served.joint.told["version"], routes=app.routes)
-        _, found = models_json_schema([(served.schema, "validation")], ref_template=_REFERENCE)
+        offered = service.current()
+        version = offered.champion.joint.told["version"]
+        told = get_openapi(title=app.title, version=version, routes=app.routes)
+        _, found = models_json_schema([(offered.schema, "validation")], ref_template=_REFERENCE)
         schemas = told["components"]["schemas"]
         schemas |= found["$defs"]
         if service.decider:  # which products there are is the policy's to say

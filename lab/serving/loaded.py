@@ -1,16 +1,31 @@
-"""What the bank's service answers with: a joint model and, beside it, one of the bank alone; replaced as a whole."""
+"""What the bank's service answers with: a joint model and, beside it, one of the bank alone; replaced as a whole; and
+perhaps others of both on trial."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
+from models.binning import FeatureBins
+from models.declared import Declared
 from models.joint import Joint
 from models.reasons import Words
 from models.validation.calibrators import Calibrator
 
+CRYPTO: Final = (
+    Declared(
+        algorithm="SHA-256",
+        purpose="which applications a model on trial answers",
+        purpose_zh="划分由试用模型应答的申请",
+        standard="FIPS 180-4",
+        library="hashlib",
+    ),
+)
+
 Calibration = Literal["valid", "out_of_fold", "holdout", "none"]
+Mode = Literal["canary", "shadow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,35 +66,64 @@ class Loaded:
     bank_only: Calibrated | None = None
     words: Mapping[str, Words] = field(default_factory=dict)
 
+    @property
+    def inputs(self) -> tuple[FeatureBins, ...]:
+        """Columns of the bank that either model reads."""
+        alone = self.bank_only.model.inputs if self.bank_only else ()
+        return tuple({b.name: b for b in (*alone, *self.joint.model.inputs)}.values())
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A model in the shadow: ``version``: its name on the shelf."""
+    """A model beside the champion.
+
+    Attributes:
+        version: its name on the shelf.
+        mode: ``canary``: it answers its share of the applications; ``shadow``: it scores them, and nobody is told.
+    """
 
     version: str
+    mode: Mode
+    share: float
     loaded: Loaded
-
-
-class Shelf(Protocol):
-    """Where the service takes its model from at each request; the answer may differ from one to the next."""
-
-    def chosen(self, application_id: str) -> Loaded:
-        """What answers this application: the same for the same application as long as nothing is published."""
-        ...
-
-    def shadowed(self, application_id: str) -> Trial | None:
-        """What is to score this application too, for the record alone: a model on trial. None: nothing is."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """What answers at one moment, and what is on trial beside it."""
+
+    champion: Loaded
+    trial: Trial | None = None
+
+    def tried(self, mode: Mode, application_id: str) -> Trial | None:
+        """The model on trial, if it is in this way and the application is in its share: the same for the same
+        application as long as nothing is published."""
+        trial = self.trial
+        if trial and trial.mode == mode and share_of(trial.version, application_id) < trial.share:
+            return trial
+        return None
+
+
+def share_of(version: str, application_id: str) -> float:
+    """Where an application falls in [0, 1), the same each time; another for each version, so that it is not always the
+    same applicants who are tried on."""
+    name = hashlib.sha256(f"{version}\n{application_id}".encode(errors="surrogatepass")).digest()
+    return int.from_bytes(name[:8], "big") / 2.0**64
+
+
+class Shelf(Protocol):
+    """Where the service takes its models from at each request."""
+
+    def held(self) -> Held:
+        """The same object as long as nothing is published."""
+        ...
+
+
 class OneModel:
     """A shelf with one model, never replaced."""
 
-    loaded: Loaded
+    def __init__(self, loaded: Loaded) -> None:
+        self._held = Held(loaded)
 
-    def chosen(self, application_id: str) -> Loaded:  # noqa: ARG002
-        return self.loaded
-
-    def shadowed(self, application_id: str) -> Trial | None:  # noqa: ARG002
-        return None
+    def held(self) -> Held:
+        return self._held

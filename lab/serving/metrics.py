@@ -93,6 +93,12 @@ class ServiceMetrics(PartyMetrics):
         self._degraded = Counter(
             "lianmo_scores_degraded", "Answers that are not joint, by reason", ["code"], registry=self.registry
         )
+        self._passed_over = Counter(
+            "lianmo_canary_left_out",
+            "Applications of a canary's share that the champion answered, by reason",
+            ["code"],
+            registry=self.registry,
+        )
         self._latency = Histogram(
             "lianmo_score_seconds", "Time to answer a call", ["call"], buckets=_SECONDS, registry=self.registry
         )
@@ -106,6 +112,9 @@ class ServiceMetrics(PartyMetrics):
         counter.inc()
         if code:
             self._degraded.labels(code).inc()
+
+    def passed_over(self, code: str) -> None:
+        self._passed_over.labels(code).inc()
 
     def took(self, call: str, seconds: float) -> None:
         self._took[call].observe(seconds)

@@ -15,6 +15,7 @@ from federation.transports.http import HttpWire
 from federation.transports.memory import MemoryWire
 from federation.vertical.publishing.host import ALLOWED as PUBLISHING
 from federation.vertical.publishing.host import PublishingHost
+from federation.vertical.publishing.messages import Prepare
 from federation.vertical.scoring.host import ALLOWED as SCORING
 from federation.vertical.scoring.host import Answering, ScoringHost
 from federation.vertical.scoring.messages import Wanted
@@ -75,10 +76,8 @@ class _Recorded:
         try:
             return (self.publishing if isinstance(request, PUBLISHING) else self.host).answer(request)
         except LianmoError as error:
-            if isinstance(request, Wanted):
-                (self.in_shadow if request.shadow else self.record).refused(error, request.request)
-            else:
-                self.record.refused(error)
+            record = self.in_shadow if isinstance(request, Wanted | Prepare) and request.shadow else self.record
+            record.refused(error, request.request if isinstance(request, Wanted) else "")
             raise
 
 

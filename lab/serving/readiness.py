@@ -24,7 +24,7 @@ class Reaching(Protocol):
 
 async def readiness(service: ScoringService, store: AnswerStore) -> Readiness:
     try:
-        served = service.current()
+        served = service.current().champion
     except LianmoError:
         return Readiness(status="unready", model=None, parties=[], store=await asyncio.to_thread(store.works))
     wire = service.scorer.wire

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from federation.errors import PartyId
+from lab.decision.sections import Text
 from lab.errors import ConfigError
 from lab.governance.admission import PURPOSES
 
@@ -28,6 +29,8 @@ class ServiceRules(BaseModel):
         purposes: what a score may be asked for; the first if a call names none.
         idempotency_seconds: for so long a repeated ``Idempotency-Key`` gets the answer of the first call.
         keep_days: for so long answers can be read again.
+        names: party → what reports of decisions call its data (of the bank: itself) in English and in Chinese; who is
+            not there goes by its id.
         shadow_waiting: most applications that wait for a model on trial in each worker; what comes beyond is left out
             of the comparison, and counted.
     """
@@ -43,6 +46,7 @@ class ServiceRules(BaseModel):
     purposes: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] = (PURPOSES["scoring"],)
     idempotency_seconds: Seconds = 3600.0
     keep_days: Annotated[int, Field(ge=1)] = 400
+    names: dict[PartyId, Annotated[tuple[Text, Text], Field(strict=False)]] = {}
     shadow_waiting: Annotated[int, Field(ge=0, le=1_000_000)] = 2000
 
     def deadline(self, party: PartyId, n_rows: int) -> float:

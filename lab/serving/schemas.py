@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, Field, create_model
@@ -27,6 +27,16 @@ MOST_REASONS: Final = 50
 NumberOfReasons = Annotated[int, Field(ge=0, le=MOST_REASONS), BeforeValidator(whole)]
 
 
+class Features(Given):
+    """What ``request_schema`` makes of the columns.
+
+    Attributes:
+        places: name of a column, and whether it is text → its place among the fields.
+    """
+
+    places: ClassVar[Mapping[tuple[str, bool], int]] = {}
+
+
 class ScoreRequest(Given):
     """One application to score. Null means that a feature is missing; ``request_schema`` names the features.
     ``reasons``: how many features that raise the risk are to be named. ``purpose`` and ``consent_id``: what for, and by
@@ -35,7 +45,7 @@ class ScoreRequest(Given):
 
     application_id: Annotated[str, Field(min_length=1, max_length=128, examples=["loan-2026-000417"])]
     applicant_id: Annotated[str, Field(min_length=1, max_length=256, examples=["91310000MA1FL0000X"])]
-    features: BaseModel
+    features: Features
     reasons: NumberOfReasons = 0
     purpose: Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$", examples=["loan_score"])] | None = None
     consent_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
@@ -129,8 +139,12 @@ class BatchAnswer(BaseModel):
 
 
 class Feature(BaseModel):
+    """``required``: false: only a model on trial reads it. Left out, that model does not try the application; null is a
+    value that is not known."""
+
     name: str
     type: Literal["number", "text"]
+    required: bool
 
 
 class CurrentModel(ServedModel):
@@ -162,28 +176,59 @@ class Readiness(BaseModel):
     store: bool
 
 
-def request_schema(bins: Sequence[FeatureBins]) -> type[ScoreRequest]:
-    """``ScoreRequest`` with the features of the bank's half, each required by name, number or text as in training."""
+def request_schema(bins: Sequence[FeatureBins], optional: Sequence[FeatureBins] = ()) -> type[ScoreRequest]:
+    """``ScoreRequest`` with these features by name, number or text as in training.
+
+    Args:
+        bins: what answers reads them: each is required.
+        optional: only a model on trial reads them: they may be left out, which is not the same as null.
+    """
     # Field names must be Python identifiers, column names need not be: the column is the alias.
-    fields: dict[str, Any] = {
-        f"feature_{index}": (Text | None if b.category else Number | None, Field(alias=b.name))
-        for index, b in enumerate(bins)
-    }
-    features = create_model("Features", __base__=Given, **fields)
+    fields: dict[str, Any] = {}
+    for place, b in enumerate((*bins, *optional)):
+        told = {"default_factory": _unsent, "description": _ON_TRIAL} if place >= len(bins) else {}
+        fields[_field(place)] = (Text | None if b.category else Number | None, Field(alias=b.name, **told))
+    features = create_model("Features", __base__=Features, **fields)
+    features.places = {(b.name, b.category): place for place, b in enumerate((*bins, *optional))}
     return create_model("ScoreRequest", __base__=ScoreRequest, features=(features, ...))
 
 
+def sent(request: ScoreRequest, bins: Sequence[FeatureBins]) -> bool:
+    """Whether all these columns were sent, null or not; one that was sent as another type was not."""
+    given = request.features
+    places = [given.places.get((b.name, b.category)) for b in bins]
+    return all(place is not None and _field(place) in given.model_fields_set for place in places)
+
+
 def table_of(requests: Sequence[ScoreRequest], bins: Sequence[FeatureBins]) -> Table:
-    """A table of the applicants, a row for each."""
+    """A table of the applicants, a row for each; at least one, all of one schema, and each ``sent`` these columns."""
+    places = requests[0].features.places
     values = [list(request.features.__dict__.values()) for request in requests]  # in the order of the schema
     return Table(
         tuple(request.applicant_id for request in requests),
-        {b.name: _column(b, [given[k] for given in values]) for k, b in enumerate(bins)},
+        {b.name: _column(b, [given[places[b.name, b.category]] for given in values]) for b in bins},
     )
 
 
-def features_of(bins: Sequence[FeatureBins]) -> list[Feature]:
-    return [Feature(name=b.name, type="text" if b.category else "number") for b in bins]
+def features_of(bins: Sequence[FeatureBins], optional: Sequence[FeatureBins] = ()) -> list[Feature]:
+    """As of ``request_schema``."""
+    return [
+        Feature(name=b.name, type="text" if b.category else "number", required=place < len(bins))
+        for place, b in enumerate((*bins, *optional))
+    ]
+
+
+_ON_TRIAL: Final = (
+    "Only a model on trial reads it; without it that model does not try this application. 仅试用模型使用。"
+)
+
+
+def _unsent() -> None:
+    """A factory, so that the JSON schema has no default: what is left out is not null."""
+
+
+def _field(place: int) -> str:
+    return f"feature_{place}"
 
 
 def _column(bins: FeatureBins, values: Sequence[Any]) -> Column:

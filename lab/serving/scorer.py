@@ -111,9 +111,10 @@ class Scorer:
         if shut:
             return Degraded.of("party_suspended", shut)
         try:
-            return await self._scored(part, table, n_reasons, question)
+            found = await self._scored(part, table, n_reasons, question)
         except (TransportError, Refused, RemoteProtocolError) as error:
             log.warning("%s: %s score=%s", error.code, error, question)
+            self._heard(error)
             return Degraded.by(error, error.party)
         except LianmoError:  # of the bank's own columns: the bank's own model would meet it too
             raise
@@ -121,6 +122,18 @@ class Scorer:
             where = "".join(traceback.format_tb(error.__traceback__))  # the text of the error may hold values
             log.error("internal error %s score=%s\n%s", type(error).__name__, question, where)
             return Degraded.of("internal")
+        # Not at each reply: a host may answer the first message of every question and no second.
+        for host in part.hosts:
+            self.breaker(host).succeeded()
+        return found
+
+    def _heard(self, error: TransportError | Refused | RemoteProtocolError) -> None:
+        """Who refuses is up and says so; who talks nonsense is as good as away (who is away was counted where it was
+        waited for)."""
+        if isinstance(error, Refused):
+            self.breaker(error.party).succeeded()
+        elif isinstance(error, RemoteProtocolError):
+            self.breaker(error.party).failed()
 
     async def _alone(self, served: Served, table: Table, n_reasons: int, why: Mapping[int, Degraded]) -> list[Outcome]:
         """What the bank can say without the others."""
@@ -157,7 +170,6 @@ class Scorer:
             raise
         spent = time.perf_counter() - started
         left[party] = max(left[party] - spent, 0.0)
-        self.breaker(party).succeeded()
         self.metrics.replied(party, spent)
         return reply
 

@@ -17,12 +17,12 @@ from pydantic_core import to_json
 from lab.serving.batch import new_name
 from lab.serving.decisions import Decider, DecisionAnswer, decision_answer
 from lab.serving.ledger import Ledger, Written
-from lab.serving.loaded import Loaded, Shelf
+from lab.serving.loaded import Held, Shelf
 from lab.serving.metrics import ServiceMetrics
 from lab.serving.problems import RequestError
-from lab.serving.schemas import ScoreRequest, invalid_request, table_of
+from lab.serving.schemas import ScoreRequest, invalid_request, sent, table_of
 from lab.serving.scorer import Outcome, Scorer
-from lab.serving.served import Preparations, Served
+from lab.serving.served import Offered, Preparations, Served
 from lab.serving.store import Kept, Replied
 from models.errors import LianmoError
 
@@ -70,13 +70,13 @@ class ScoringService:
     decider: Decider | None = None
     preparations: Preparations = field(default_factory=Preparations)
 
-    def current(self) -> Served:
-        """What answers an application that has no number yet."""
-        return self.preparations.of(self.shelf.chosen(""))
+    def current(self) -> Offered:
+        """What may be sent now, and what answers it."""
+        return self.preparations.of(self.shelf.held())
 
-    def prepared(self, loaded: Loaded) -> None:
+    def prepared(self, held: Held) -> None:
         """Make ready what is about to answer."""
-        self.preparations.of(loaded).prepare()
+        self.preparations.of(held).prepare()
 
     def prepare(self) -> None:
         """Make ready what answers now, if anything does, so that the first call does not wait for it."""
@@ -85,10 +85,9 @@ class ScoringService:
 
     def application(self, data: Any, score_id: str) -> Application:
         """Raises ``RequestError``: what was sent is no application, or for a purpose that is not served."""
-        named = data.get("application_id") if isinstance(data, dict) else None
-        served = self.preparations.of(self.shelf.chosen(named if isinstance(named, str) else ""))
+        offered = self.current()
         try:
-            asked = served.schema.model_validate(data)
+            asked = offered.schema.model_validate(data)
         except ValidationError as error:
             raise invalid_request(error.errors(include_url=False, include_context=False, include_input=False)) from None
         purposes = self.scorer.rules.purposes
@@ -102,7 +101,15 @@ class ScoringService:
             )
         if self.decider and asked.loan:
             self.decider.check(asked.loan)
-        return Application(score_id, asked, served, purpose)
+        return Application(score_id, asked, self._answering(offered, asked), purpose)
+
+    def _answering(self, offered: Offered, asked: ScoreRequest) -> Served:
+        challenger = offered.tried("canary", asked)
+        if challenger and sent(asked, challenger.inputs):
+            return challenger
+        if challenger:
+            self.metrics.passed_over("missing_columns")
+        return offered.champion
 
     async def one(self, application: Application, call: Call) -> bytes:
         """The answer to one application, as JSON. Raises ``ServiceError`` if it cannot be put on record."""
@@ -199,7 +206,10 @@ class ScoringService:
                 decided,
             )
         ]
-        kept = [Kept(a.score_id, call.caller, b.decode()) for (a, _, _), b in zip(made, bodies, strict=True)]
+        kept = [
+            Kept(a.score_id, call.caller, b.decode(), _loan(a) if decided else None)
+            for (a, _, decided), b in zip(made, bodies, strict=True)
+        ]
         await self.ledger.keep(Written(events, kept, [Replied(call.claim, reply.decode())] if call.claim else []))
         call.told.extend((application, outcome) for application, outcome, _ in made)
 
@@ -245,6 +255,12 @@ def _by_model(items: Sequence[Application | RequestError]) -> list[tuple[Served,
         if isinstance(item, Application):
             groups.setdefault(id(item.served), (item.served, []))[1].append(place)
     return list(groups.values())
+
+
+def _loan(application: Application) -> str | None:
+    """What was asked for, for the report of the decision."""
+    loan = application.asked.loan
+    return loan.model_dump_json() if loan else None
 
 
 def _problem(error: RequestError) -> dict[str, Any]:

@@ -19,12 +19,12 @@ from typing import NamedTuple
 
 from lab.serving.degraded import Degraded
 from lab.serving.ledger import Ledger, Written
-from lab.serving.loaded import Shelf, Trial
+from lab.serving.loaded import Shelf
 from lab.serving.metrics import ShadowMetrics
 from lab.serving.publishing.shadow import Line, ShadowBook, Told
-from lab.serving.schemas import table_of
+from lab.serving.schemas import sent, table_of
 from lab.serving.scorer import Outcome, Scorer, scored_by
-from lab.serving.served import Part, Preparations
+from lab.serving.served import Part, Preparations, Served
 from lab.serving.service import Application, item_name, new_score
 from models.errors import LianmoError
 
@@ -34,7 +34,8 @@ log = logging.getLogger("lianmo.serving")
 class _Waiting(NamedTuple):
     """Applications of one call, scored for by one model in one way, that are to be scored by the shadow."""
 
-    trial: Trial
+    version: str
+    challenger: Served
     mode: Told
     pairs: list[tuple[Application, Outcome]]
 
@@ -62,16 +63,22 @@ class Shadows:
 
     async def offer(self, told: Sequence[tuple[Application, Outcome]]) -> None:
         """Have what was told scored by the model in the shadow too, if there is one and there is room; never waits."""
-        groups: dict[tuple[str, int, str], _Waiting] = {}
+        groups: dict[tuple[int, str], _Waiting] = {}
+        offered = self.preparations.of(self.shelf.held())
         for application, outcome in told:
-            trial = self.shelf.shadowed(application.asked.application_id)
-            if trial is None:
+            challenger = offered.tried("shadow", application.asked)
+            if challenger is None:
                 continue
             if outcome.mode == "refer":
                 self.metrics.left_out("not_scored", 1)
                 continue
+            if not sent(application.asked, challenger.inputs):
+                self.metrics.left_out("missing_columns", 1)
+                continue
+            assert offered.held.trial
             group = groups.setdefault(
-                (trial.version, id(application.served), outcome.mode), _Waiting(trial, outcome.mode, [])
+                (id(application.served), outcome.mode),
+                _Waiting(offered.held.trial.version, challenger, outcome.mode, []),
             )
             group.pairs.append((application, outcome))
         for group in groups.values():
@@ -119,7 +126,7 @@ class Shadows:
             self.metrics.left_out("no_bank_only", len(group.pairs))
             return
         question = new_score()
-        table = table_of([application.asked for application, _ in group.pairs], group.pairs[0][0].served.inputs)
+        table = table_of([application.asked for application, _ in group.pairs], group.challenger.inputs)
         found = await self.scorer.together(part, table, 0, question)
         if isinstance(found, Degraded):
             self.metrics.left_out(found.code, len(group.pairs))
@@ -142,10 +149,10 @@ class Shadows:
         if not lines:
             return
         await self.ledger.keep(Written(events, [], []))
-        await asyncio.to_thread(self.book.note, group.trial.version, lines)
+        await asyncio.to_thread(self.book.note, group.version, lines)
         self.metrics.compared(group.mode, len(lines))
 
     def _part(self, group: _Waiting) -> Part | None:
         """What of the model on trial is compared. Of an answer by the bank alone nobody else is asked."""
-        served = self.preparations.of(group.trial.loaded)
+        served = group.challenger
         return served.joint if group.mode == "joint" or not served.hosts else served.bank_only

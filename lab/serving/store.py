@@ -39,7 +39,8 @@ MIGRATIONS: Final = Path(__file__).parent / "migrations"
 VERSIONS: Final = "serving_version"
 METADATA: Final = MetaData()
 
-#: ``body``: of the answer, as it was told. Times are UTC without a zone.
+#: ``body``: of the answer, as it was told. ``loan``: what was asked for, if the answer decided of it. ``reported``:
+#: when its report was first made. Times are UTC without a zone.
 ANSWERS: Final = Table(
     "answers",
     METADATA,
@@ -47,6 +48,8 @@ ANSWERS: Final = Table(
     Column("caller", String(128), nullable=False),
     Column("at", DateTime, nullable=False),
     Column("body", Text, nullable=False),
+    Column("loan", Text),
+    Column("reported", DateTime),
     Index("ix_answers_at", "at"),
 )
 
@@ -66,11 +69,16 @@ _LEASE: Final = timedelta(seconds=60)
 
 
 class Kept(NamedTuple):
-    """An answer, and who may read it again."""
+    """An answer, and who may read it again.
+
+    Attributes:
+        loan: what was asked for, as JSON; None: nothing was decided.
+    """
 
     score: str
     caller: str
     body: str
+    loan: str | None = None
 
 
 class Replied(NamedTuple):
@@ -123,11 +131,23 @@ class AnswerStore:
             for reply in replies:
                 connection.execute(update(CALLS).where(CALLS.c.call == reply.call).values(reply=reply.body))
 
-    def find(self, score: str, caller: str) -> str | None:
-        """An answer's body; None if there is none of that number for this caller."""
-        wanted = select(ANSWERS.c.body).where(ANSWERS.c.score == score, ANSWERS.c.caller == caller)
+    def find(self, score: str, caller: str) -> Kept | None:
+        """An answer; None if there is none of that number for this caller."""
+        columns = [ANSWERS.c[name] for name in Kept._fields]
+        wanted = select(*columns).where(ANSWERS.c.score == score, ANSWERS.c.caller == caller)
         with self._lock, _named(), self._engine.connect() as connection:
-            return connection.execute(wanted).scalar()
+            row = connection.execute(wanted).first()
+        return Kept(*row) if row else None
+
+    def reported(self, score: str, now: datetime | None = None) -> datetime:
+        """When the report of an answer that is kept was first made, UTC: now, if it never was."""
+        unmade = ANSWERS.c.score == score, ANSWERS.c.reported.is_(None)
+        with self._lock, _named(), self._engine.begin() as connection:
+            connection.execute(update(ANSWERS).where(*unmade).values(reported=now or _now()))
+            found: datetime = connection.execute(
+                select(ANSWERS.c.reported).where(ANSWERS.c.score == score)
+            ).scalar_one()
+        return found.replace(tzinfo=UTC)
 
     def claim(self, call: str, request: str, keep_for: timedelta, now: datetime | None = None) -> Claim:
         """Claim a call, unless it was claimed within ``keep_for``."""

@@ -41,6 +41,9 @@ def test_train_score_and_report(write_config: Write, files: Path) -> None:
     frame = pd.read_csv(files / "scored.csv", dtype={"id": str})
     assert len(frame) == 30
     assert (frame["default_probability"].isna() == frame["unknown_at"].notna()).all()
+    calibrated = load(run / "nodes" / "bank" / "calibration.json")["joint"] or {"source": "none"}
+    assert set(frame["calibration"].dropna()) == {calibrated["source"]}
+    assert (frame["calibration"].isna() == frame["default_probability"].isna()).all()
 
     shown = lianmo("report", run)
     assert shown.returncode == 0, shown.stderr

@@ -20,6 +20,7 @@ from lab.finish import report_run
 from lab.runs import train_run
 from lab.serving.batch import score_frame
 from lab.serving.hosts import Hosts
+from lab.serving.loaded import Calibrated
 from lab.serving.nodes import scoring_wire
 from lab.serving.publishing.selftest import answers_alone
 from lab.serving.publishing.stored import loaded_from
@@ -110,8 +111,9 @@ def test_joint_scores_are_told_as_calibrated(write_config: Write, telling: Path)
     bank = telling / "runs" / "small" / "nodes" / "bank"
     loaded, (table, _) = loaded_from(bank), bank_table(telling)
     with scoring_wire(bank, loaded.joint.model, Hosts(), local=True) as wire:
-        raw = score_frame(loaded.joint.model, table, wire)
-        told = score_frame(loaded.joint.model, table, wire, calibrator=loaded.joint.calibrator)
+        raw = score_frame(Calibrated(model=loaded.joint.model), table, wire)
+        told = score_frame(loaded.joint, table, wire)
+    assert (set(raw["calibration"]), set(told["calibration"])) == ({"none"}, {"valid"})
     assert told["points"].tolist() != raw["points"].tolist()
     assert loaded.joint.calibrator
     margin = np.log(raw["default_probability"]) - np.log1p(-raw["default_probability"])

@@ -18,8 +18,10 @@ from lab.runs import train_run
 from lab.serving.host_api import create_host_app
 from lab.serving.nodes import hosts_beside, scoring_endpoint
 from lab.serving.server import running
+from models.bundle import load
 from models.losses import default_probability
 from tests.lab.conftest import Write
+from tests.lab.serving.papers import Papers
 
 
 @pytest.mark.slow
@@ -122,6 +124,13 @@ def test_a_scorecard_is_recorded_alike_and_scores_through_mlflow(write_config: W
     with tax as tax_url, court as court_url:
         hosts = json.dumps({"host:tax": tax_url, "host:court": court_url})
         scored = scorer.predict(frame, params={"hosts": hosts}).set_index("id")
+    papers, endpoints = Papers(files), {host: scoring_endpoint(folder) for host, folder in folders.items()}
+    door = papers.door(papers.bank())  # nodes that ask for the bank's certificate
+    with papers.node(endpoints["host:tax"], door) as tax_url, papers.node(endpoints["host:court"], door) as court_url:
+        path = papers.hosts_file({"host:tax": tax_url, "host:court": court_url})
+        again = scorer.predict(frame, params={"hosts": str(path)}).set_index("id")
+    assert again.equals(scored)
+    assert set(scored["calibration"].dropna()) == {load(bank / "calibration.json")["joint"]["source"]}
     own = pd.read_csv(bank / "scores.csv", dtype={"id": str}).set_index("id")
     probability = default_probability(own["joint"].to_numpy())
     assert scored["default_probability"].loc[own.index].tolist() == probability.tolist()

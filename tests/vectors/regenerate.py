@@ -125,7 +125,7 @@ MESSAGES: tuple[Message, ...] = (
     ),
     scoring.Routes(known=b"\x80", left=b"\x40", words=(("Arrears of tax", "欠税"), ("", ""))),
     scoring.Parts(known=b"\x80", margins=bytes(8), points=bytes(8), contributions=b"", words=()),
-    publishing.Prepare(model="trees", model_id="m", digest="cd" * 32),
+    publishing.Prepare(model="trees", model_id="m", digest="cd" * 32, shadow=True),
     publishing.Prepared(),
     publishing.Retire(model_id="m", digest="cd" * 32),
     publishing.Retired(),

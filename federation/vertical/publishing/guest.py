@@ -17,12 +17,16 @@ from models.bundle import JointModel
 from models.joint import Joint
 
 
-def prepare(model: Joint) -> Script[None]:
+def prepare(model: Joint, *, shadow: bool = False) -> Script[None]:
     """Ask all hosts that scoring with ``model`` needs. Raises ``RemoteProtocolError``; ``run`` raises ``Refused`` for
-    one that cannot or will not."""
+    one that cannot or will not.
+
+    Args:
+        shadow: the model is to be on trial, and nobody told its scores.
+    """
     kind = "trees" if isinstance(model, JointModel) else "scorecard"
     replies = yield {
-        host: Prepare(model=kind, model_id=model.model_id, digest=model.host_digests[host])
+        host: Prepare(model=kind, model_id=model.model_id, digest=model.host_digests[host], shadow=shadow)
         for host in model.needed_hosts
     }
     for host in model.needed_hosts:

@@ -26,6 +26,10 @@ class Halves(Protocol):
         """
         ...
 
+    def check_shadow(self) -> None:
+        """Raises ``LocalProtocolError`` (``policy``) where models on trial whose scores nobody is told may not ask."""
+        ...
+
     def hold(self, half: JointHalf) -> None:
         """Answer for it from now on, and after a restart. Raises ``ModelError`` (``missing_columns``) if the host's
         data do not allow it, ``LocalProtocolError`` (``policy``) if its operator does not."""
@@ -49,6 +53,8 @@ class PublishingHost:
                 kind = "scorecard" if isinstance(half, ScorecardHalf) else "trees"
                 if half is None or kind != request.model or half.digest() != request.digest:
                     raise _unknown()
+                if request.shadow:  # else it would be refused at each score, and the bank learn of it then
+                    self.halves.check_shadow()
                 try:
                     self.halves.hold(half)
                 except ModelError as error:

@@ -10,15 +10,18 @@ from federation.messages import Message
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepare(Message, kind="publishing.prepare"):
     """Guest → host. Can you answer for your half of this model? ``model``: its kind, ``trees`` or ``scorecard``;
-    ``digest``: of the half that is meant. From its answer on the host is ready; halves it held before stay answerable.
+    ``digest``: of the half that is meant; ``shadow``: it is to be on trial and nobody told its scores, which a host may
+    refuse. From its answer on the host is ready; halves it held before stay answerable.
 
-    Reveals to host: that the bank is about to score with this model, which the host helped to train.
-    向数据方透露：该银行即将使用该模型评分（数据方曾参与其训练）。
+    Reveals to host: that the bank is about to score with this model, which the host helped to train, and whether nobody
+    is to be told.
+    向数据方透露：该银行即将使用该模型评分（数据方曾参与其训练），以及是否仅作影子试用。
     """
 
     model: str
     model_id: str
     digest: str
+    shadow: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ def needed(method: str, path: str) -> Right | None:
         method = "GET"
     if method == "GET" and path in OPEN:
         return None
-    if method == "GET" and path.startswith(_ONE_SCORE) and "/" not in path.removeprefix(_ONE_SCORE):
-        return "read"
+    if method == "GET" and path.startswith(_ONE_SCORE):
+        _, *below = path.removeprefix(_ONE_SCORE).split("/")
+        return "read" if below in ([], ["report"]) else "admin"
     return _NEEDED.get((method, path), "admin")

@@ -13,11 +13,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Self
 from uuid import uuid4
 
 from lab.errors import ServiceError
-from lab.serving.loaded import Loaded
+from lab.serving.loaded import Loaded, Mode
 from lab.serving.publishing.stored import loaded_from
 from models.bundle import digest, load, save
 from models.errors import ModelError
@@ -28,8 +28,6 @@ _VERSIONS: Final = "versions"
 #: What a version is made of; without the last two a bank answers with the joint model alone.
 FILES: Final = ("model.json", "calibration.json", "selftest.json", "bank_only.json", "published.json")
 _NEEDED: Final = ("model.json", "calibration.json", "selftest.json")
-
-Mode = Literal["canary", "shadow"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,9 @@ class ServedHalves:
     def stored(self, model_id: str, digest: str) -> JointHalf | None:
         return self.store.find(model_id, digest)
 
+    def check_shadow(self) -> None:
+        self.host.policy.check_shadow()
+
     def hold(self, half: JointHalf) -> None:
         with self._one:
             held = self.host.halves

@@ -19,8 +19,8 @@ from federation.script import Wire, run
 from federation.vertical.publishing.guest import prepare, retire
 from lab.errors import ServiceError
 from lab.governance.publishing_record import PublishingRecord
-from lab.serving.loaded import Loaded
-from lab.serving.publishing.folder import Challenger, InForce, Mode, ShelfFolder
+from lab.serving.loaded import Loaded, Mode
+from lab.serving.publishing.folder import Challenger, InForce, ShelfFolder
 from models.errors import LianmoError
 
 log = logging.getLogger("lianmo.publishing")
@@ -69,14 +69,15 @@ class Publisher:
             return self._switch(before, _after(before, version))
 
     def trial(self, source: Path, mode: Mode, share: float) -> InForce:
-        """Put it beside the champion, on trial. Raises as ``publish``, and ``ServiceError``."""
+        """Put it beside the champion, on trial. A host that answers none in the shadow refuses one of that ``mode``
+        (``policy``). Raises as ``publish``, and ``ServiceError``."""
         if not 0.0 < share <= 1.0:
             raise ServiceError(
                 "bad_share",
                 "The share of a model on trial lies above 0 and is at most 1.",
                 "试用比例应大于 0 且不超过 1。",
             )
-        with self._added(source) as (version, before):
+        with self._added(source, shadow=mode == "shadow") as (version, before):
             if before is None or before.champion == version:
                 raise ServiceError(
                     "no_trial",
@@ -137,7 +138,7 @@ class Publisher:
             record.retired(loaded.joint.model.model_id, model_digest=loaded.joint.model.digest())
 
     @contextmanager
-    def _added(self, source: Path) -> Iterator[tuple[str, InForce | None]]:
+    def _added(self, source: Path, *, shadow: bool = False) -> Iterator[tuple[str, InForce | None]]:
         """The version, made ready everywhere, and what is in force; if a host does not, or what follows fails, the
         version goes again, unless it was there before."""
         with self.folder.changing():
@@ -145,7 +146,7 @@ class Publisher:
             version, before = self.folder.add(source), self.folder.in_force()
             loaded = self.folder.load(version)
             try:
-                self._prepare(loaded)
+                self._prepare(loaded, shadow=shadow)
                 yield version, before
             except LianmoError:
                 now = self.folder.in_force()
@@ -154,13 +155,15 @@ class Publisher:
                     self._let_go(version, loaded)
                 raise
 
-    def _prepare(self, loaded: Loaded) -> None:
+    def _prepare(self, loaded: Loaded, *, shadow: bool = False) -> None:
         hosts = ", ".join(loaded.joint.model.needed_hosts)
         self.say(f"asking {hosts} to prepare", f"请求 {hosts} 准备")
-        run(prepare(loaded.joint.model), self.wire)
+        run(prepare(loaded.joint.model, shadow=shadow), self.wire)
 
     def _switch(self, before: InForce | None, state: InForce) -> InForce:
         champion = self.folder.load(state.champion)
+        if state.challenger:
+            _need_alike(champion, self.folder.load(state.challenger.version))
         digest, version = champion.joint.model.digest(), champion.published.version
         out = [v for v in before.versions if v not in state.versions] if before else []
         gone = [(v, self.folder.load(v)) for v in out]
@@ -203,6 +206,19 @@ def _after(before: InForce | None, version: str) -> InForce:
         return InForce(version)
     trial = before.challenger
     return InForce(version, before.champion, trial if trial and trial.version != version else None)
+
+
+def _need_alike(champion: Loaded, challenger: Loaded) -> None:
+    """Raises ``ServiceError`` (``columns_differ``) naming the columns that callers cannot send to both."""
+    asked = {b.name: b.category for b in champion.inputs}
+    other = [b.name for b in challenger.inputs if asked.get(b.name, b.category) != b.category]
+    if other:
+        raise ServiceError(
+            "columns_differ",
+            f"{', '.join(other)}: numbers for the champion or the model on trial, and text for the other, so callers "
+            "cannot send them to both. Publish it without a trial, or end the trial first.",
+            f"{'、'.join(other)}：在正式模型与试用模型中一为数值、一为文本，无法同时提交。请直接发布，或先结束试用。",
+        )
 
 
 def _no_challenger() -> ServiceError:

@@ -6,7 +6,6 @@ its examples, is never put in place: the service goes on with what it has, and i
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 import traceback
@@ -16,21 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from lab.serving.loaded import Loaded, OneModel, Shelf, Trial
-from lab.serving.publishing.folder import Challenger, InForce, Mode, ShelfFolder
+from lab.serving.loaded import Held, Loaded, OneModel, Shelf, Trial
+from lab.serving.publishing.folder import InForce, ShelfFolder
 from lab.serving.publishing.stored import loaded_from
-from models.declared import Declared
 from models.errors import LianmoError, ModelError
-
-CRYPTO: Final = (
-    Declared(
-        algorithm="SHA-256",
-        purpose="which applications a model on trial answers",
-        purpose_zh="划分由试用模型应答的申请",
-        standard="FIPS 180-4",
-        library="hashlib",
-    ),
-)
 
 log = logging.getLogger("lianmo.serving")
 
@@ -39,8 +27,8 @@ LOOK_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """What answers at one moment.
+class _Taken:
+    """What was last taken over.
 
     Attributes:
         number: of the change that brought it.
@@ -48,20 +36,12 @@ class Held:
     """
 
     number: int
-    champion: str
-    trial: Challenger | None
     versions: Mapping[str, Loaded]
-
-    def tried(self, application_id: str, mode: Mode) -> Loaded | None:
-        """The challenger, if it is tried in this way and the application is in its share."""
-        trial = self.trial
-        if trial and trial.mode == mode and share_of(trial.version, application_id) < trial.share:
-            return self.versions[trial.version]
-        return None
+    held: Held
 
 
-def as_loaded(_: Loaded) -> None:
-    """Where nothing more is to be made of a version."""
+def as_held(_: Held) -> None:
+    """Where nothing more is to be made of it."""
 
 
 @dataclass(slots=True)
@@ -69,7 +49,7 @@ class FollowingShelf:
     """A ``Shelf`` over a folder.
 
     Attributes:
-        ready: makes a version ready before it is put in place, so that no request waits for that.
+        ready: makes what is to answer ready before it is put in place, so that no request waits for that.
 
     Raises:
         ModelError: when it is made: ``nothing_published``; as ``ShelfFolder.load`` if not even the version before the
@@ -77,8 +57,8 @@ class FollowingShelf:
     """
 
     folder: ShelfFolder
-    ready: Callable[[Loaded], object] = as_loaded
-    _held: Held = field(init=False)
+    ready: Callable[[Held], object] = as_held
+    _taken: _Taken = field(init=False)
     _stamp: tuple[int, int] = field(init=False)
     _one: threading.Lock = field(init=False, default_factory=threading.Lock)
 
@@ -91,17 +71,10 @@ class FollowingShelf:
                 f"Nothing is published in {self.folder.directory}. Use lianmo models publish.",
                 f"{self.folder.directory} 中尚未发布模型，请使用 lianmo models publish。",
             )
-        self._held = self._first(state)
+        self._taken = self._first(state)
 
-    def chosen(self, application_id: str) -> Loaded:
-        held = self._held
-        return held.tried(application_id, "canary") or held.versions[held.champion]
-
-    def shadowed(self, application_id: str) -> Trial | None:
-        """What is to score this application too, without being told."""
-        held = self._held
-        loaded = held.tried(application_id, "shadow")
-        return Trial(held.trial.version, loaded) if held.trial and loaded else None
+    def held(self) -> Held:
+        return self._taken.held
 
     def look(self) -> bool:
         """Take over what has been published since; whether anything was."""
@@ -112,12 +85,11 @@ class FollowingShelf:
             self._stamp = stamp
             try:
                 state = self.folder.in_force()
-                if state is None or state.number == self._held.number:
+                if state is None or state.number == self._taken.number:
                     return False
-                held = self._load(state, self._held.versions)
-                for loaded in held.versions.values():
-                    self.ready(loaded)
-                self._held = held
+                taken = self._load(state, self._taken.versions)
+                self.ready(taken.held)
+                self._taken = taken
             except LianmoError as error:
                 log.error("%s: %s", error.code, error)
                 return False
@@ -143,7 +115,7 @@ class FollowingShelf:
         finally:
             stop.set()
 
-    def _first(self, state: InForce) -> Held:
+    def _first(self, state: InForce) -> _Taken:
         """At the start: the last version that is good."""
         try:
             return self._load(state, {})
@@ -151,20 +123,14 @@ class FollowingShelf:
             if state.previous is None:
                 raise
             log.error("%s: %s", error.code, error)
-            return Held(state.number, state.previous, None, {state.previous: self.folder.load(state.previous)})
+            return self._load(InForce(state.previous, number=state.number), {})
 
-    def _load(self, state: InForce, known: Mapping[str, Loaded]) -> Held:
+    def _load(self, state: InForce, known: Mapping[str, Loaded]) -> _Taken:
         trial = state.challenger
         names = [state.champion, trial.version] if trial else [state.champion]
         versions = {name: known.get(name) or self.folder.load(name) for name in names}
-        return Held(state.number, state.champion, trial, versions)
-
-
-def share_of(version: str, application_id: str) -> float:
-    """Where an application falls in [0, 1), the same each time; another for each version, so that it is not always the
-    same applicants who are tried on."""
-    name = hashlib.sha256(f"{version}\n{application_id}".encode(errors="surrogatepass")).digest()
-    return int.from_bytes(name[:8], "big") / 2.0**64
+        tried = Trial(trial.version, trial.mode, trial.share, versions[trial.version]) if trial else None
+        return _Taken(state.number, versions, Held(versions[state.champion], tried))
 
 
 def open_shelf(directory: Path) -> Shelf:

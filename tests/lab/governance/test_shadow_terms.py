@@ -14,6 +14,7 @@ from rich.console import Console
 from federation.errors import Refused
 from federation.script import run
 from federation.transports.memory import MemoryWire
+from federation.vertical.publishing.guest import prepare
 from federation.vertical.scoring.guest import Scored, score
 from lab.config import load_config
 from lab.governance.policy import Terms
@@ -69,6 +70,27 @@ def test_a_project_whose_terms_do_not_say_so_allows_no_shadow(parties: Parties, 
     refused = parties.said(caught.value.party, "refused")[-1].references
     assert (refused["purpose"], refused["score"], refused["code"]) == ("loan_model", "q-1", "policy")
     assert np.isfinite(asking.ask(applicant, shadow=False).margin).all()  # answers go on
+
+
+def test_terms_without_it_refuse_it_when_the_model_is_published_and_that_is_on_record(
+    parties: Parties, files: Path
+) -> None:
+    under(parties, ["boosting", "scoring"])
+    asking = Asking(files)
+    with pytest.raises(Refused) as caught:
+        run(prepare(asking.bank.model, shadow=True), asking.wire)
+    assert caught.value.code == "policy"
+    refused = parties.said(caught.value.party, "refused")[-1].references
+    assert (refused["purpose"], refused["code"]) == ("loan_model", "policy")
+    run(prepare(asking.bank.model), asking.wire)
+
+
+def test_publishing_it_costs_nothing_of_the_budget(parties: Parties, files: Path) -> None:
+    under(parties, WITH_SHADOW, max_uses=2)  # the run itself is the first
+    asking = Asking(files)
+    for _ in range(3):
+        run(prepare(asking.bank.model, shadow=True), asking.wire)
+    assert np.isfinite(asking.ask(both(parties, asking.bank)[0], shadow=True).margin).all()
 
 
 def test_a_host_may_forbid_what_the_terms_allow(parties: Parties, files: Path) -> None:

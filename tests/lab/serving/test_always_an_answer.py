@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
@@ -16,8 +16,10 @@ import pytest
 from fastapi import FastAPI
 
 from federation.ciphers.plain import PlainSecret
+from federation.codec import decode, encode
 from federation.endpoint import Endpoint
 from federation.errors import TransportError
+from federation.messages import Failure
 from federation.policy import HostPolicy
 from federation.script import run
 from federation.transports.async_http import AsyncHttpWire
@@ -25,6 +27,7 @@ from federation.transports.memory import MemoryWire
 from federation.transports.threaded import ThreadedWire
 from federation.vertical.boosting.guest import JointBoosting, TrainingRows
 from federation.vertical.scoring.host import ALLOWED, ScoringHost
+from federation.vertical.scoring.messages import Wanted
 from lab.serving.answers import Answer, Told
 from lab.serving.batch import score_table
 from lab.serving.guest_api import create_guest_app
@@ -110,17 +113,40 @@ CODES = ("party_timeout", "party_timeout", "party_suspended", "party_suspended")
 
 @dataclass
 class Counting:
-    """A host behind a switch, and how often it was asked."""
+    """A host behind a switch, and how often it was asked.
+
+    Attributes:
+        falters: what it does instead of answering the second message of a question; None: it answers.
+    """
 
     endpoint: Endpoint
     up: bool = True
     n_asked: int = 0
+    falters: Callable[[], bytes] | None = None
 
     def answer(self, frame: bytes) -> tuple[bytes, bool]:
         self.n_asked += 1
         if not self.up:
-            raise TransportError(TAX, "party_failed", "the connection broke.", "连接中断。")
+            raise broken()
+        if self.falters and isinstance(decode(frame, BANK, allowed=ALLOWED), Wanted):
+            return self.falters(), False
         return self.endpoint.answer(frame)
+
+
+def broken() -> TransportError:
+    return TransportError(TAX, "party_failed", "the connection broke.", "连接中断。")
+
+
+def breaks_off() -> bytes:
+    raise broken()
+
+
+def nonsense() -> bytes:
+    return b"nonsense"
+
+
+def refuses() -> bytes:
+    return encode(Failure(code="policy"))
 
 
 def test_nobody_is_asked_in_vain_and_a_party_that_is_back_is_asked_again(world: World, alone: Calibrated) -> None:
@@ -138,6 +164,42 @@ def test_nobody_is_asked_in_vain_and_a_party_that_is_back_is_asked_again(world: 
         assert caller.post("/v1/scores", json=world.body(1)).json()["mode"] == "joint"
         assert tax.n_asked == 3
         assert caller.get("/readyz").json()["parties"][0] == {"party": TAX, "asked": "closed", "reachable": None}
+
+
+@pytest.mark.parametrize(("falters", "code"), [(breaks_off, "party_failed"), (nonsense, "unreadable")])
+def test_a_party_that_answers_the_first_message_only_is_soon_not_asked(
+    world: World, alone: Calibrated, falters: Callable[[], bytes], code: str
+) -> None:
+    tax = Counting(world.endpoint(TAX), falters=falters)
+    wire = ThreadedWire(MemoryWire({TAX: tax.answer, TELECOM: world.endpoint(TELECOM).answer}))
+    app = create_guest_app(world.shelf(alone), wire, rules=rules(failures_to_open=2, open_seconds=60))
+    breaker, now = app.state.service.scorer.breaker(TAX), [0.0]
+    breaker.clock = lambda: now[0]
+    with calling(app) as caller:
+        for told in (code, code, "party_suspended"):
+            degraded_of(caller.post("/v1/scores", json=world.body(1)), "bank_only", told)
+        assert tax.n_asked == 2 * 2
+        now[0] = 61.0  # the first message of a trial does not close it
+        degraded_of(caller.post("/v1/scores", json=world.body(1)), "bank_only", code)
+        degraded_of(caller.post("/v1/scores", json=world.body(1)), "bank_only", "party_suspended")
+        assert (tax.n_asked, breaker.state) == (3 * 2, "open")
+        tax.falters, now[0] = None, 122.0
+        assert caller.post("/v1/scores", json=world.body(1)).json()["mode"] == "joint"
+        assert breaker.state == "closed"
+
+
+def test_a_party_that_refuses_is_up_and_goes_on_being_asked(world: World, alone: Calibrated) -> None:
+    tax = Counting(world.endpoint(TAX), up=False, falters=refuses)
+    wire = ThreadedWire(MemoryWire({TAX: tax.answer, TELECOM: world.endpoint(TELECOM).answer}))
+    app = create_guest_app(world.shelf(alone), wire, rules=rules(failures_to_open=1, open_seconds=60))
+    breaker, now = app.state.service.scorer.breaker(TAX), [0.0]
+    breaker.clock = lambda: now[0]
+    with calling(app) as caller:
+        degraded_of(caller.post("/v1/scores", json=world.body(1)), "bank_only", "party_failed")
+        tax.up, now[0] = True, 61.0
+        for _ in range(3):
+            degraded_of(caller.post("/v1/scores", json=world.body(1)), "bank_only", "policy")
+        assert breaker.state == "closed"
 
 
 def test_refer_is_configured_or_all_there_is(world: World, alone: Calibrated) -> None:

@@ -6,7 +6,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -54,11 +54,18 @@ def test_migrations_end_where_the_tables_are_declared(store: AnswerStore) -> Non
 
 
 def test_an_answer_is_found_by_its_caller_alone(store: AnswerStore) -> None:
-    store.keep([Kept("s1", "desk", '{"分": 1}'), Kept("s2", "web", "{}")])
-    assert store.find("s1", "desk") == '{"分": 1}'
+    kept = Kept("s1", "desk", '{"分": 1}', '{"amount": 1}')
+    store.keep([kept, Kept("s2", "web", "{}")])
+    assert store.find("s1", "desk") == kept
     assert store.find("s1", "web") is None
     assert store.find("s3", "desk") is None
     assert store.works()
+
+
+def test_a_report_was_first_made_once(store: AnswerStore) -> None:
+    store.keep([Kept("s1", "desk", "{}"), Kept("s2", "desk", "{}")])
+    assert store.reported("s1", NOW) == store.reported("s1", NOW + HOUR) == NOW.replace(tzinfo=UTC)
+    assert store.reported("s2", NOW + HOUR) == (NOW + HOUR).replace(tzinfo=UTC)
 
 
 def test_a_call_is_claimed_once_and_its_reply_is_everybody_s(store: AnswerStore) -> None:
@@ -93,7 +100,7 @@ def test_what_is_old_is_forgotten(store: AnswerStore) -> None:
     store.keep([Kept("new", "", "{}")], (), NOW)
     store.claim("c", "r", HOUR, NOW - timedelta(days=3))
     store.purge(timedelta(days=2), HOUR, NOW)
-    assert (store.find("old", ""), store.find("new", "")) == (None, "{}")
+    assert (store.find("old", ""), store.find("new", "")) == (None, Kept("new", "", "{}"))
 
 
 def test_workers_that_share_a_store_claim_a_call_once(address: str) -> None:

@@ -90,5 +90,5 @@ def test_a_file_has_the_parts_of_each_reason_and_blanks_where_there_are_fewer(wo
             code = frame[f"reason_{k}_code"].iloc[row]
             assert pd.isna(code) if len(given) < k else code == given[k - 1].code
     assert list(answers_frame(world.table, results).columns) == [
-        "id", "default_probability", "points", "band", "unknown_at"
+        "id", "default_probability", "calibration", "points", "band", "unknown_at"
     ]  # fmt: skip

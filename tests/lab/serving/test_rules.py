@@ -62,7 +62,8 @@ def test_answers_are_what_the_description_says(world: World) -> None:
     app = create_guest_app(world.shelf(), ThreadedWire(world.memory_wire()), rules=ServiceRules(deadline_seconds=10))
     described = ask(app, "GET", "/openapi.json").json()
     assert set(described["paths"]) == {
-        "/v1/scores", "/v1/scores:batch", "/v1/scores/{score_id}", "/v1/models/current", "/healthz", "/readyz"
+        "/v1/scores", "/v1/scores:batch", "/v1/scores/{score_id}", "/v1/scores/{score_id}/report", "/v1/models/current",
+        "/healthz", "/readyz",
     }  # fmt: skip
     answer = ask(app, "POST", "/v1/scores", json=world.body(3) | {"reasons": 3})
     fields = described["components"]["schemas"]["ScoreAnswer"]["properties"]

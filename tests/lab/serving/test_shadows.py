@@ -38,6 +38,7 @@ from lab.serving.publishing.shadow import FILE, ShadowBook
 from lab.serving.publishing.shelf import FollowingShelf
 from lab.serving.rules import ServiceRules
 from lab.serving.server import running
+from lab.serving.shadows import Shadows
 from models.bundle import load, save
 from tests.lab.governance.test_session_record import WORDS
 from tests.lab.serving.conftest import PATIENT
@@ -203,8 +204,11 @@ def test_a_shadow_that_hangs_delays_nobody_and_what_is_too_much_is_dropped_and_c
 
 def test_nothing_is_asked_before_the_answer_has_gone_out(on_trial: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     happened: list[str] = []
-    shadowed = FollowingShelf.shadowed
-    monkeypatch.setattr(FollowingShelf, "shadowed", lambda *a: (happened.append("shadow"), shadowed(*a))[1])
+
+    async def offered(*_: Any) -> None:
+        happened.append("shadow")
+
+    monkeypatch.setattr(Shadows, "offer", offered)
 
     async def run() -> None:
         wire = Wire(memory_wire(on_trial))
@@ -381,7 +385,7 @@ def test_a_share_of_applications_is_scored_in_the_shadow(on_trial: Lab) -> None:
     assert state.challenger
     on_trial.shelf.switch(InForce(state.champion, None, Challenger(state.challenger.version, "shadow", 0.5)))
     shelf = FollowingShelf(on_trial.shelf)
-    chosen = [row for row in range(N) if shelf.shadowed(f"a-{row}")]
+    chosen = [row for row in range(N) if shelf.held().tried("shadow", f"a-{row}")]
     assert 0 < len(chosen) < N
 
     async def run() -> None:

@@ -12,6 +12,7 @@ from federation.codec import encode
 from federation.endpoint import Endpoint
 from federation.errors import LianmoError, LocalProtocolError, Refused, RemoteProtocolError
 from federation.messages import Failure, Goodbye, Message
+from federation.policy import everybody
 from federation.script import run
 from federation.transports.memory import FaultyWire, MemoryWire
 from federation.vertical.boosting.messages import Seal
@@ -36,6 +37,9 @@ class Kept:
 
     def stored(self, model_id: str, digest: str) -> JointHalf | None:
         return self.known.get(model_id)
+
+    def check_shadow(self) -> None:
+        self.host.policy.check_shadow()
 
     def hold(self, half: JointHalf) -> None:
         self.host.hold(half)
@@ -106,7 +110,7 @@ def test_a_half_that_is_not_the_one_meant_is_refused(
     elif fault == "another digest":
         kept.known["m-1"] = replace(half, salt="00" * 16)
     if fault == "another kind":
-        request = Prepare(model="scorecard", model_id="m-1", digest=half.digest())
+        request = Prepare(model="scorecard", model_id="m-1", digest=half.digest(), shadow=False)
         with pytest.raises(LianmoError) as caught:
             nodes[party].answer(request)
         assert caught.value.code == "unknown_model"
@@ -130,6 +134,30 @@ def test_data_without_a_column_of_the_half_are_refused_and_nothing_changes(
     assert session.hosts[party].half
 
 
+@pytest.mark.parametrize("party", HOSTS)
+def test_a_shadow_is_refused_by_a_host_that_answers_none_and_nothing_changes(
+    trained: Trained, nodes: dict[str, Node], party: str
+) -> None:
+    model = trained.fitted.model
+    for name, node in nodes.items():
+        node.kept.host.policy = replace(node.kept.host.policy, permit_shadow=None if name == party else everybody)
+    with pytest.raises(Refused) as refused:
+        run(prepare(model, shadow=True), wire(nodes))
+    assert (refused.value.party, refused.value.code) == (party, "policy")
+    assert nodes[party].kept.host.halves == {}
+    run(prepare(model), wire(nodes))  # as one that answers it is welcome
+
+
+def test_a_host_whose_terms_allow_no_shadow_at_this_moment_refuses_it(trained: Trained, nodes: dict[str, Node]) -> None:
+    def still() -> None:
+        raise LocalProtocolError("policy", "The terms do not list it.", "条款未列入。")
+
+    for node in nodes.values():
+        node.kept.host.policy = replace(node.kept.host.policy, permit_shadow=everybody, still_shadow=still)
+    with pytest.raises(Refused, match="policy"):
+        run(prepare(trained.fitted.model, shadow=True), wire(nodes))
+
+
 def test_a_host_that_answers_with_something_else_is_named(trained: Trained, nodes: dict[str, Node]) -> None:
     wrong = FaultyWire(wire(nodes), lambda _, party, reply: encode(Retired()) if party == HOSTS[1] else reply)
     with pytest.raises(RemoteProtocolError, match=HOSTS[1]):
@@ -149,7 +177,7 @@ def test_after_any_messages_the_last_that_fits_decides(trained: Trained, session
     for what in sent:
         match what:
             case "prepare":
-                assert node.answer(Prepare(model="trees", model_id="m-1", digest=digest)) == Prepared()
+                assert node.answer(Prepare(model="trees", model_id="m-1", digest=digest, shadow=False)) == Prepared()
                 held = True
             case "retire":
                 assert node.answer(Retire(model_id="m-1", digest=digest)) == Retired()
@@ -159,6 +187,7 @@ def test_after_any_messages_the_last_that_fits_decides(trained: Trained, session
                     model="trees",
                     model_id="m-1" if what == "wrong digest" else "m-2",
                     digest="00" * 32 if what == "wrong digest" else digest,
+                    shadow=False,
                 )
                 with pytest.raises(LianmoError):
                     node.answer(false)

@@ -41,7 +41,7 @@ def write_files(folder: Path, n: int = 500) -> None:
     pd.DataFrame({"id": ids, "cases": cases}).to_csv(folder / "court.csv", index=False)
 
 
-def write_run(folder: Path, name: str, n_trees: int) -> Path:
+def write_run(folder: Path, name: str, n_trees: int, bank: str = "bank.csv") -> Path:
     hosts = "".join(
         f'[[hosts]]\nparty = "host:{h}"\ndata = "{h}.csv"\ninsecure_allow_plaintext = true\nshadow = true\n'
         for h in ("tax", "court")
@@ -63,7 +63,7 @@ name = "plain"
 insecure_allow_plaintext = true
 [guest]
 party = "bank"
-data = "bank.csv"
+data = "{bank}"
 label = "bad"
 {hosts}""",
         encoding="utf-8",

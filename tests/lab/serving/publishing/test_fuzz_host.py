@@ -91,7 +91,7 @@ def test_no_frame_at_random_makes_a_data_node_fail(lab: Lab, n: int, caplog: pyt
 
     before = scores()
     true = [frame for frame in wire.seen if _is_question(frame)]
-    true.append(encode(Prepare(model="trees", model_id=joint.model_id, digest=joint.host_digests[TAX])))
+    true.append(encode(Prepare(model="trees", model_id=joint.model_id, digest=joint.host_digests[TAX], shadow=False)))
     others = [encode(Goodbye(code="")), encode(Failure(code="policy")), encode(Retire(model_id="m", digest="0" * 64))]
     frames = RandomFrames(random.Random(42), [*true, *others])
     app = create_host_app(doors[TAX])

@@ -27,12 +27,12 @@ def test_a_published_model_answers_and_the_one_before_does_too(lab: Lab) -> None
     with lab.hosts() as urls, lab.publisher(urls) as publisher:
         first = publisher.publish(lab.bank("first"))
         shelf = FollowingShelf(lab.shelf)
-        old = shelf.chosen("a-1")
+        old = shelf.held().champion
         second = publisher.publish(lab.bank("second"))
         assert (second.previous, second.number) == (first.champion, first.number + 1)
-        assert shelf.chosen("a-1") is old  # nobody has looked yet
+        assert shelf.held().champion is old  # nobody has looked yet
         assert shelf.look()
-        new = shelf.chosen("a-1")
+        new = shelf.held().champion
         assert new.joint.model.digest() != old.joint.model.digest()
         for loaded in (old, new):  # a request that began before the switch ends as it began
             assert all(isinstance(a, Answer) for a in lab.scores(urls, loaded))
@@ -45,7 +45,7 @@ def test_publishing_to_two_hosts_of_which_one_refuses_leaves_the_old_model_in_fo
     with lab.hosts() as urls, lab.publisher(urls) as publisher:
         before = publisher.publish(lab.bank("first"))
         shelf = FollowingShelf(lab.shelf)
-        answers = lab.scores(urls, shelf.chosen("a-1"))
+        answers = lab.scores(urls, shelf.held().champion)
         (lab.host("second", refusing) / "half.json").unlink()
         with pytest.raises(Refused) as caught:
             publisher.publish(lab.bank("second"))
@@ -53,11 +53,25 @@ def test_publishing_to_two_hosts_of_which_one_refuses_leaves_the_old_model_in_fo
         assert lab.shelf.in_force() == before
         assert lab.shelf.versions() == [before.champion]
         assert not shelf.look()
-        assert lab.scores(urls, shelf.chosen("a-1")) == answers
+        assert lab.scores(urls, shelf.held().champion) == answers
         # The other node was told: it does not go on holding what is not used.
         refused = lab.shelf.add(lab.bank("second"))
         with pytest.raises(Refused, match="unknown_model"):
             lab.scores(urls, lab.shelf.load(refused))
+
+
+def test_no_shadow_begins_where_a_host_answers_none_and_the_host_is_named(lab: Lab) -> None:
+    path = lab.host("first", COURT) / "job.json"
+    job = load(path)
+    save(path, {**job, "party": {**job["party"], "shadow": None}})
+    with lab.hosts() as urls, lab.publisher(urls) as publisher:
+        before = publisher.publish(lab.bank("first"))
+        with pytest.raises(Refused, match=COURT) as caught:
+            publisher.trial(lab.bank("second"), "shadow", 1.0)
+        assert (caught.value.party, caught.value.code) == (COURT, "policy")
+        assert lab.shelf.in_force() == before
+        assert lab.shelf.versions() == [before.champion]
+        assert publisher.trial(lab.bank("second"), "canary", 1.0).challenger  # it is asked for answers all the same
 
 
 def test_a_half_that_does_not_answer_its_examples_is_refused(lab: Lab) -> None:
@@ -92,7 +106,7 @@ def test_a_crash_between_preparing_and_switching_leaves_the_old_model_in_force(
     with lab.hosts() as urls, lab.publisher(urls) as publisher:
         before = publisher.publish(lab.bank("first"))
         shelf = FollowingShelf(lab.shelf)
-        answers = lab.scores(urls, shelf.chosen("a-1"))
+        answers = lab.scores(urls, shelf.held().champion)
 
         def die(*_: Any) -> None:
             raise Crash
@@ -106,7 +120,7 @@ def test_a_crash_between_preparing_and_switching_leaves_the_old_model_in_force(
                 publisher.publish(lab.bank("second"))
         assert lab.shelf.in_force() == before
         assert not shelf.look()
-        assert lab.scores(urls, FollowingShelf(lab.shelf).chosen("a-1")) == answers
+        assert lab.scores(urls, FollowingShelf(lab.shelf).held().champion) == answers
         # Both nodes are ready all the same; publishing again goes through.
         assert publisher.publish(lab.bank("second")).previous == before.champion
 
@@ -126,10 +140,10 @@ def test_a_node_that_starts_anew_still_answers_for_what_was_published(lab: Lab) 
     with lab.hosts() as urls, lab.publisher(urls) as publisher:
         publisher.publish(lab.bank("first"))
         publisher.publish(lab.bank("second"))
-        answers = lab.scores(urls, FollowingShelf(lab.shelf).chosen("a-1"))
+        answers = lab.scores(urls, FollowingShelf(lab.shelf).held().champion)
     for run_of_start in ("first", "second", "third"):
         with lab.hosts(run_of_start) as urls:
-            assert lab.scores(urls, FollowingShelf(lab.shelf).chosen("a-1")) == answers
+            assert lab.scores(urls, FollowingShelf(lab.shelf).held().champion) == answers
 
 
 def test_a_third_model_retires_the_first_everywhere(lab: Lab) -> None:

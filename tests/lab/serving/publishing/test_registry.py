@@ -108,7 +108,7 @@ def test_a_registry_that_is_down_is_said_and_changes_nothing(lab: Lab, caplog: p
         assert lab.shelf.in_force() == state
     # and the service starts from its own disk
     assert (
-        FollowingShelf(lab.shelf).chosen("a-1").joint.model.digest()
+        FollowingShelf(lab.shelf).held().champion.joint.model.digest()
         == loaded_from(lab.bank("first")).joint.model.digest()
     )
 

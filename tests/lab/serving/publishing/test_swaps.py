@@ -33,7 +33,7 @@ class Asker:
     def ask(self) -> None:
         table = self.lab.table(4)
         while not self.stop.is_set():
-            model = self.shelf.chosen("a-1").joint.model
+            model = self.shelf.held().champion.joint.model
             try:
                 self.got.append((model.model_id, run(score(model, table), self.wire).margin.tobytes()))
             except LianmoError as error:
@@ -50,7 +50,7 @@ def test_no_score_is_lost_or_wrong_while_models_come_and_go(lab: Lab) -> None:
 
         def until_nobody_asks_as_before(_: float) -> None:
             """What the grace is for, without a clock: everybody has begun, and ended, after the switch."""
-            while not shelf.look() and shelf._held.number != lab.shelf.in_force().number:  # type: ignore[union-attr]
+            while not shelf.look() and shelf._taken.number != lab.shelf.in_force().number:  # type: ignore[union-attr]
                 pass
             counts = [asker.n_done for asker in askers]
             while any(asker.n_done < n + 2 for asker, n in zip(askers, counts, strict=True)):

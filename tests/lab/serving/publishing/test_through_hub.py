@@ -89,11 +89,11 @@ def city(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[City]:
 def test_a_models_life_through_the_hub(city: City) -> None:
     first = city.models("publish", city.lab.bank("first"))["champion"]
     shelf = FollowingShelf(city.lab.shelf)
-    old = city.scores(shelf.chosen(""))
+    old = city.scores(shelf.held().champion)
     second = city.models("publish", city.lab.bank("second"))
     assert second["previous"] == first
     assert shelf.look()
-    new = city.scores(shelf.chosen(""))
+    new = city.scores(shelf.held().champion)
     assert all(isinstance(answer, Answer) for answer in (*old, *new))
     assert new != old
     third = city.models("publish", city.lab.bank("third"))
@@ -108,7 +108,7 @@ def test_of_two_hosts_one_refuses_and_the_old_model_stays_in_force_everywhere(ci
     lab = city.lab
     before = city.models("publish", lab.bank("first"))
     shelf = FollowingShelf(lab.shelf)
-    answers = city.scores(shelf.chosen(""))
+    answers = city.scores(shelf.held().champion)
     (city.half(refusing, "second") / "half.json").unlink()
     with pytest.raises(Refused) as caught:
         city.models("publish", lab.bank("second"))
@@ -116,7 +116,7 @@ def test_of_two_hosts_one_refuses_and_the_old_model_stays_in_force_everywhere(ci
     assert city.models("publish", lab.bank("first")) == before  # still in force, and still prepared everywhere
     assert lab.shelf.versions() == [before["champion"]]
     assert not shelf.look()
-    assert city.scores(shelf.chosen("")) == answers
+    assert city.scores(shelf.held().champion) == answers
     # The other node was told: it does not go on holding what is not used.
     with pytest.raises(Refused, match="unknown_model"):
         city.scores(lab.shelf.load(lab.shelf.add(lab.bank("second"))))
