@@ -66,6 +66,16 @@ def test_nobody_else_is(session: str, code: int) -> None:
     assert (done.stdout, done.returncode) == ("", code)
 
 
+def test_the_dead_sessions_own_children_hold_nobody_up() -> None:
+    """They have the pipe open on which it would have said what it works on."""
+    session = "os.fork() and os.kill(os.getpid(), signal.SIGKILL); os.read(0, 1)"
+    with subprocess.Popen(
+        [sys.executable, "-c", GUARDED.format(session=session)], stdin=subprocess.PIPE, cwd=Path(__file__).parents[3]
+    ) as guarding:
+        assert guarding.wait(60) == 137
+        guarding.stdin.close()  # type: ignore[union-attr]  # ends the child
+
+
 @pytest.fixture
 def node() -> Iterator[tuple[Any, str]]:
     """Flower's own node: its state, and where its sessions find it."""
