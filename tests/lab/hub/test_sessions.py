@@ -64,6 +64,42 @@ def test_a_finished_run_leaves_no_ticket_and_no_file(hub: HubAtWork, bank: Hub, 
     assert not (hub.folder / "runs" / FIRST).exists()
 
 
+def test_runs_that_wait_are_limited(hub: HubAtWork, bank: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.hub.sessions._MOST", 1)
+    bank.begin(FIRST, ["host:tax"], {})
+    with pytest.raises(ReportedError) as refused:
+        bank.begin(SECOND, ["host:tax"], {})
+    assert refused.value.code == "too_many_runs"
+
+
+def test_runs_that_are_over_are_forgotten_in_the_end(
+    hub: HubAtWork, bank: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.hub.sessions._REMEMBERED", 0)
+    hub.flower.outcomes |= {FIRST: DONE, SECOND: DONE}
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: bank.run(FIRST)["state"] == "done")
+    bank.begin(SECOND, ["host:tax"], {})
+    with pytest.raises(ReportedError) as refused:
+        bank.run(FIRST)
+    assert refused.value.code == "no_such_run"
+
+
+def test_whatever_happens_at_the_hub_the_guest_hears_that_its_run_is_over(
+    hub: HubAtWork, bank: Hub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(settings: dict[str, str | int], config: Path) -> str:
+        raise OSError(28, "ticket-of-bank")
+
+    monkeypatch.setattr(hub.flower, "start_run", broken)
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: bank.run(FIRST)["state"] == "failed")
+    assert bank.run(FIRST)["outcomes"] == {party: {"code": "internal"} for party in DONE}
+    assert "unexpected OSError" in caplog.text
+    assert "ticket-of-bank" not in caplog.text
+    hub.sessions.relay.open_session(FIRST, {"bank": "t"})  # it is closed
+
+
 def test_two_runs_with_one_party_go_one_after_the_other(hub: HubAtWork, bank: Hub, tmp_path: Path) -> None:
     other = hub.joined(tmp_path / "other", "other")
     bank.begin(FIRST, ["host:tax"], {})
