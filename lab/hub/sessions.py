@@ -16,6 +16,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
@@ -65,10 +66,12 @@ State = Literal["queued", "running", "done", "failed", "stopped"]
 
 
 class Control(Protocol):
-    """The SuperLink, as far as runs go. ``starts``: how often it was started; with it die the runs' apps."""
+    """The SuperLink, as far as runs go; what it was asked and did not do raises ``ServiceError``. ``starts``: how often
+    it was started; with it die the runs' apps. ``died``: it has, and is about to be started again."""
 
     @property
     def starts(self) -> int: ...
+    def died(self) -> bool: ...
     async def start_run(self, settings: dict[str, str | int], config: Path) -> str: ...
     async def is_over(self, run: str) -> bool: ...
     async def stop_run(self, run: str) -> None: ...
@@ -222,9 +225,10 @@ class Sessions:
                 try:
                     flower_run = await self.control.start_run(settings, place / "run.toml")
                 except ServiceError:
-                    if self.control.starts == starts:
-                        raise
-                    continue  # it died under the call, and is being started again
+                    if self.relay.came(run.session) != set(run.parties):  # else all have heard of it nevertheless
+                        if not await self._started_anew(starts):
+                            raise
+                        continue
                 over = await self._outcomes(run, report, flower_run, starts)
             failed = any(run.outcomes[party]["code"] for party in run.needed)
             run.state = "failed" if failed else "done"
@@ -249,6 +253,10 @@ class Sessions:
             False: Flower was started again before all parties had come: its app has to be begun anew.
         """
         clock, session = asyncio.get_running_loop().time, run.session
+
+        def nobody() -> bool:
+            return self.relay.came(session) == self.relay.gone(session)
+
         gone: dict[PartyId, float] = {}
         until, failed = clock() + _ASK_SECONDS, float("inf")
         while missing := set(run.parties) - set(run.outcomes):
@@ -270,9 +278,22 @@ class Sessions:
                 run.outcomes.update({party: {"code": "no_reply"} for party in missing - set(run.outcomes)})
             if now > until:
                 until = now + _ASK_SECONDS
-                if came == left and await self.control.is_over(flower_run):
+                # Asking takes seconds: somebody may have come meanwhile.
+                if nobody() and await self._is_over(flower_run) and nobody():
                     run.outcomes.update({party: {"code": "no_reply"} for party in missing - set(run.outcomes)})
         return True
+
+    async def _is_over(self, flower_run: str) -> bool:
+        """As Flower says; one that cannot say so is no reason to end a run."""
+        with suppress(ServiceError):
+            return await self.control.is_over(flower_run)
+        return False
+
+    async def _started_anew(self, starts: int) -> bool:
+        """Whether Flower has been started again since; if it has died, once it has."""
+        while self.control.starts == starts and await asyncio.to_thread(self.control.died):
+            await asyncio.sleep(_LOOK_SECONDS)
+        return self.control.starts != starts
 
     async def _settle(self, flower_run: str, report: Path) -> None:
         """Flower's app ends once its nodes have replied; one that does not is ended."""
