@@ -23,6 +23,20 @@ from tests.lab.hub.harness import FakeFlower
 SESSION = "a" * 32
 
 
+def test_one_that_was_killed_leaves_no_ticket_to_the_next(tmp_path: Path) -> None:
+    folder = tmp_path / "hub"
+    create_hub(folder, settings := HubSettings(address=f"127.0.0.1:{free_port()}"))
+    left = folder / "runs" / f"{SESSION}-00" / "run.toml"
+    left.parent.mkdir(parents=True)
+    left.write_text('tickets = "{}"\n')
+
+    async def work() -> None:
+        async with open_hub(folder, settings, FakeFlower()):
+            assert not left.parent.exists()
+
+    asyncio.run(work())
+
+
 def test_nothing_is_at_work_once_it_has_stopped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Callers before TLS, in the middle of it, of a request, between two requests, waiting for a line, at the relay."""
     folder, node = tmp_path / "hub", tmp_path / "tax"
