@@ -118,6 +118,10 @@ def test_a_bank_takes_part_only_in_what_it_asked_for(tmp_path: Path) -> None:
     job = job_of(node, "bank", settings())
     assert isinstance(job, GuestJob)
     assert (job.hosts, job.directory) == (("host:tax",), guest.directory)
+    ask_for(node, other := "f" * 32, guest.directory)  # where the job of another session lies
+    with pytest.raises(LocalProtocolError) as mistaken:
+        job_of(node, "bank", settings(session=other))
+    assert mistaken.value.code == "bad_value"
     no_longer(node, SESSION)
     with pytest.raises(LocalProtocolError):
         job_of(node, "bank", settings())
