@@ -253,41 +253,44 @@ class Sessions:
             False: Flower was started again before all parties had come: its app has to be begun anew.
         """
         clock, session = asyncio.get_running_loop().time, run.session
+        gone: dict[PartyId, float] = {}
+        failed = float("inf")
+        # Beside the rest, since an answer takes seconds, or a minute where the machine is busy.
+        over = asyncio.create_task(self._over(session, flower_run))
+        try:
+            while missing := set(run.parties) - set(run.outcomes):
+                await asyncio.sleep(_LOOK_SECONDS)
+                now, came, left = clock(), self.relay.came(session), self.relay.gone(session)
+                if self.control.starts != starts and came != set(run.parties):
+                    log.warning("run %s: Flower was started again; asking the parties again", session)
+                    return False
+                if report.exists():
+                    told = json.loads(report.read_text("utf-8"))
+                    absent = missing - (came - left)
+                    run.outcomes.update({party: told.get(party, {"code": "no_reply"}) for party in absent})
+                for party in left & missing:
+                    if now - gone.setdefault(party, now) > _WORD_SECONDS:
+                        run.outcomes.setdefault(party, {"code": "node_lost"})
+                known = [run.outcomes[party]["code"] for party in run.needed if party in run.outcomes]
+                if any(known) or (run.lead and known):
+                    failed = min(failed, now)
+                if now - failed > _GRACE_SECONDS or over.done():
+                    run.outcomes.update({party: {"code": "no_reply"} for party in missing - set(run.outcomes)})
+        finally:
+            over.cancel()
+        return True
+
+    async def _over(self, session: str, flower_run: str) -> None:
+        """Until Flower says that its run is over, and nobody is at the relay, before it is asked and after."""
 
         def nobody() -> bool:
             return self.relay.came(session) == self.relay.gone(session)
 
-        gone: dict[PartyId, float] = {}
-        until, failed = clock() + _ASK_SECONDS, float("inf")
-        while missing := set(run.parties) - set(run.outcomes):
-            await asyncio.sleep(_LOOK_SECONDS)
-            now, came, left = clock(), self.relay.came(session), self.relay.gone(session)
-            if self.control.starts != starts and came != set(run.parties):
-                log.warning("run %s: Flower was started again; asking the parties again", session)
-                return False
-            if report.exists():
-                told = json.loads(report.read_text("utf-8"))
-                run.outcomes.update({party: told.get(party, {"code": "no_reply"}) for party in missing - (came - left)})
-            for party in left & missing:
-                if now - gone.setdefault(party, now) > _WORD_SECONDS:
-                    run.outcomes.setdefault(party, {"code": "node_lost"})
-            known = [run.outcomes[party]["code"] for party in run.needed if party in run.outcomes]
-            if any(known) or (run.lead and known):
-                failed = min(failed, now)
-            if now - failed > _GRACE_SECONDS:
-                run.outcomes.update({party: {"code": "no_reply"} for party in missing - set(run.outcomes)})
-            if now > until:
-                until = now + _ASK_SECONDS
-                # Asking takes seconds: somebody may have come meanwhile.
-                if nobody() and await self._is_over(flower_run) and nobody():
-                    run.outcomes.update({party: {"code": "no_reply"} for party in missing - set(run.outcomes)})
-        return True
-
-    async def _is_over(self, flower_run: str) -> bool:
-        """As Flower says; one that cannot say so is no reason to end a run."""
-        with suppress(ServiceError):
-            return await self.control.is_over(flower_run)
-        return False
+        while True:
+            await asyncio.sleep(_ASK_SECONDS)
+            with suppress(ServiceError):  # one that cannot say so is no reason to end a run
+                if nobody() and await self.control.is_over(flower_run) and nobody():
+                    return
 
     async def _started_anew(self, starts: int) -> bool:
         """Whether Flower has been started again since; if it has died, once it has."""

@@ -362,6 +362,29 @@ def test_what_flower_says_does_not_count_for_who_is_at_the_relay(
         until(lambda: bank.run(FIRST)["state"] == "failed")
 
 
+def test_a_death_is_noticed_while_flower_takes_its_time_to_answer(
+    hub: HubAtWork, bank: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.hub.sessions._ASK_SECONDS", 0.1)
+    monkeypatch.setattr("lab.hub.sessions._WORD_SECONDS", 0.1)
+    asked, enough = threading.Event(), threading.Event()
+
+    async def is_over(run: str) -> bool:
+        asked.set()
+        return await asyncio.to_thread(enough.wait, 60)
+
+    monkeypatch.setattr(hub.flower, "is_over", is_over)
+    bank.begin(FIRST, ["host:tax"], {})
+    assert asked.wait(20)
+    ticket = json.loads(hub.flower.started[0]["tickets"])["host:tax"]
+    try:
+        with Link(hub.settings.address, FIRST, "host:tax", ticket, tls=tls_of(tmp_path / "tax")):
+            pass
+        until(lambda: bank.run(FIRST)["outcomes"] == {"host:tax": {"code": "node_lost"}})
+    finally:
+        enough.set()
+
+
 def test_flowers_end_is_the_runs_if_nobody_came(hub: HubAtWork, bank: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.hub.sessions._ASK_SECONDS", 0.2)
     hub.flower.over = True

@@ -89,6 +89,15 @@ def test_a_hub_that_is_away_is_waited_for_while_our_part_goes_on(
     assert ending(job, {"state": "running"}, AWAY, AWAY, done) is done
 
 
+def test_a_hub_is_waited_for_a_minute_each_time_it_is_away(job: GuestJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.membership.asking._LOOK_SECONDS", 25.0)
+    monkeypatch.setattr("lab.membership.asking.time.sleep", lambda _: None)
+    done = ended("done", bank="")
+    assert ending(job, AWAY, AWAY, {"state": "running"}, AWAY, AWAY, done) is done
+    with pytest.raises(TransportError):
+        ending(job, AWAY, AWAY, AWAY, done)
+
+
 def test_a_hub_that_is_away_is_not_waited_for_once_our_part_has_ended(job: GuestJob) -> None:
     note_error(job, LianmoError("relay_lost", "The connection has ended.", "连接已断开。"))
     with pytest.raises(ReportedError) as told:
