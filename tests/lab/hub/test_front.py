@@ -24,7 +24,7 @@ from lab.hub.settings import authority_of
 from lab.membership.hub_client import Hub, join
 from lab.membership.papers import certificate_files, membership_of, new_keys, tls_of
 from lab.membership.withdrawal import withdraw
-from tests.lab.hub.harness import HubAtWork
+from tests.lab.hub.harness import HubAtWork, hub_at_work
 from tests.lab.hub.test_sessions import until
 
 SESSION = "0123456789abcdef" * 2
@@ -305,6 +305,21 @@ def test_a_large_request_is_refused(hub: HubAtWork, tmp_path: Path) -> None:
     with client(hub, tmp_path / "bank") as http:
         reply = http.post("/v1/runs", content=b" " * (2 * 1024 * 1024))
     assert reply.json()["code"] == "too_large"
+
+
+def test_a_call_of_flowers_is_limited_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("lab.hub.front._MOST_BYTES", 1000)
+    with hub_at_work(tmp_path / "hub") as hub:
+        hub.joined(tmp_path / "tax", "host:tax")
+        key = base64.b64encode(Members(hub.folder).all()[0].node_key.encode()).decode()
+        with client(hub) as http:
+            sent = iter([bytes(1001)])
+            reply = http.post("/v1/fleet/push-object", content=sent, headers={"flwr-public-key": key})
+        assert reply.status_code == 413
+        assert not hub.flower.calls
+    assert "refused POST /v1/fleet/push-object from 127.0.0.1: HTTP 413" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,8 @@ def test_flowers_node_takes_the_answer_for_the_sessions(node: tuple[Any, str], m
     assert reply.has_error()
     assert (reply.error.code, reply.error.reason) == (ErrorCode.CLIENT_APP_CRASHED, "node_lost")
     assert reply.metadata.reply_to_message_id == asked.metadata.message_id
+    (ended,) = state.get_tasks(task_ids=[task])  # the node waits for it no longer
+    assert (ended.status.status, ended.status.sub_status, ended.status.details) == ("finished", "failed", "node_lost")
 
 
 def test_a_node_whose_executor_died_is_known(tmp_path: Path) -> None:
