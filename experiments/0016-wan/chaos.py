@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -28,7 +29,8 @@ def _session(guarded: bool, process: psutil.Process) -> bool:
     return _says("flwr-clientapp", process) and guarded == (parent is not None and _says("flwr-clientapp", parent))
 
 
-#: What is killed → where it runs, and how it is known there. Door, front and relay are one process, the hub's.
+#: What is killed → where it runs, and how it is known there. Door, front and relay are one process, the hub's. Of a
+#: machine every process is killed; a party's has its plug pulled first, so that no connection of it is ended.
 VICTIMS: dict[str, tuple[str, Callable[[psutil.Process], bool]]] = {
     **{f"session of {party}": (space, partial(_session, True)) for space, party in PARTIES.items()},
     **{f"session's guardian at {party}": (space, partial(_session, False)) for space, party in PARTIES.items()},
@@ -40,8 +42,10 @@ VICTIMS: dict[str, tuple[str, Callable[[psutil.Process], bool]]] = {
     "SuperLink": (HUB, partial(_says, "flower-superlink")),
     "executor at the hub": (HUB, partial(_says, "flower-superexec")),
     "server app": (HUB, partial(_says, "flwr-serverapp")),
+    **{f"machine of {party}": (space, partial(_says, "")) for space, party in PARTIES.items()},
+    "machine of the hub": (HUB, partial(_says, "")),
 }
-_LONGEST_SECONDS = 400.0
+_LONGEST_SECONDS = 900.0
 _CLEAN_SECONDS = 60.0
 _MOST_ATTEMPTS = 4
 
@@ -138,14 +142,18 @@ def strike(
     seconds: float,
     before: tuple[Counter[str], Counter[str]],
     victims: Sequence[str] = tuple(VICTIMS),
+    growing: bool = False,
 ) -> Struck:
-    """Run ``number`` of ``seed``. ``seconds``: what an undisturbed run takes. ``before``: as ``standing``, at rest."""
+    """Run ``number`` of ``seed``. ``seconds``: what an undisturbed run takes. ``before``: as ``standing``, at rest.
+    ``growing``: strike once trees are there, never before."""
     own = f"{seed}:{number}"
     chance = random.Random(own)
     order = list(victims)
     random.Random(f"{seed}:{number // len(order)}").shuffle(order)  # each once before any a second time
     victim = order[number % len(order)]
     by_tree, tree, moment = chance.random() < 0.7, chance.randrange(made.city.trees), chance.uniform(0, seconds)
+    if growing:
+        by_tree, tree = True, max(tree, 1)
 
     name = f"struck{number}"
     began = time.monotonic()
@@ -154,11 +162,13 @@ def strike(
     while process.poll() is None and not found:
         if made.grown(name) >= tree if by_tree else time.monotonic() - began >= moment:
             space, known = VICTIMS[victim]
-            found = [one for one in _pids(made, space) if _is(one, known)][:1]
+            found = [one for one in _pids(made, space) if _is(one, known)]
         time.sleep(0.05)
     after, trees = time.monotonic() - began, made.grown(name)
-    for one in found:
-        one.kill()
+    if found and victim.startswith("machine"):
+        _power_off(made, space)
+    elif found:
+        found[0].kill()
     struck = time.monotonic()
     _start_again(made, victim)
     told = _end(process)
@@ -194,12 +204,22 @@ def strike(
 def _start_again(made: Federation, victim: str) -> None:
     """What a service manager starts again where one is at work."""
     space, _ = VICTIMS[victim]
-    if victim == "hub with relay":
+    if victim in ("hub with relay", "machine of the hub"):
         made.processes[space].wait()
         made.start_hub()
-    elif victim.startswith("node service"):
+    elif victim.startswith(("node service", "machine")):
         made.processes[space].wait()
+        made.net.plug(space, pulled=False)
         made.start_node(space)
+
+
+def _power_off(made: Federation, space: str) -> None:
+    if space != HUB:
+        made.net.plug(space, pulled=True)
+    while found := _pids(made, space):  # one may be starting another
+        for one in found:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
 
 
 def _end(process: subprocess.Popen[str]) -> str:

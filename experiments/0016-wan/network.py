@@ -72,6 +72,10 @@ class Network:
         """The command as it is run at a party."""
         return ["ip", "netns", "exec", self.namespace(party), *command]
 
+    def plug(self, party: str, pulled: bool) -> None:
+        """Pull a party's plug at the router, or put it in again: to both ends the other only falls silent."""
+        _in(self.namespace("router"), "link", "set", party, "down" if pulled else "up")
+
     def listening(self, party: str) -> set[str]:
         """ "address:port" of TCP sockets that listen at a party, those on loopback left out."""
         lines = _ip(*self.inside(party, "ss", "-Hltn")[1:]).splitlines()

@@ -1,7 +1,7 @@
 """What do distance, rate and loss between institutions cost a joint model? And what does a killed process leave?
 
     python experiments/0016-wan/run.py [--enterprises N] [--trees N] [--quick]      (as root)
-    python experiments/0016-wan/run.py --trees 5 --strikes N [--first K] [--seed S] [--results FILE]
+    python experiments/0016-wan/run.py --trees 5 --strikes N [--first K] [--seed S] [--only KIND] [--results FILE]
 
     python experiments/0016-wan/run.py --enterprises 16000 --trees 5 --overhead PAIRS
 
@@ -21,12 +21,13 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from chaos import HEAD, VICTIMS, at_rest, strike
+from chaos import HEAD, VICTIMS, Struck, at_rest, strike
 from network import HUB, LINKS, PARTIES, PORT, Link, Network, missing, network
 from overhead import WAYS, Measured, setting
 from sessions import City, Federation, federation
@@ -70,27 +71,31 @@ def check_closed(net: Network) -> None:
         assert not any(net.reaches(party, net.address(other), PORT) for other in PARTIES if other != party)
 
 
-def strikes(made: Federation, first: int, n: int, seed: int, only: str, results: Path) -> None:
-    """Runs with a kill, one after the other in the same federation; each as a line, and all of them in ``results``."""
+def strikes(made: Federation, told: argparse.Namespace) -> None:
+    """Runs with a kill, one after the other in the same federation; each as a line, all of them in ``told.results``."""
     began = time.monotonic()
     made.train("undisturbed")
     seconds = time.monotonic() - began
     assert same(made.city, "undisturbed")
     before = at_rest(made)
-    victims = [one for one in VICTIMS if re.search(only, one)]
+    victims = [one for one in VICTIMS if re.search(told.only, one)]
     print(f"an undisturbed run: {seconds:.1f} s\n{HEAD}", flush=True)
-    for number in range(first, first + n):
-        struck = strike(made, number, seed, seconds, before, victims)
+    for number in range(told.first, told.first + told.strikes):
+        struck = strike(made, number, told.seed, seconds, before, victims, told.growing)
         print(struck.row(), flush=True)
-        told = json.loads(results.read_text("utf-8")) if results.exists() else {}
-        told[struck.seed] = asdict(struck)
-        results.write_text(json.dumps(told, ensure_ascii=False, indent=1), "utf-8")
-    every = [one for own, one in told.items() if own.startswith(f"{seed}:")]
-    wrong, left = sum(not one["right"] for one in every), sum(len(one["orphans"]) for one in every)
-    ports, files = (sum(len(one[what]) for one in every) for what in ("ports", "files"))
-    hit = len({one["victim"] for one in every if one["killed"]})
+        every = json.loads(told.results.read_text("utf-8")) if told.results.exists() else {}
+        every[struck.seed] = asdict(struck)
+        told.results.write_text(json.dumps(every, ensure_ascii=False, indent=1), "utf-8")
+    account([Struck(**one) for one in every.values()])
+
+
+def account(every: Sequence[Struck]) -> None:
+    """What became of strikes, all together."""
+    wrong, left = sum(not one.right for one in every), sum(len(one.orphans) for one in every)
+    ports, files = sum(len(one.ports) for one in every), sum(len(one.files) for one in every)
+    hit = len({one.victim for one in every if one.killed})
     print(
-        f"\n{len(every)} strikes of seed {seed} so far, {sum(one['killed'] for one in every)} of them hit, {hit} of "
+        f"\n{len(every)} strikes so far, {sum(one.killed for one in every)} of them hit, {hit} of "
         f"{len(VICTIMS)} kinds of process. Wrong or lost: {wrong}. Processes left: {left}. Ports: {ports}. "
         f"Files: {files}.",
         flush=True,
@@ -132,6 +137,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, default=16)
     parser.add_argument("--only", default="", help='kinds of process to kill, a regular expression; "": all')
+    parser.add_argument("--growing", action="store_true", help="strike only once there are trees")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "strikes.json")
     parser.add_argument("--quick", action="store_true", help="LAN, one tree, no RESULT.md: to see that it runs")
     a = parser.parse_args()
@@ -165,7 +171,7 @@ def main() -> None:
                 with federation(city, net, f"f{number}") as made:
                     check_closed(net)
                     if a.strikes:
-                        strikes(made, a.first, a.strikes, a.seed, a.only, a.results)
+                        strikes(made, a)
                         continue
                     result = made.train(f"r{number}")
                     lan = lan or median(result["tree_seconds"])

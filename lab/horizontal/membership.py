@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
@@ -16,13 +15,11 @@ from lab.errors import ConfigError
 from lab.horizontal.config import HorizontalConfig
 from lab.horizontal.jobs import CoordinatorJob, SiteJob, SiteTerms, jobs_of, keep_job, read_job
 from lab.jobs import LinkSection
-from lab.membership.asking import ended, raise_failure
-from lab.membership.hub_client import Hub
+from lab.membership.asking import hold, hub_of
 from lab.membership.papers import membership_of
-from lab.membership.session import RUNS, ask_for, bad_session, no_longer, noted_directory
+from lab.membership.session import RUNS, bad_session, noted_directory
 from lab.membership.terms import Session, placed
 from lab.section_file import read_section
-from models.errors import LianmoError
 
 #: A site's own section, in its node's folder.
 FILE: Final = "site.toml"
@@ -105,23 +102,7 @@ def over_hub(config: HorizontalConfig, model_id: str, staging: Path) -> None:
         LianmoError: what went wrong, of the party where it went wrong as far as it is told.
     """
     assert config.hub
-    hub = Hub(config.hub.node)
-    own = hub.membership
-    if (own.party, own.role) != (config.lead, "coordinator"):
-        raise ConfigError(
-            "hub_role",
-            f"[hub] node joined as {own.party} ({own.role}), not as the coordinator {config.lead}.",
-            f"[hub] node 以 {own.party}（{own.role}）加入，而非协调方 {config.lead}。",
-        )
+    hub = hub_of(config.hub.node, config.lead, "coordinator")
     job, _ = jobs_of(config, model_id, staging)
     keep_job(job)
-    ask_for(config.hub.node, model_id, job.directory)
-    try:
-        hub.begin(model_id, config.site_names, SiteTerms.of(config).model_dump(mode="json"))
-        raise_failure(job, ended(hub, model_id, job.directory / "error.json"))
-    except BaseException:
-        with suppress(LianmoError):
-            hub.stop(model_id)
-        raise
-    finally:
-        no_longer(config.hub.node, model_id)
+    hold(hub, model_id, job, config.site_names, SiteTerms.of(config))

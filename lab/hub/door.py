@@ -45,14 +45,19 @@ class Door:
     own: the hub's certificate, to read what a caller offers.
     most: callers at the same time; more are turned away.
     most_each: of one address.
+    inside: address → its callers now.
+    callers: our port of a connection to relay or front → the address it is for, since behind us all look alike.
     """
 
     relay: int
-    front: int
     own: ssl.SSLContext = field(repr=False)
+    front: int = 0
     most: int = 1024
     most_each: int = 128
     inside: dict[str, int] = field(default_factory=dict)
+    callers: dict[int, str] = field(default_factory=dict)
+    #: Nothing of asyncio's keeps a task that waits for the answer to a caller who has said all it has to say.
+    _at_work: set[asyncio.Task[None] | None] = field(default_factory=set)
 
     async def open(self, host: str, port: int) -> asyncio.Server:
         """Listen. Raises ``ServiceError`` (``port_taken``)."""
@@ -67,6 +72,13 @@ class Door:
                 f"枢纽无法监听 {host}:{port}（{error.strerror}）。是否已有枢纽在运行？请在 hub.toml 中更换地址。",
             ) from error
 
+    async def end(self) -> None:
+        """Cut every caller off; nothing of theirs is under way afterwards."""
+        at_work = [task for task in self._at_work if task]
+        for task in at_work:
+            task.cancel()
+        await asyncio.gather(*at_work, return_exceptions=True)
+
     async def _enter(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         address = str(writer.get_extra_info("peername", ("?",))[0])
         if sum(self.inside.values()) >= self.most or self.inside.get(address, 0) >= self.most_each:
@@ -74,6 +86,7 @@ class Door:
             writer.close()
             return
         self.inside[address] = self.inside.get(address, 0) + 1
+        self._at_work.add(asyncio.current_task())
         try:
             await self._carry(reader, writer, address)
         except (OSError, asyncio.CancelledError):
@@ -82,6 +95,7 @@ class Door:
             self.inside[address] -= 1
             if not self.inside[address]:
                 del self.inside[address]
+            self._at_work.discard(asyncio.current_task())
             writer.close()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str) -> None:
@@ -93,6 +107,8 @@ class Door:
             return
         port = self.relay if offered == "h2" else self.front
         inner, outer = await asyncio.open_connection("127.0.0.1", port)
+        way = int(outer.get_extra_info("sockname")[1])
+        self.callers[way] = address
         outer.write(hello)
         try:
             async with asyncio.TaskGroup() as both:
@@ -103,6 +119,7 @@ class Door:
         except* OSError:
             pass
         finally:
+            del self.callers[way]
             outer.close()
 
     async def _hello(self, reader: asyncio.StreamReader) -> tuple[bytes, str | None]:

@@ -21,7 +21,7 @@ import binascii
 import json
 import logging
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -52,6 +52,8 @@ CRYPTO: Final = (
 #: Flower's chunks of objects have 20 MB; ours are settings and counts.
 _MOST_BYTES: Final = 32 * 1024 * 1024
 _MOST_OWN_BYTES: Final = 1024 * 1024
+#: Longest piece of a path from outside that is written to the log.
+_SHOWN: Final = 128
 _NODE_KEY: Final = "flwr-public-key"
 #: Of Flower's calls of nodes: not register-node and unregister-node, which belong to joining.
 _FLEET: Final = frozenset(
@@ -84,7 +86,7 @@ class DeniedError(ServiceError):
 
 @dataclass(slots=True)
 class Front:
-    """``superlink``: address of Flower's; ``trusted``: to check its certificate with."""
+    """``superlink``: address of Flower's; ``trusted``: to check its certificate with; ``callers``: ``Door.callers``."""
 
     members: Members
     joining: Joining
@@ -92,11 +94,12 @@ class Front:
     lines: Lines
     superlink: str
     trusted: ssl.SSLContext = field(repr=False)
+    callers: Mapping[int, str]
     outgoing: aiohttp.ClientSession | None = None
 
     def app(self) -> web.Application:
         """All paths."""
-        app = web.Application(middlewares=[_problems], client_max_size=_MOST_BYTES)
+        app = web.Application(middlewares=[self._problems], client_max_size=_MOST_BYTES)
         app.router.add_get("/v1/hello", self.hello)
         app.router.add_post("/v1/join", self.join)
         app.router.add_post("/v1/leave", self.leave)
@@ -212,6 +215,32 @@ class Front:
         except (aiohttp.ClientError, TimeoutError) as error:  # it is being started again; nodes try later
             raise DeniedError(503, "superlink_down", "Flower's SuperLink is away.", "SuperLink 暂不可用。") from error
 
+    @web.middleware
+    async def _problems(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Errors as RFC 9457 says, and in the hub's log; whoever calls with a wrong path learns no more than that."""
+        try:
+            return await handler(request)
+        except LianmoError as error:
+            status = error.status if isinstance(error, DeniedError) else 409
+            self._note(request, error.code)
+            told = {"type": f"urn:lianmo:problem:{error.code}", "status": status, "code": error.code}
+            told |= {"detail": error.english, "detail_zh": error.chinese}
+            return web.json_response(told, status=status, content_type="application/problem+json")
+        except web.HTTPException as error:
+            self._note(request, f"HTTP {error.status}")
+            raise
+        except ConnectionError:  # it left in the middle of what it said, and hears no answer
+            self._note(request, "connection_broken")
+            return web.Response(status=400)
+
+    def _note(self, request: web.Request, code: str) -> None:
+        """What was refused, and to which address. The path as it was sent, escaped: on one line, and cut short."""
+        way = request.transport.get_extra_info("peername")[1] if request.transport else 0
+        path, address = request.rel_url.raw_path[:_SHOWN], self.callers.get(way, "?")
+        log.warning("refused %s %s from %s: %s", request.method, path, address, code)
+
     def _run(self, request: web.Request) -> HubRun:
         guest = self._guest(request)
         run = self.sessions.runs.get(request.match_info["session"])
@@ -264,27 +293,15 @@ class Front:
         return member
 
 
-@web.middleware
-async def _problems(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Errors as RFC 9457 says, and in the hub's log; whoever calls with a wrong path learns no more than that."""
-    try:
-        return await handler(request)
-    except LianmoError as error:
-        status = error.status if isinstance(error, DeniedError) else 409
-        log.warning("refused %s %s from %s: %s", request.method, request.path, request.remote, error.code)
-        told = {"type": f"urn:lianmo:problem:{error.code}", "status": status, "code": error.code}
-        told |= {"detail": error.english, "detail_zh": error.chinese}
-        return web.json_response(told, status=status, content_type="application/problem+json")
-
-
 async def _asked(request: web.Request) -> dict[str, Any]:
     """The JSON object in a request. Raises ``DeniedError``."""
-    if (request.content_length or 0) > _MOST_OWN_BYTES:
-        raise DeniedError(413, "too_large", "The request is too large.", "请求过大。")
+    body = bytearray()
+    async for piece in request.content.iter_any():  # what it says of its length need not be so
+        body += piece
+        if len(body) > _MOST_OWN_BYTES:
+            raise DeniedError(413, "too_large", "The request is too large.", "请求过大。")
     try:
-        asked = json.loads(await request.read())
+        asked = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise DeniedError(400, "bad_request", "The request is no JSON.", "请求不是 JSON。") from error
     if not isinstance(asked, dict):

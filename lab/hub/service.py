@@ -101,16 +101,19 @@ async def open_hub(folder: Path, settings: HubSettings, flower: Flower) -> Async
     members, papers, authority = Members(folder), papers_of(folder), authority_of(folder)
     relay = Relay(in_force=lambda party, pem: members.of_certificate(party, serial_number(pem)) is not None)
     async with contextlib.AsyncExitStack() as stack:
+        # On the way out, from below: nobody enters, the front answers whom it can, the relay says that it ends, and who
+        # is still there is cut off.
+        door = Door(0, _context(folder))
+        stack.push_async_callback(door.end)
         stack.push_async_callback(asyncio.to_thread, relay.stop)
-        relay_port = relay.serve("127.0.0.1:0", Tls(papers.certificate, papers.key, authority.certificate))
+        door.relay = relay.serve("127.0.0.1:0", Tls(papers.certificate, papers.key, authority.certificate))
         sessions, lines = Sessions(runs, flower, relay), Lines(relay)
         joining = Joining(settings.name, authority, members, flower)
-        front = Front(members, joining, sessions, lines, flower.address, _trusting(folder))
-        front_port = await stack.enter_async_context(_http(front.app(), "127.0.0.1", 0, _context(folder)))
+        front = Front(members, joining, sessions, lines, flower.address, _trusting(folder), door.callers)
+        door.front = await stack.enter_async_context(_http(front.app(), "127.0.0.1", 0, _context(folder)))
         if settings.metrics:
             host, _, port = settings.metrics.rpartition(":")
             await stack.enter_async_context(_http(_metrics(relay), host, int(port)))
-        door = Door(relay_port, front_port, _context(folder))
         listening = await door.open(settings.listen, settings.port)
         stack.callback(listening.close)
         stack.push_async_callback(sessions.stop_all)

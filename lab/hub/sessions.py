@@ -16,6 +16,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
@@ -65,10 +66,12 @@ State = Literal["queued", "running", "done", "failed", "stopped"]
 
 
 class Control(Protocol):
-    """The SuperLink, as far as runs go. ``starts``: how often it was started; with it die the runs' apps."""
+    """The SuperLink, as far as runs go; what it was asked and did not do raises ``ServiceError``. ``starts``: how often
+    it was started; with it die the runs' apps. ``died``: it has, and is about to be started again."""
 
     @property
     def starts(self) -> int: ...
+    def died(self) -> bool: ...
     async def start_run(self, settings: dict[str, str | int], config: Path) -> str: ...
     async def is_over(self, run: str) -> bool: ...
     async def stop_run(self, run: str) -> None: ...
@@ -222,9 +225,10 @@ class Sessions:
                 try:
                     flower_run = await self.control.start_run(settings, place / "run.toml")
                 except ServiceError:
-                    if self.control.starts == starts:
-                        raise
-                    continue  # it died under the call, and is being started again
+                    if self.relay.came(run.session) != set(run.parties):  # else all have heard of it nevertheless
+                        if not await self._started_anew(starts):
+                            raise
+                        continue
                 over = await self._outcomes(run, report, flower_run, starts)
             failed = any(run.outcomes[party]["code"] for party in run.needed)
             run.state = "failed" if failed else "done"
@@ -250,29 +254,49 @@ class Sessions:
         """
         clock, session = asyncio.get_running_loop().time, run.session
         gone: dict[PartyId, float] = {}
-        until, failed = clock() + _ASK_SECONDS, float("inf")
-        while missing := set(run.parties) - set(run.outcomes):
-            await asyncio.sleep(_LOOK_SECONDS)
-            now, came, left = clock(), self.relay.came(session), self.relay.gone(session)
-            if self.control.starts != starts and came != set(run.parties):
-                log.warning("run %s: Flower was started again; asking the parties again", session)
-                return False
-            if report.exists():
-                told = json.loads(report.read_text("utf-8"))
-                run.outcomes.update({party: told.get(party, {"code": "no_reply"}) for party in missing - (came - left)})
-            for party in left & missing:
-                if now - gone.setdefault(party, now) > _WORD_SECONDS:
-                    run.outcomes.setdefault(party, {"code": "node_lost"})
-            known = [run.outcomes[party]["code"] for party in run.needed if party in run.outcomes]
-            if any(known) or (run.lead and known):
-                failed = min(failed, now)
-            if now - failed > _GRACE_SECONDS:
-                run.outcomes.update({party: {"code": "no_reply"} for party in missing - set(run.outcomes)})
-            if now > until:
-                until = now + _ASK_SECONDS
-                if came == left and await self.control.is_over(flower_run):
+        failed = float("inf")
+        # Beside the rest, since an answer takes seconds, or a minute where the machine is busy.
+        over = asyncio.create_task(self._over(session, flower_run))
+        try:
+            while missing := set(run.parties) - set(run.outcomes):
+                await asyncio.sleep(_LOOK_SECONDS)
+                now, came, left = clock(), self.relay.came(session), self.relay.gone(session)
+                if self.control.starts != starts and came != set(run.parties):
+                    log.warning("run %s: Flower was started again; asking the parties again", session)
+                    return False
+                if report.exists():
+                    told = json.loads(report.read_text("utf-8"))
+                    absent = missing - (came - left)
+                    run.outcomes.update({party: told.get(party, {"code": "no_reply"}) for party in absent})
+                for party in left & missing:
+                    if now - gone.setdefault(party, now) > _WORD_SECONDS:
+                        run.outcomes.setdefault(party, {"code": "node_lost"})
+                known = [run.outcomes[party]["code"] for party in run.needed if party in run.outcomes]
+                if any(known) or (run.lead and known):
+                    failed = min(failed, now)
+                if now - failed > _GRACE_SECONDS or over.done():
                     run.outcomes.update({party: {"code": "no_reply"} for party in missing - set(run.outcomes)})
+        finally:
+            over.cancel()
         return True
+
+    async def _over(self, session: str, flower_run: str) -> None:
+        """Until Flower says that its run is over, and nobody is at the relay, before it is asked and after."""
+
+        def nobody() -> bool:
+            return self.relay.came(session) == self.relay.gone(session)
+
+        while True:
+            await asyncio.sleep(_ASK_SECONDS)
+            with suppress(ServiceError):  # one that cannot say so is no reason to end a run
+                if nobody() and await self.control.is_over(flower_run) and nobody():
+                    return
+
+    async def _started_anew(self, starts: int) -> bool:
+        """Whether Flower has been started again since; if it has died, once it has."""
+        while self.control.starts == starts and await asyncio.to_thread(self.control.died):
+            await asyncio.sleep(_LOOK_SECONDS)
+        return self.control.starts != starts
 
     async def _settle(self, flower_run: str, report: Path) -> None:
         """Flower's app ends once its nodes have replied; one that does not is ended."""

@@ -150,9 +150,12 @@ class SuperLink:
             output, _ = await asyncio.wait_for(process.communicate(), _CALL_SECONDS)
             answer: dict[str, Any] = json.loads(output)
         except (TimeoutError, ValueError) as error:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
             raise _failed(arguments[0]) from error
+        finally:
+            if process.returncode is None:  # it takes too long, or nobody waits for it any more
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
         if not answer.get("success"):
             raise _failed(arguments[0])
         return answer

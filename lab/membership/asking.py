@@ -1,17 +1,22 @@
-"""A bank's run through a hub: ask for it, wait for its end, say what went wrong. The bank's own node does its part."""
+"""A run through a hub, on the side that begins it: ask for it, wait for its end, say what went wrong. Our own node does
+its part. ``over_hub`` is a bank's; a coordinator's stands in ``lab.horizontal.membership``."""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from federation.errors import WIRE_CODES, TransportError
+from pydantic import BaseModel
+
+from federation.errors import WIRE_CODES, PartyId, TransportError
 from lab.config import Config
 from lab.errors import ConfigError, ReportedError, ServiceError
 from lab.failures import PartyJob
+from lab.hub.invitations import Role
 from lab.jobs import Task, jobs_of, save_job
 from lab.membership.hub_client import Hub
 from lab.membership.session import ask_for, no_longer
@@ -46,15 +51,7 @@ def over_hub(config: Config, model_id: str, staging: Path, task: Task) -> None:
         LianmoError: what went wrong, of the party where it went wrong as far as it is told.
     """
     assert config.hub
-    node = config.hub.node
-    hub = Hub(node)
-    if (hub.membership.party, hub.membership.role) != (config.guest.party, "guest"):
-        raise ConfigError(
-            "hub_role",
-            f"[hub] node joined as {hub.membership.party} ({hub.membership.role}), not as the guest "
-            f"{config.guest.party}.",
-            f"[hub] node 以 {hub.membership.party}（{hub.membership.role}）加入，而非银行方 {config.guest.party}。",
-        )
+    hub = hub_of(config.hub.node, config.guest.party, "guest")
     job, _ = jobs_of(config, model_id, staging, task=task)
     save_job(job)
     terms = Terms(
@@ -66,16 +63,37 @@ def over_hub(config: Config, model_id: str, staging: Path, task: Task) -> None:
         party_seconds=job.party_seconds,
         answer_seconds=job.answer_seconds,
     )
-    ask_for(node, model_id, job.directory)
+    hold(hub, model_id, job, config.host_names, terms)
+
+
+def hub_of(node: Path, party: PartyId, role: Role) -> Hub:
+    """The hub that ``node`` joined. Raises ``ConfigError``: ``not_joined``; ``hub_role`` unless it joined as ``party``
+    and ``role``, who begins the run."""
+    hub = Hub(node)
+    own = hub.membership
+    if (own.party, own.role) != (party, role):
+        raise ConfigError(
+            "hub_role",
+            f"[hub] node joined as {own.party} ({own.role}), but the run is begun by {party} ({role}). Name {party}'s "
+            "folder.",
+            f"[hub] node 以 {own.party}（{own.role}）加入，而本次运行由 {party}（{role}）发起。请填写 {party} 的目录。",
+        )
+    return hub
+
+
+def hold(hub: Hub, session: str, job: PartyJob, others: Sequence[PartyId], terms: BaseModel) -> None:
+    """One session with ``others``, to its end; our own node finds ``job``. If we give up it is stopped. Raises as
+    ``raise_failure``."""
+    ask_for(hub.node, session, job.directory)
     try:
-        hub.begin(model_id, config.host_names, terms.model_dump(mode="json"))
-        raise_failure(job, ended(hub, model_id, job.directory / "error.json"))
+        hub.begin(session, others, terms.model_dump(mode="json"))
+        raise_failure(job, ended(hub, session, job.directory / "error.json"))
     except BaseException:
         with suppress(LianmoError):
-            hub.stop(model_id)
+            hub.stop(session)
         raise
     finally:
-        no_longer(node, model_id)
+        no_longer(hub.node, session)
 
 
 def ended(hub: Hub, session: str, error: Path) -> dict[str, Any]:

@@ -85,7 +85,7 @@ class Hub:
 
     def __init__(self, node: Path) -> None:
         self.membership = membership_of(node)
-        self._node = node
+        self.node = node
         certificate, key, authority = certificate_files(node)
         self._context = ssl.create_default_context(cafile=str(authority))
         self._context.load_cert_chain(certificate, key)
@@ -102,7 +102,7 @@ class Hub:
     def leave(self) -> None:
         """End the membership, at the hub and here."""
         self._call("POST", "/v1/leave", {})
-        forget(self._node)
+        forget(self.node)
 
     def begin(self, session: str, hosts: Sequence[PartyId], terms: Mapping[str, Any]) -> dict[str, Any]:
         """Ask for a run; returns its state."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
 import pytest
 import typer
 import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from lab.cli import app
 
@@ -87,40 +87,85 @@ def test_the_reader_refuses(ours: str, theirs: str) -> None:
         stages(GOOD.replace(ours, theirs))
 
 
-class Service(BaseModel):
-    """What our services may say, and must."""
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
 
-    model_config = ConfigDict(extra="forbid")
 
-    image: str
+class Dependency(Strict):
+    condition: Literal["service_started", "service_healthy", "service_completed_successfully"]
+
+
+class Health(Strict):
+    """Asked as a list, or not at all."""
+
+    test: Annotated[list[str], Field(min_length=2)] | None = None
+    disable: bool = False
+
+
+class Service(Strict):
+    """What our services may say, and must; values as the Compose Specification has them."""
+
+    image: Annotated[str, Field(pattern=r"^[a-z]+:[0-9.]+$")]
     command: list[str]
     environment: dict[str, str]
-    volumes: list[str]
-    ports: list[str] = []
-    depends_on: dict[str, dict[str, str]] = {}
-    restart: str
+    volumes: list[Annotated[str, Field(pattern=r"^[a-z]+:/[a-z/]+$")]]
+    ports: list[Annotated[str, Field(pattern=r"^(\d+\.\d+\.\d+\.\d+:)?\d+:\d+$")]] = []
+    depends_on: dict[str, Dependency] = {}
+    restart: Literal["no", "always", "on-failure", "unless-stopped"]
     init: bool
     read_only: bool
     tmpfs: list[str]
     cap_drop: list[str]
     security_opt: list[str]
-    stop_grace_period: str
+    stop_grace_period: Annotated[str, Field(pattern=r"^(\d+(us|ms|s|m|h))+$")]
     profiles: list[str] = []
-    healthcheck: dict[str, Any] = {}
+    healthcheck: Health | None = None
 
 
-class Compose(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    name: str
+class Compose(Strict):
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     services: dict[str, Service]
-    volumes: dict[str, dict[str, Any]]
+    volumes: dict[str, dict[str, str]]
+
+
+def read(text: str) -> Compose:
+    """What an engine would make of a compose file. Raises ValueError for what is not allowed in ours."""
+    data = yaml.safe_load(text)
+    found = Compose.model_validate({key: value for key, value in data.items() if not key.startswith("x-")})
+    for service in found.services.values():
+        if not {*service.depends_on} <= {*found.services}:
+            raise ValueError("it waits for no service")
+        if not {volume.partition(":")[0] for volume in service.volumes} <= {*found.volumes}:
+            raise ValueError("no volume of that name")
+    return found
+
+
+COMPOSE = (FOLDER / "compose.yaml").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("restart: unless-stopped", "restart: sometimes"),
+        ("read_only: true", "readonly: true"),
+        ("init: true", "init: 1"),
+        ("stop_grace_period: 30s", "stop_grace_period: 30"),
+        ("condition: service_healthy", "condition: healthy"),
+        ("depends_on: {hub:", "depends_on: {hubb:"),
+        ('ports: ["9443:9443"]', "ports: [9443]"),
+        ("[social:/data, invitations:/invitations]", "[socal:/data, invitations:/invitations]"),
+        ("healthcheck: {disable: true}", "healthcheck: {disabled: true}"),
+    ],
+)
+def test_the_reader_of_compose_files_refuses(ours: str, theirs: str) -> None:
+    assert ours in COMPOSE
+    with pytest.raises(ValueError):
+        read(COMPOSE.replace(ours, theirs, 1))
 
 
 @pytest.fixture
 def compose() -> Compose:
-    data = yaml.safe_load((FOLDER / "compose.yaml").read_text("utf-8"))
-    return Compose.model_validate({key: value for key, value in data.items() if not key.startswith("x-")})
+    return read(COMPOSE)
 
 
 PARTIES = ("bank", "social", "registry")
@@ -169,4 +214,4 @@ def test_nodes_wait_for_the_hub_and_name_their_folder(compose: Compose) -> None:
     for party in PARTIES:
         service = compose.services[party]
         assert (service.command, service.environment) == (["node", "start"], {"LIANMO_NODE": "/data"})
-        assert service.depends_on == {"hub": {"condition": "service_healthy"}}
+        assert service.depends_on == {"hub": Dependency(condition="service_healthy")}

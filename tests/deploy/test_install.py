@@ -1,8 +1,9 @@
-"""``install.sh``: nothing is installed from a folder that was changed. Installing everything is ``make airgap``."""
+"""``install.sh``: nothing is installed from a folder that was changed. Installing all of ours is ``make airgap``."""
 
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -94,6 +95,56 @@ def test_an_environment_in_use_is_left_alone(wheelhouse: Path, tmp_path: Path) -
     assert told.returncode == 1
     assert "已存在" in told.stderr
     assert list((tmp_path / "venv").iterdir()) == []
+
+
+#: A project of one module that builds itself, so that nothing is fetched: what the scripts need of ours.
+PROJECT = {
+    "pyproject.toml": """
+[build-system]
+requires = []
+build-backend = "building"
+backend-path = ["."]
+""",
+    "requirements.lock": "lianmo==0\n",
+    "building.py": """
+import zipfile
+
+def build_wheel(folder, settings=None, metadata=None):
+    about = "lianmo-0.dist-info/"
+    files = {
+        "lianmo.py": "import sys\\ndef main(): print(*sys.argv[1:], file=sys.stderr)\\n",
+        about + "METADATA": "Metadata-Version: 2.1\\nName: lianmo\\nVersion: 0\\n",
+        about + "WHEEL": "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+        about + "entry_points.txt": "[console_scripts]\\nlianmo = lianmo:main\\n",
+    }
+    files[about + "RECORD"] = "".join(name + ",,\\n" for name in [*files, about + "RECORD"])
+    with zipfile.ZipFile(folder + "/lianmo-0-py3-none-any.whl", "w") as wheel:
+        for name, text in files.items():
+            wheel.writestr(name, text)
+    return "lianmo-0-py3-none-any.whl"
+""",
+}
+
+
+@pytest.mark.slow
+def test_made_and_installed_by_real_tools_with_the_network_away(tmp_path: Path) -> None:
+    """``make airgap`` whole, for a project of nothing: pip, venv and sha256sum take what the scripts tell them."""
+    shutil.copytree(SCRIPT.parent, tmp_path / "deploy")
+    for name, text in PROJECT.items():
+        (tmp_path / name).write_text(text, "utf-8")
+    told = subprocess.run(
+        [str(tmp_path / "deploy" / "airgap.sh")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "/usr/bin:/bin", "PYTHON": sys.executable, "TMPDIR": str(tmp_path), "HOME": str(tmp_path)},
+        timeout=240,
+    )
+    assert told.returncode == 0, told.stderr
+    assert "1 wheels" in told.stdout
+    assert "installed without a network" in told.stdout
+    assert [line.split()[:2] for line in told.stderr.splitlines()] == [["hub", "init"], ["node", "inventory"]]
+    assert not list(tmp_path.glob("tmp.*"))  # cleaned up
 
 
 def test_scripts_are_sound_shell() -> None:

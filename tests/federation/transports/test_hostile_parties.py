@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+import threading
 
 import psutil
 import pytest
 
 from federation.errors import RemoteProtocolError, TransportError
+from federation.transports import relay
 from federation.transports.assembly import Assembly
 from federation.transports.frames import CHUNK_BYTES, FRAME_BYTES, LAST, LEFT, PART, pack
 from federation.transports.link import Link
@@ -87,6 +89,28 @@ def test_half_a_frame_and_silence_holds_up_nobody_and_ends_with_the_session(hub:
         assert bank.receive(SECONDS).payload == b"still served"
         hub.relay.close_session("loans")
         assert any(stream == 1 and kind in (HEADERS, RST_STREAM) for kind, stream, _ in frames_until_end(tax))
+
+
+def test_a_machine_that_vanishes_has_left_though_it_ended_no_connection(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing answers the relay's pings; here twenty times as often as in life."""
+    often = tuple((name, value // 20 if name.endswith("_ms") else value) for name, value in relay.CHANNEL_OPTIONS)
+    monkeypatch.setattr(relay, "CHANNEL_OPTIONS", often)
+    hub = Hub()
+    host, port = hub.address.split(":")
+    try:
+        with socket.create_connection((host, int(port)), SECONDS) as tax:
+            tax.settimeout(SECONDS)
+            tax.sendall(joining("loans", "host:tax", "ticket-2"))
+            assert list(frames(tax))  # until the relay gives the connection up
+            waiting = threading.Event()
+            while not hub.relay.gone("loans") and not waiting.wait(0.05):
+                pass
+            assert hub.relay.gone("loans") == {"host:tax"}
+    finally:
+        hub.stop()
+    assert "connection_broken: session 'loans': party 'host:tax'" in caplog.text
 
 
 def frames_until_end(connection: socket.socket) -> list[tuple[int, int, bytes]]:

@@ -27,7 +27,7 @@ from lab.membership.hub_client import Hub, join
 
 @dataclass
 class FakeFlower:
-    """``outcomes``: what runs end with, by session; a run without ends never."""
+    """``outcomes``: what runs end with, by session; a run without ends never. ``dead``: it is not at work."""
 
     address: str = ""
     keys: dict[str, bytes] = field(default_factory=dict)
@@ -37,6 +37,7 @@ class FakeFlower:
     outcomes: dict[str, dict[str, Any]] = field(default_factory=dict)
     over: bool = False
     starts: int = 1
+    dead: bool = False
     fails: bool = False
     runner: web.AppRunner | None = None
 
@@ -59,6 +60,9 @@ class FakeFlower:
 
     async def is_over(self, run: str) -> bool:
         return self.over
+
+    def died(self) -> bool:
+        return self.dead
 
     async def stop_run(self, run: str) -> None:
         self.stopped.append(run)

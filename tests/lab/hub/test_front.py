@@ -24,7 +24,8 @@ from lab.hub.settings import authority_of
 from lab.membership.hub_client import Hub, join
 from lab.membership.papers import certificate_files, membership_of, new_keys, tls_of
 from lab.membership.withdrawal import withdraw
-from tests.lab.hub.harness import HubAtWork
+from tests.lab.hub.harness import HubAtWork, hub_at_work
+from tests.lab.hub.test_sessions import until
 
 SESSION = "0123456789abcdef" * 2
 
@@ -304,6 +305,61 @@ def test_a_large_request_is_refused(hub: HubAtWork, tmp_path: Path) -> None:
     with client(hub, tmp_path / "bank") as http:
         reply = http.post("/v1/runs", content=b" " * (2 * 1024 * 1024))
     assert reply.json()["code"] == "too_large"
+
+
+def test_a_call_of_flowers_is_limited_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("lab.hub.front._MOST_BYTES", 1000)
+    with hub_at_work(tmp_path / "hub") as hub:
+        hub.joined(tmp_path / "tax", "host:tax")
+        key = base64.b64encode(Members(hub.folder).all()[0].node_key.encode()).decode()
+        with client(hub) as http:
+            sent = iter([bytes(1001)])
+            reply = http.post("/v1/fleet/push-object", content=sent, headers={"flwr-public-key": key})
+        assert reply.status_code == 413
+        assert not hub.flower.calls
+    assert "refused POST /v1/fleet/push-object from 127.0.0.1: HTTP 413" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content", "code"),
+    [
+        ("POST", "/v1/join", b"{", "bad_request"),
+        ("POST", "/v1/join", b"[]", "bad_request"),
+        ("POST", "/v1/join", b"[" * 100_000, "bad_request"),
+        ("POST", "/v1/join", [bytes(1024 * 1024)] * 2, "too_large"),  # its length is not said before
+        ("POST", "/v1/join", b"{}", "other_version"),
+        ("GET", "/v1/members", b"", "denied"),
+        ("GET", "/v1/runs/%0AERROR%20forged", b"", "denied"),
+        ("POST", "/v1/fleet/pull-messages", b"", "denied"),
+        ("POST", "/v1/control/start-run", b"", "HTTP 404"),
+    ],
+)
+def test_what_is_refused_is_in_the_hubs_log_with_the_callers_address(
+    hub: HubAtWork, caplog: pytest.LogCaptureFixture, method: str, path: str, content: Any, code: str
+) -> None:
+    way = httpx.HTTPTransport(verify=hub.trusting(), local_address="127.0.0.2")
+    with httpx.Client(base_url=f"https://{hub.settings.address}", transport=way) as http:
+        sent = iter(content) if isinstance(content, list) else content
+        reply = http.request(method, path, content=sent)
+    assert reply.status_code >= 400
+    if not code.startswith("HTTP"):
+        assert reply.json()["code"] == code
+    said = [record.getMessage() for record in caplog.records if record.name == "lianmo.hub"]
+    assert f"refused {method} {path} from 127.0.0.2: {code}" in said
+
+
+def test_who_leaves_in_the_middle_of_a_request_is_a_line_in_the_log_and_no_more(
+    hub: HubAtWork, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_connection(("127.0.0.1", hub.settings.port), 20) as plain:
+        half = hub.trusting().wrap_socket(plain, server_hostname="127.0.0.1")
+        half.sendall(b"POST /v1/join HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n{")
+        half.close()
+    until(lambda: "refused POST /v1/join" in caplog.text)
+    assert "connection_broken" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 def test_who_speaks_no_tls_is_turned_away(hub: HubAtWork) -> None:

@@ -64,6 +64,42 @@ def test_a_finished_run_leaves_no_ticket_and_no_file(hub: HubAtWork, bank: Hub, 
     assert not (hub.folder / "runs" / FIRST).exists()
 
 
+def test_runs_that_wait_are_limited(hub: HubAtWork, bank: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.hub.sessions._MOST", 1)
+    bank.begin(FIRST, ["host:tax"], {})
+    with pytest.raises(ReportedError) as refused:
+        bank.begin(SECOND, ["host:tax"], {})
+    assert refused.value.code == "too_many_runs"
+
+
+def test_runs_that_are_over_are_forgotten_in_the_end(
+    hub: HubAtWork, bank: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.hub.sessions._REMEMBERED", 0)
+    hub.flower.outcomes |= {FIRST: DONE, SECOND: DONE}
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: bank.run(FIRST)["state"] == "done")
+    bank.begin(SECOND, ["host:tax"], {})
+    with pytest.raises(ReportedError) as refused:
+        bank.run(FIRST)
+    assert refused.value.code == "no_such_run"
+
+
+def test_whatever_happens_at_the_hub_the_guest_hears_that_its_run_is_over(
+    hub: HubAtWork, bank: Hub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(settings: dict[str, str | int], config: Path) -> str:
+        raise OSError(28, "ticket-of-bank")
+
+    monkeypatch.setattr(hub.flower, "start_run", broken)
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: bank.run(FIRST)["state"] == "failed")
+    assert bank.run(FIRST)["outcomes"] == {party: {"code": "internal"} for party in DONE}
+    assert "unexpected OSError" in caplog.text
+    assert "ticket-of-bank" not in caplog.text
+    hub.sessions.relay.open_session(FIRST, {"bank": "t"})  # it is closed
+
+
 def test_two_runs_with_one_party_go_one_after_the_other(hub: HubAtWork, bank: Hub, tmp_path: Path) -> None:
     other = hub.joined(tmp_path / "other", "other")
     bank.begin(FIRST, ["host:tax"], {})
@@ -217,19 +253,96 @@ def test_flower_is_asked_anew_if_it_died_before_all_had_come(hub: HubAtWork, ban
     assert len(hub.flower.started) == 2
 
 
-def test_flower_dying_under_the_call_is_asked_again(hub: HubAtWork, bank: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    start, failed = hub.flower.start_run, list[str]()
+@pytest.mark.parametrize("noticed", [True, False], ids=["started again already", "not yet"])
+def test_flower_dying_under_the_call_is_asked_again(
+    hub: HubAtWork, bank: Hub, monkeypatch: pytest.MonkeyPatch, noticed: bool
+) -> None:
+    start, died, failed = hub.flower.start_run, hub.flower.died, list[str]()
 
     async def dying(settings: dict[str, str | int], config: Path) -> str:
         if not failed:
             failed.append("superlink_call")
-            hub.flower.starts += 1
+            hub.flower.starts += noticed
+            hub.flower.dead = not noticed
             raise ServiceError("superlink_call", "It did not.", "未完成。")
         return await start(settings, config)
 
+    def noted() -> bool:
+        """The hub asks more than once before it is started again."""
+        failed.append("asked")
+        if failed.count("asked") == 3:
+            hub.flower.starts += 1
+        return died()
+
     monkeypatch.setattr(hub.flower, "start_run", dying)
+    monkeypatch.setattr(hub.flower, "died", noted)
     hub.flower.outcomes[FIRST] = DONE
     bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: bank.run(FIRST)["state"] == "done")
+    assert len(hub.flower.started) == 1
+
+
+def test_a_call_that_flower_did_not_do_is_an_error(hub: HubAtWork, bank: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def failing(settings: dict[str, str | int], config: Path) -> str:
+        raise ServiceError("superlink_call", "It did not.", "未完成。")
+
+    monkeypatch.setattr(hub.flower, "start_run", failing)
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: bank.run(FIRST)["state"] == "failed")
+    assert {told["code"] for told in bank.run(FIRST)["outcomes"].values()} == {"superlink_call"}
+
+
+def test_a_call_that_flower_did_before_it_died_is_no_error(
+    hub: HubAtWork, bank: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All have come: what becomes of Flower is of no importance any more."""
+    start, over = hub.flower.start_run, threading.Event()
+
+    async def slow(settings: dict[str, str | int], config: Path) -> str:
+        await start(settings, config)
+        await asyncio.to_thread(over.wait, 20)
+        raise ServiceError("superlink_call", "It did not.", "未完成。")
+
+    monkeypatch.setattr(hub.flower, "start_run", slow)
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: len(hub.flower.started) == 1)
+    tickets = json.loads(hub.flower.started[0]["tickets"])
+    with (
+        Link(hub.settings.address, FIRST, "bank", tickets["bank"], tls=tls_of(tmp_path / "bank")),
+        Link(hub.settings.address, FIRST, "host:tax", tickets["host:tax"], tls=tls_of(tmp_path / "tax")),
+    ):
+        over.set()
+        bank.ended(FIRST, tickets["bank"], "")
+        Hub(tmp_path / "tax").ended(FIRST, tickets["host:tax"], "")
+        until(lambda: bank.run(FIRST)["state"] == "done")
+
+
+@pytest.mark.parametrize("answer", ["over", "none"])
+def test_what_flower_says_of_a_run_counts_only_if_nobody_came_meanwhile(
+    hub: HubAtWork, bank: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    """It is asked while nobody is there, and answers, or dies, when somebody is."""
+    monkeypatch.setattr("lab.hub.sessions._ASK_SECONDS", 0.1)
+    asked, came, answered = threading.Event(), threading.Event(), threading.Event()
+
+    async def is_over(run: str) -> bool:
+        if not asked.is_set():
+            asked.set()
+            await asyncio.to_thread(came.wait, 20)
+            answered.set()
+            if answer == "none":
+                raise ServiceError("superlink_call", "It did not.", "未完成。")
+        return True
+
+    monkeypatch.setattr(hub.flower, "is_over", is_over)
+    bank.begin(FIRST, ["host:tax"], {})
+    assert asked.wait(20)
+    tickets = json.loads(hub.flower.started[0]["tickets"])
+    with Link(hub.settings.address, FIRST, "bank", tickets["bank"], tls=tls_of(tmp_path / "bank")):
+        came.set()
+        assert answered.wait(20)
+        Hub(tmp_path / "tax").ended(FIRST, tickets["host:tax"], "")
+        bank.ended(FIRST, tickets["bank"], "")
     until(lambda: bank.run(FIRST)["state"] == "done")
 
 
@@ -247,6 +360,29 @@ def test_what_flower_says_does_not_count_for_who_is_at_the_relay(
         assert bank.run(FIRST)["outcomes"] == {"host:tax": {"code": "unknown_bundle"}}
         bank.ended(FIRST, tickets["bank"], "party_absent")
         until(lambda: bank.run(FIRST)["state"] == "failed")
+
+
+def test_a_death_is_noticed_while_flower_takes_its_time_to_answer(
+    hub: HubAtWork, bank: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.hub.sessions._ASK_SECONDS", 0.1)
+    monkeypatch.setattr("lab.hub.sessions._WORD_SECONDS", 0.1)
+    asked, enough = threading.Event(), threading.Event()
+
+    async def is_over(run: str) -> bool:
+        asked.set()
+        return await asyncio.to_thread(enough.wait, 60)
+
+    monkeypatch.setattr(hub.flower, "is_over", is_over)
+    bank.begin(FIRST, ["host:tax"], {})
+    assert asked.wait(20)
+    ticket = json.loads(hub.flower.started[0]["tickets"])["host:tax"]
+    try:
+        with Link(hub.settings.address, FIRST, "host:tax", ticket, tls=tls_of(tmp_path / "tax")):
+            pass
+        until(lambda: bank.run(FIRST)["outcomes"] == {"host:tax": {"code": "node_lost"}})
+    finally:
+        enough.set()
 
 
 def test_flowers_end_is_the_runs_if_nobody_came(hub: HubAtWork, bank: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

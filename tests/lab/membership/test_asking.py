@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +10,22 @@ import pytest
 
 from federation.errors import TransportError
 from lab.config import parse_config
-from lab.errors import ReportedError, ServiceError
+from lab.errors import ConfigError, ReportedError, ServiceError
 from lab.failures import note_error
 from lab.jobs import GuestJob, jobs_of
 from lab.membership.asking import ended as last_word
-from lab.membership.asking import raise_failure
+from lab.membership.asking import hold, hub_of, raise_failure
+from lab.membership.terms import Terms
 from models.errors import LianmoError
+from tests.lab.membership.test_session import joined
+
+SESSION = "a" * 32
 
 
 @pytest.fixture
 def job(tmp_path: Path) -> GuestJob:
     told = {"guest": {"party": "bank", "data": "a.csv", "label": "y"}, "hub": {"node": "bank", "hosts": ["host:tax"]}}
-    guest, _ = jobs_of(parse_config(told, tmp_path), "a" * 32, tmp_path / "run")
+    guest, _ = jobs_of(parse_config(told, tmp_path), SESSION, tmp_path / "run")
     guest.directory.mkdir(parents=True)
     return guest
 
@@ -73,7 +78,7 @@ AWAY = TransportError("hub", "hub_unreachable", "It is away.", "暂不可达。"
 
 def ending(job: GuestJob, *said: dict[str, Any] | LianmoError) -> dict[str, Any]:
     hub: Any = Answering(*said)
-    return last_word(hub, "a" * 32, job.directory / "error.json")
+    return last_word(hub, SESSION, job.directory / "error.json")
 
 
 def test_a_hub_that_is_away_is_waited_for_while_our_part_goes_on(
@@ -82,6 +87,15 @@ def test_a_hub_that_is_away_is_waited_for_while_our_part_goes_on(
     monkeypatch.setattr("lab.membership.asking._LOOK_SECONDS", 0.0)
     done = ended("done", bank="")
     assert ending(job, {"state": "running"}, AWAY, AWAY, done) is done
+
+
+def test_a_hub_is_waited_for_a_minute_each_time_it_is_away(job: GuestJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.membership.asking._LOOK_SECONDS", 25.0)
+    monkeypatch.setattr("lab.membership.asking.time.sleep", lambda _: None)
+    done = ended("done", bank="")
+    assert ending(job, AWAY, AWAY, {"state": "running"}, AWAY, AWAY, done) is done
+    with pytest.raises(TransportError):
+        ending(job, AWAY, AWAY, AWAY, done)
 
 
 def test_a_hub_that_is_away_is_not_waited_for_once_our_part_has_ended(job: GuestJob) -> None:
@@ -109,3 +123,56 @@ def test_who_was_killed_is_told_not_who_noticed(job: GuestJob) -> None:
         raise_failure(job, ended("failed", bank="node_lost", host_tax="party_left"))
     assert "bank [node_lost]" in told.value.english
     assert "party_left" not in told.value.english
+
+
+@pytest.mark.parametrize(("party", "role"), [("other", "guest"), ("bank", "coordinator")])
+def test_a_run_is_begun_from_the_folder_of_who_begins_it(tmp_path: Path, party: str, role: Any) -> None:
+    node = joined(tmp_path / "bank", "bank", "guest")
+    assert hub_of(node, "bank", "guest").node == node
+    with pytest.raises(ConfigError) as told:
+        hub_of(node, party, role)
+    assert told.value.code == "hub_role"
+
+
+class Holding(Answering):
+    """A hub at which a run is begun; ``noted``: sessions that our node would have taken part in when it was asked."""
+
+    def __init__(self, node: Path, *said: Any) -> None:
+        super().__init__(*said)
+        self.node = node
+        self.noted: list[str] = []
+        self.stopped: list[str] = []
+
+    def asked(self) -> list[str]:
+        return [path.stem for path in (self.node / "hub" / "asked").glob("*")]
+
+    def begin(self, session: str, others: Any, terms: Any) -> None:
+        self.noted = self.asked()
+
+    def run(self, session: str) -> dict[str, Any]:
+        if isinstance(self.said[0], KeyboardInterrupt):
+            raise self.said[0]
+        return super().run(session)
+
+    def stop(self, session: str) -> None:
+        self.stopped.append(session)
+        raise AWAY  # what went wrong is told, not that
+
+
+@pytest.mark.parametrize(
+    ("said", "raised"),
+    [
+        (ended("done", bank="", host_tax=""), None),
+        (ended("failed", bank="", host_tax="policy"), ServiceError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ],
+)
+def test_a_run_that_is_given_up_is_stopped_and_our_node_takes_part_no_longer(
+    job: GuestJob, tmp_path: Path, said: Any, raised: type[BaseException] | None
+) -> None:
+    hub: Any = Holding(tmp_path / "node", said)
+    with pytest.raises(raised) if raised else nullcontext():
+        hold(hub, SESSION, job, ["host:tax"], Terms(guest="bank", party_seconds=1, answer_seconds=1))
+    assert hub.noted == [SESSION]
+    assert hub.asked() == []
+    assert hub.stopped == ([SESSION] if raised else [])

@@ -66,6 +66,16 @@ def test_nobody_else_is(session: str, code: int) -> None:
     assert (done.stdout, done.returncode) == ("", code)
 
 
+def test_the_dead_sessions_own_children_hold_nobody_up() -> None:
+    """They have the pipe open on which it would have said what it works on."""
+    session = "os.fork() and os.kill(os.getpid(), signal.SIGKILL); os.read(0, 1)"
+    with subprocess.Popen(
+        [sys.executable, "-c", GUARDED.format(session=session)], stdin=subprocess.PIPE, cwd=Path(__file__).parents[3]
+    ) as guarding:
+        assert guarding.wait(60) == 137
+        guarding.stdin.close()  # type: ignore[union-attr]  # ends the child
+
+
 @pytest.fixture
 def node() -> Iterator[tuple[Any, str]]:
     """Flower's own node: its state, and where its sessions find it."""
@@ -112,6 +122,8 @@ def test_flowers_node_takes_the_answer_for_the_sessions(node: tuple[Any, str], m
     assert reply.has_error()
     assert (reply.error.code, reply.error.reason) == (ErrorCode.CLIENT_APP_CRASHED, "node_lost")
     assert reply.metadata.reply_to_message_id == asked.metadata.message_id
+    (ended,) = state.get_tasks(task_ids=[task])  # the node waits for it no longer
+    assert (ended.status.status, ended.status.sub_status, ended.status.details) == ("finished", "failed", "node_lost")
 
 
 def test_a_node_whose_executor_died_is_known(tmp_path: Path) -> None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from federation.errors import LocalProtocolError
+from federation.errors import LocalProtocolError, TransportError
 from lab.config import parse_config
 from lab.errors import ConfigError
 from lab.hub.authority import new_authority, request_for, sign_request
 from lab.hub.invitations import Role
 from lab.jobs import GuestJob, HostJob, jobs_of, save_job
 from lab.membership.papers import Membership, keep, membership_of, new_keys
-from lab.membership.session import ask_for, job_of, no_longer
+from lab.membership.session import ask_for, job_of, no_longer, telling
 from lab.membership.terms import Terms
 from models.bundle import load
 
@@ -117,6 +118,10 @@ def test_a_bank_takes_part_only_in_what_it_asked_for(tmp_path: Path) -> None:
     job = job_of(node, "bank", settings())
     assert isinstance(job, GuestJob)
     assert (job.hosts, job.directory) == (("host:tax",), guest.directory)
+    ask_for(node, other := "f" * 32, guest.directory)  # where the job of another session lies
+    with pytest.raises(LocalProtocolError) as mistaken:
+        job_of(node, "bank", settings(session=other))
+    assert mistaken.value.code == "bad_value"
     no_longer(node, SESSION)
     with pytest.raises(LocalProtocolError):
         job_of(node, "bank", settings())
@@ -132,3 +137,26 @@ def test_papers_that_others_can_read_are_refused(host: Path) -> None:
     with pytest.raises(ConfigError) as missing:
         membership_of(host.parent)
     assert missing.value.code == "not_joined"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(None, ""), (ConfigError("party_missing", "It is.", "缺少。"), "party_missing"), (OSError(), "internal")],
+)
+@pytest.mark.parametrize("away", [False, True])
+def test_however_a_part_ends_the_hub_hears_a_code(
+    host: Path, monkeypatch: pytest.MonkeyPatch, error: Exception | None, code: str, away: bool
+) -> None:
+    """One that is away changes nothing: what went wrong is told, not that."""
+    heard = []
+
+    def ended(hub: Any, session: str, ticket: str, code: str) -> None:
+        heard.append((session, ticket, code))
+        if away:
+            raise TransportError("hub", "hub_unreachable", "It is away.", "暂不可达。")
+
+    monkeypatch.setattr("lab.membership.session.Hub.ended", ended)
+    with pytest.raises(type(error)) if error else nullcontext(), telling(host, settings()):
+        if error:
+            raise error
+    assert heard == [(SESSION, "t", code)]
