@@ -75,7 +75,8 @@ class SplitSection(Section):
 
     Attributes:
         holdout: share of rows held out for testing, drawn at random within each class, or each tenth of amounts.
-        valid: share of the remaining rows that only watch, for early stopping.
+        valid: share of the remaining rows that only watch, for early stopping; of a run over sites, by which each site
+            chooses how to use the model.
         time_column, holdout_from: out of time instead: rows with at least this value are held out; the column is no
         feature.
         holdout_column: which rows are held out, by hand: 1 there, 0 elsewhere; the column is no feature.

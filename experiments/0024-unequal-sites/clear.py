@@ -52,6 +52,7 @@ class ClearContributor:
     fewest_sites: int
     change: Change | None = None
     allowed: tuple[type[Message], ...] = ()
+    n_opened: int = 0
 
     def answer(self, request: Message) -> Message:
         raise NotImplementedError

@@ -12,27 +12,32 @@ from gains import SiteGain
 mpl.use("svg")
 import matplotlib.pyplot as plt
 
-#: Wider intervals are cut off at the edge, ×1000.
-EDGE = 150
+#: Gains beyond are drawn at the edge, ×1000.
+EDGE = 500
+#: Below this the scale is linear.
+LINEAR = 20
 
 
 def draw_gains(found: Mapping[str, list[SiteGain]], path: Path) -> None:
-    """Per site, the smallest first: gain in log-loss over its own model, with 95 % intervals."""
+    """Of each world all sites, sorted: gain in log-loss over their own model, as it is and by the rule."""
     plt.rcParams["svg.hashsalt"] = path.stem
-    figure, axes = plt.subplots(1, len(found), figsize=(3.2 * len(found), 3.4), layout="constrained", sharey=True)
+    figure, axes = plt.subplots(1, len(found), figsize=(2.6 * len(found), 3.6), layout="constrained", sharey=True)
     for one, (name, sites) in zip(np.atleast_1d(axes), found.items(), strict=True):
-        ordered = sorted((s for s in sites if len(s.losses["own"])), key=lambda s: s.n_fit)
-        for shift, way, colour, title in (
-            (-0.2, "common", "tab:grey", "as it is"),
-            (0.2, "rule", "tab:blue", "by the rule"),
+        for way, colour, marker, title in (
+            ("common", "tab:orange", "o", "as it is"),
+            ("rule", "tab:blue", "s", "by the rule"),
         ):
-            of = [s.gain(way) for s in ordered]
-            values = 1000 * np.array([[g.value, g.low, g.high] for g in of if g]).T
-            width = [values[0] - values[1], values[2] - values[0]]
-            at = np.arange(len(ordered)) + shift
-            one.errorbar(at, values[0], width, fmt=".", markersize=4, linewidth=0.7, color=colour, label=title)
+            values = np.sort([1000 * g.value for s in sites if (g := s.gain(way))])
+            at = (np.arange(len(values)) + 0.5) / len(values)
+            one.plot(at, np.clip(values, -EDGE, EDGE), marker, markersize=3.5, color=colour, label=title)
         one.axhline(0, color="black", linewidth=0.8)
-        one.set(title=name, xlabel="sites, smallest first", ylim=(-EDGE, EDGE))
+        one.set_yscale("symlog", linthresh=LINEAR)
+        ticks = [-500, -100, -20, 0, 20, 100, 500]
+        one.set_yticks(ticks, [f"{t:+d}" if t else "0" for t in ticks])
+        one.set_ylim(-1.2 * EDGE, 1.2 * EDGE)
+        one.set_xticks([0, 0.5, 1], ["worst", "median", "best"])
+        one.grid(axis="y", linewidth=0.3)
+        one.set(title=name, xlabel="sites, sorted by gain")
     np.atleast_1d(axes)[0].set_ylabel("gain in log-loss over own, ×1000")
     np.atleast_1d(axes)[0].legend(loc="lower right")
     figure.savefig(path, metadata={"Date": None})
@@ -41,7 +46,7 @@ def draw_gains(found: Mapping[str, list[SiteGain]], path: Path) -> None:
 def draw_areas(found: Mapping[str, list[list[float]]], epsilons: Sequence[float | None], path: Path) -> None:
     """Mean, least and most over seeds."""
     plt.rcParams["svg.hashsalt"] = path.stem
-    figure, axes = plt.subplots(1, len(found), figsize=(4.2 * len(found), 3.2), layout="constrained")
+    figure, axes = plt.subplots(1, len(found), figsize=(4.2 * len(found), 3.2), layout="constrained", sharey=True)
     places = np.arange(len(epsilons))
     for one, (name, areas) in zip(np.atleast_1d(axes), found.items(), strict=True):
         values = np.array(areas)

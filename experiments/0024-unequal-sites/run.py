@@ -1,6 +1,6 @@
 """Unequal sites: costs by number of sites, noise, poisoning, and what each site gains.
 
-    python experiments/0024-unequal-sites/run.py --data FOLDER [--part costs|privacy|poisoning|gains] [--quick]
+    python experiments/0024-unequal-sites/run.py --data FOLDER [--part costs|privacy|poisoning|gains|folds] [--quick]
 
 All parties are in one process. ``costs`` are of masked sums; the others add in clear what masks would hide, which
 changes no bit. Writes the tables in RESULT.md and the figures beside this file, those of one part with ``--part``.
@@ -21,7 +21,7 @@ from worlds import World, sba, synthetic
 from lab.result_page import put_lines
 
 HERE = Path(__file__).parent
-PARTS = ("costs", "privacy", "poisoning", "gains")
+PARTS = ("costs", "privacy", "poisoning", "gains", "folds")
 
 
 def worlds(data: Path, quick: bool) -> list[World]:
@@ -45,10 +45,17 @@ def lines_of(part: str, data: Path, quick: bool) -> list[str]:
             return titles + poisoning.lines(worlds(data, True)[0], 0, poisoning.ATTACKS[:2])
         chosen = [sba(data, "Bank", 77), synthetic(77)]
         return titles + [row for world in chosen for row in poisoning.lines(world, 0)]
+    if part == "folds":
+        rows = ["| " + " | ".join(gains.TITLES) + " |", "|" + "---|" * len(gains.TITLES)]
+        for world in worlds(data, True) if quick else [sba(data, "State", 16), synthetic(16), synthetic(4)]:
+            rows += gains.lines_of(world.name, gains.gains_by_folds(world, 3 if quick else 60, 0))
+            print(*rows[-3:], sep="\n", flush=True)
+        return rows
     rows, found = ["| " + " | ".join(gains.TITLES) + " |", "|" + "---|" * len(gains.TITLES)], {}
     for world in worlds(data, quick):
-        found[world.name] = gains.gains(world, 3 if quick else 60, 0)
-        rows += gains.lines_of(world, found[world.name])
+        n_trees = 3 if quick else 60
+        found[world.name] = gains.gains(world, n_trees, 0)
+        rows += gains.lines_of(world.name, found[world.name])
         print(*rows[-3:], sep="\n", flush=True)
     if not quick:
         figures.draw_gains(found, HERE / "gains.svg")

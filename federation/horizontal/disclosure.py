@@ -1,14 +1,14 @@
-"""What a run over sites told whom: messages as they passed, and what each sum of contributions is of."""
+"""Which sums a coordinator learnt in a run: what each tells, how often, of how many numbers, over how many sites."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
-from federation.disclosure import Transcript
 from federation.errors import PartyId
-from federation.horizontal.aggregation.masking.messages import Contributors
-from federation.horizontal.aggregation.threshold.messages import OpenSum
+from federation.horizontal.aggregation.interface import Aggregation, Total
+from federation.horizontal.aggregation.presence import Presence
 from federation.horizontal.averaging import messages as averaging
 from federation.horizontal.binning import messages as binning
 from federation.horizontal.boosting import messages as boosting
@@ -16,8 +16,9 @@ from federation.horizontal.closing import messages as closing
 from federation.horizontal.prebinning import messages as prebinning
 from federation.horizontal.scorecard import messages as scorecard
 from federation.messages import Message
+from federation.script import Script
 
-#: Of each request that sites answer with a contribution: what its sum tells the coordinator.
+#: Of each request that sites answer with a contribution: what its sum tells the coordinator, in English and Chinese.
 SUMS: Final[dict[type[Message], tuple[str, str]]] = {
     binning.CellsWanted: (
         "rows per level, and per interval of numbers, over these sites.",
@@ -60,46 +61,47 @@ SUMS: Final[dict[type[Message], tuple[str, str]]] = {
 
 
 @dataclass(slots=True)
-class SitesTranscript(Transcript):
-    """A ``Transcript`` of a coordinator (``guest``) that also says what was opened, and over how many sites at least.
+class _Asked:
+    times: int = 0
+    numbers: int = 0
+    fewest: int = 0
 
-    Attributes:
-        opened: request → numbers of sites of its sums.
-    """
 
-    opened: dict[type[Message], list[int]] = field(default_factory=dict)
-    _asked: type[Message] | None = None
+@dataclass(slots=True)
+class NotedSums:
+    """An ``Aggregation`` that notes what comes of another one."""
 
-    def __call__(self, sender: PartyId, receiver: PartyId, message: Message, n_bytes: int) -> None:
-        Transcript.__call__(self, sender, receiver, message, n_bytes)
-        match message:
-            case Contributors():
-                self._open(len(message.parties))
-            case OpenSum():
-                self._open(len(message.contributions))
-            case _ if type(message) in SUMS:
-                self._asked = type(message)
+    aggregation: Aggregation
+    asked: dict[type[Message], _Asked] = field(default_factory=dict)
 
-    def _open(self, n_sites: int) -> None:
-        """Once per sum: every site is told."""
-        if self._asked:
-            self.opened.setdefault(self._asked, []).append(n_sites)
-        self._asked = None
+    @property
+    def presence(self) -> Presence:
+        return self.aggregation.presence
 
-    def disclosures(self) -> list[dict[str, str | int]]:
-        """As ``Transcript.disclosures``; after them, per request, a row of its sums: ``sender`` is how many sites."""
-        rows = Transcript.disclosures(self)
-        for kind, sizes in self.opened.items():
-            english, chinese = SUMS[kind]
-            rows.append(
-                {
-                    "receiver": self.guest,
-                    "sender": f"sum of {min(sizes)} sites or more {min(sizes)} 个以上站点之和",
-                    "message": kind.kind,
-                    "count": len(sizes),
-                    "bytes": 0,
-                    "reveals": english,
-                    "reveals_zh": chinese,
-                }
-            )
-        return rows
+    @presence.setter
+    def presence(self, presence: Presence) -> None:
+        self.aggregation.presence = presence
+
+    def total(
+        self, requests: Mapping[PartyId, Message], n_values: int, bound: int, only: Collection[PartyId] = ()
+    ) -> Script[Total]:
+        total = yield from self.aggregation.total(requests, n_values, bound, only)
+        noted = self.asked.setdefault(type(next(iter(requests.values()))), _Asked())
+        noted.times += 1
+        noted.numbers += n_values
+        noted.fewest = min(noted.fewest or len(total.contributors), len(total.contributors))
+        return total
+
+    def told(self) -> list[dict[str, Any]]:
+        """A row per kind of sum that was opened, in the order they first were."""
+        return [
+            {
+                "asked": request.kind,
+                "times": noted.times,
+                "numbers": noted.numbers,
+                "fewest_sites": noted.fewest,
+                "reveals": SUMS[request][0],
+                "reveals_zh": SUMS[request][1],
+            }
+            for request, noted in self.asked.items()
+        ]

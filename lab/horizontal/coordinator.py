@@ -21,11 +21,11 @@ from federation.horizontal.boosting.coordinator import HorizontalBoosting
 from federation.horizontal.closing.coordinator import Closed, close
 from federation.horizontal.closing.site import SitesModel
 from federation.horizontal.conduct import run_over_sites
+from federation.horizontal.disclosure import NotedSums
 from federation.horizontal.scorecard.coordinator import HorizontalScorecard
 from federation.script import Script, T, Wire
 from lab.forecast import peak_rss_mb
 from lab.horizontal.jobs import CoordinatorJob
-from lab.horizontal.sums import NotedSums
 from lab.progress import Event, Reporter, file_reporter
 from models.averaging.model import AveragedModel
 from models.binning import FeatureBins

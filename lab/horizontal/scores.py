@@ -8,6 +8,7 @@ import pandas as pd
 
 from federation.horizontal.closing.site import margin_of, model_of
 from lab.data.sources import applicants_table
+from lab.horizontal.own_use import on_scale
 from lab.serving.answers import answer_of
 from lab.serving.batch import answers_frame
 from models.bundle import load
@@ -15,7 +16,8 @@ from models.scorecard.card import JointScorecard
 
 
 def site_scores(directory: Path, frame: pd.DataFrame, id_column: str) -> pd.DataFrame:
-    """Columns as of ``batch.answers_frame``, from the model in a site's or the coordinator's folder of a run.
+    """Columns as of ``batch.answers_frame``, from the model in a site's or the coordinator's folder of a run: on the
+    scale of the site, if it calibrated the model; points stay those of the scorecard.
 
     Raises:
         ModelError: no model there.
@@ -27,6 +29,6 @@ def site_scores(directory: Path, frame: pd.DataFrame, id_column: str) -> pd.Data
     points = model.half.points(table) if isinstance(model, JointScorecard) else None
     answers = [
         answer_of(float(margin), None if points is None else float(points[row]))
-        for row, margin in enumerate(margin_of(model, table))
+        for row, margin in enumerate(on_scale(directory, margin_of(model, table)))
     ]
     return answers_frame(table, answers, 0)

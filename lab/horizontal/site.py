@@ -25,7 +25,8 @@ from lab.forecast import peak_rss_mb
 from lab.governance.admission import PURPOSES, admitted
 from lab.governance.session_record import SessionRecord
 from lab.horizontal.jobs import SiteJob
-from models.baselines import fit_baseline
+from lab.horizontal.own_use import use
+from models.baselines import Baseline, fit_baseline
 from models.boosting.parameters import BoostingParameters
 from models.bundle import save
 from models.errors import DataError, LianmoError
@@ -41,12 +42,13 @@ class OwnRows:
     """What a site brings, divided.
 
     Attributes:
-        fit, held_out: rows of ``table``.
+        fit, choose, held_out: rows of ``table``: the model is fitted on, the site chooses by, the model is tested on.
     """
 
     table: Table
     label: Floats
     fit: NDArray[np.intp]
+    choose: NDArray[np.intp]
     held_out: NDArray[np.intp]
 
     def part(self, rows: NDArray[np.intp]) -> tuple[Table, Floats]:
@@ -144,7 +146,8 @@ def _divided(job: SiteJob, table: Table, label: Floats, when: Floats | None, div
         division=division,
         of_many=True,
     )
-    return OwnRows(table, label, a.rows[: a.n_fit], a.rows[a.n_fit + a.n_valid :])
+    n_known = a.n_fit + a.n_valid
+    return OwnRows(table, label, a.rows[: a.n_fit], a.rows[a.n_fit : n_known], a.rows[n_known:])
 
 
 def _contributor(job: SiteJob, signing: Signing) -> Contributor:
@@ -163,29 +166,35 @@ def _taken(division: Division, kept: NDArray[np.intp]) -> Division:
 
 
 def keep_site(part: SitePart) -> dict[str, Any]:
-    """Store the common model, the site's own scores and what they are worth, all in its own folder; returns it."""
-    job, model = part.job, part.site.closing.model
+    """Store the common model, the site's own scores, what they are worth and how the site would use it, all in its own
+    folder; returns it."""
+    job, rows, model = part.job, part.rows, part.site.closing.model
     outcome = {
         "data_digest": data_digest(job.party),
-        "n_rows": {"fit": len(part.rows.fit), "holdout": len(part.rows.held_out)},
+        "n_rows": {"fit": len(rows.fit), "choose": len(rows.choose), "holdout": len(rows.held_out)},
         "peak_rss_mb": peak_rss_mb(),
     }
     if model:
+        alone = _fitted_alone(rows)
         save(job.directory / "model.json", model.to_json())
-        outcome |= {"digest": model.digest(), **_tested(part, model)}
+        outcome |= {"digest": model.digest(), **_tested(part, model, alone)}
+        if len(rows.choose):
+            known, y = rows.part(rows.choose)
+            own = alone.margin(known) if alone else None
+            outcome |= use(job.directory, y, own, margin_of(model, known), job.terms.seed)
     part.record.end({"half": model.digest(), "model_digest": model.digest()} if model else None)
     outcome["audit"] = part.record.said
     save(job.directory / "outcome.json", outcome)
     return outcome
 
 
-def _tested(part: SitePart, model: SitesModel) -> dict[str, Any]:
+def _tested(part: SitePart, model: SitesModel, own: Baseline | None) -> dict[str, Any]:
     """How well the common model does on the site's held-out rows, beside trees of its own rows; empty if those have
     one class."""
     seed, rows = part.job.terms.seed, part.rows
     held_out, y = rows.part(rows.held_out)
     joint = margin_of(model, held_out)
-    alone = _alone(rows, held_out)
+    alone = own.margin(held_out) if own else None
     scores = pd.DataFrame({"id": held_out.ids, "label": y.astype(int), "joint": joint})
     (scores if alone is None else scores.assign(alone=alone)).to_csv(part.job.directory / "scores.csv", index=False)
     try:
@@ -204,9 +213,7 @@ def _tested(part: SitePart, model: SitesModel) -> dict[str, Any]:
     return told
 
 
-def _alone(rows: OwnRows, held_out: Table) -> Floats | None:
-    """Margins of trees of the site's rows alone; None if these have one class."""
+def _fitted_alone(rows: OwnRows) -> Baseline | None:
+    """Trees of the site's rows alone; None if these have one class."""
     table, label = rows.part(rows.fit)
-    if len(np.unique(label)) < 2:
-        return None
-    return fit_baseline(table, label, ALONE).margin(held_out)
+    return fit_baseline(table, label, ALONE) if len(np.unique(label)) > 1 else None

@@ -12,6 +12,13 @@ KINDS: Final = {
     "averaged": ("federated average", "联邦平均"),
 }
 ALL: Final = "all sites 全部站点"
+#: What a site would use (``lab.validation.joining``).
+WAYS: Final = {
+    "own": "its own 自有模型",
+    "common": "as it is 直接采用",
+    "calibrated": "calibrated 校准后采用",
+    "blend": "with its own 与自有模型合用",
+}
 
 
 def sites_of(result: dict[str, Any]) -> list[dict[str, Any]]:
@@ -19,7 +26,7 @@ def sites_of(result: dict[str, Any]) -> list[dict[str, Any]]:
     hub what a site measures stays with it."""
     rows = [_row(name, own) for name, own in result["sites"].items() if name not in result["left"]]
     if pooled := result["pooled"]:
-        told = {"auc": pooled.get("auc"), "ks": pooled.get("ks"), "alone": None, "gain": None}
+        told = {"auc": pooled.get("auc"), "ks": pooled.get("ks"), "alone": None, "gain": None, "use": None}
         rows.insert(0, {"name": ALL, "fit": None, "holdout": pooled["rows"], **told})
     return rows
 
@@ -34,6 +41,7 @@ def _row(name: str, own: dict[str, Any]) -> dict[str, Any]:
         "ks": own.get("ks", {}).get("joint"),
         "alone": own.get("auc", {}).get("alone"),
         "gain": own.get("gain", {}).get("auc"),
+        "use": WAYS[choice["way"]] if (choice := own.get("choice")) and choice["decided"] else None,
     }
 
 

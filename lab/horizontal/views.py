@@ -23,12 +23,14 @@ def over_sites(console: Console, result: dict[str, Any]) -> None:
         ("KS", True),
         ("alone 单独 AUC", True),
         ("gain 提升", True),
+        ("it would use 拟采用", False),
     )
     for row in sites_of(result):
         grid.add_row(
             row["name"],
             *(f"{row[part]:,}" if row[part] is not None else "–" for part in ("fit", "holdout")),
             *(interval_or_dash(row[figure]) for figure in ("auc", "ks", "alone", "gain")),
+            row["use"] or "–",
         )
     console.print(grid)
     for party in result["left"]:

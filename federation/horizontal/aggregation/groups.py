@@ -58,13 +58,16 @@ class GroupedAggregation:
 
     Groups stay as they are: sums over other groups of the same sites would tell their differences. Of a group that
     loses a site, the others stand aside after the first sum (``Presence.together``); one that falls under its threshold
-    has left. Sites that come late have no group.
+    has left. Sites that come late have no group: they stand aside and are told the model.
 
     Attributes:
-        presence: of all sites.
+        presence: of all sites, each in one group.
         groups: of each, its own aggregation; its presence says who belongs to it.
         screen: sees each sum of each group that is not out.
         out: groups whose sums are left out from here on. Their sites stand aside and get the model.
+
+    Raises:
+        LocalProtocolError: ``policy`` for a site in no group, or in two.
     """
 
     presence: Presence
@@ -75,6 +78,12 @@ class GroupedAggregation:
 
     def __post_init__(self) -> None:
         self._members = tuple(group.presence.sites for group in self.groups)
+        if sorted(party for members in self._members for party in members) != sorted(self.presence.sites):
+            raise LocalProtocolError(
+                "policy",
+                "Sums by groups need every site in one group, and in no other: draw groups of all sites.",
+                "分组求和要求每个站点属于且仅属于一个小组：请对全部站点分组。",
+            )
         self.presence.together = self._members
 
     def total(
@@ -114,13 +123,7 @@ class GroupedAggregation:
         for group, members in zip(self.groups, self._members, strict=True):
             group.presence.sites = tuple(party for party in members if party in present)
             present -= set(members)
-        if present:
-            raise LocalProtocolError(
-                "policy",
-                f"{len(present)} sites belong to no group: sums by groups are over the sites of the beginning. Let "
-                "them wait for the next run.",
-                f"{len(present)} 个站点不属于任何小组：分组求和仅限开始时的站点。请等待下一次运行。",
-            )
+        self.presence.aside = tuple(sorted({*self.presence.aside, *present}))  # came late
 
 
 def _or_left(

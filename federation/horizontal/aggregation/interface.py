@@ -91,6 +91,11 @@ class Contributor(Contributing, Protocol):
         """Fewest sites in any sum, of those prepared, that this site helps to open; 0 before."""
         ...
 
+    @property
+    def n_opened(self) -> int:
+        """Sums that this site has helped to open, in all (``once``)."""
+        ...
+
     def answer(self, request: Message) -> Message:
         """As ``Responder.answer``."""
         ...

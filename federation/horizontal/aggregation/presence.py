@@ -37,6 +37,11 @@ class Presence:
     together: tuple[tuple[PartyId, ...], ...] = ()
     refusals: dict[PartyId, str] = field(default_factory=dict)
 
+    @property
+    def all_there(self) -> tuple[PartyId, ...]:
+        """Who has not left, whether in sums or aside, sorted."""
+        return tuple(sorted({*self.sites, *self.aside}))
+
     def arrived(self, replies: Replies, asked: Collection[PartyId], kind: type[M]) -> dict[PartyId, M]:
         """Reply of each party asked that has answered; the others have left.
 

@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from federation.errors import PartyId, SiteLeft
-from federation.horizontal.aggregation.interface import Aggregation
+from federation.errors import LocalProtocolError, PartyId, SiteLeft
+from federation.horizontal.aggregation.company import total_in_company
+from federation.horizontal.aggregation.interface import Aggregation, Total
 from federation.horizontal.averaging.messages import BITS, BOUND, MOST_PARAMETER, Open, Opened, RowsWanted, Train
 from federation.horizontal.boosting.features import to_fields
 from federation.script import Script
@@ -91,11 +92,11 @@ class FederatedAveraging:
             n_epochs=self.n_epochs,
             most_rows=self.most_rows,
         )
-        asked = presence.sites
+        asked = presence.all_there
         presence.arrived((yield dict.fromkeys(asked, opening)), asked, Opened)
         if self.weights == "equal":
             return
-        total = yield from self.aggregation.total(dict.fromkeys(presence.sites, RowsWanted()), 1, self.most_rows)
+        total = yield from total_in_company(self.aggregation, RowsWanted(), 1, self.most_rows)
         self._n_rows, self._counted = int(total.values[0]), total.contributors
         if not self._n_rows:
             raise DataError(
@@ -108,8 +109,9 @@ class FederatedAveraging:
         """One round: every site trains from ``parameters``; the mean of what comes of it.
 
         Raises:
-            SiteLeft: with weights by rows, a site that was counted has left; nothing of the round is opened.
-            LocalProtocolError: ``too_few_sites``.
+            SiteLeft: nothing of the round is opened: with weights by rows, a site that was counted has left; with equal
+                ones, after the first round, so many that too few are left for another sum.
+            LocalProtocolError: ``too_few_sites``, in the first round.
             ModelError: ``parameters_too_large``.
         """
         if not (np.abs(parameters) <= MOST_PARAMETER).all():
@@ -124,13 +126,21 @@ class FederatedAveraging:
             return self._last[1]
         self._round += 1
         request = Train(round=self._round, n_rows=self._n_rows, parameters=told)
-        if not set(self._counted) <= set(self.aggregation.presence.sites):
-            raise SiteLeft
-        everybody = dict.fromkeys(self.aggregation.presence.sites, request)
-        total = yield from self.aggregation.total(everybody, len(parameters), BOUND, only=self._counted)
+        total = yield from self._total(request, len(parameters))
         mean = np.ldexp(total.values.astype(np.float64), -BITS)
         if not self._n_rows:
             mean /= len(total.contributors)
         found = Mean(mean, self._n_rows, total.contributors)
         self._last = told, found
         return found
+
+    def _total(self, request: Train, n_values: int) -> Script[Total]:
+        if self._counted:
+            everybody = dict.fromkeys(self._counted, request)
+            return (yield from self.aggregation.total(everybody, n_values, BOUND, only=self._counted))
+        try:
+            return (yield from total_in_company(self.aggregation, request, n_values, BOUND))
+        except LocalProtocolError as error:
+            if error.code != "too_few_sites" or not self._last:
+                raise
+            raise SiteLeft from error

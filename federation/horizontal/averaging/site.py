@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from federation.horizontal.aggregation.interface import Contributor
+from federation.horizontal.aggregation.once import give, may_give_again
 from federation.horizontal.averaging.messages import BITS, BOUND, MOST_PARAMETER, Open, Opened, RowsWanted, Train
 from federation.horizontal.averaging.state import AveragingState
 from federation.horizontal.boosting.features import codes_of, from_fields
@@ -22,12 +23,14 @@ from models.errors import DataError, LianmoError
 from models.losses import Floats
 from models.table import Table
 
-#: (phase, request) → next phase; what is absent is refused. Rows are counted once: a second count, over fewer sites,
-#: would tell those of a site that left.
+#: (phase, request) → next phase; what is absent is refused. Rows are counted again only if no sum was opened since: a
+#: second count, over fewer sites, would tell those of a site that left.
 TRANSITIONS: Final[Transitions] = {
     ("closed", Open): "opened",
-    ("opened", RowsWanted): "training",
+    ("opened", RowsWanted): "counted",
+    ("counted", RowsWanted): "counted",
     ("opened", Train): "training",
+    ("counted", Train): "training",
     ("training", Train): "training",
 }
 ALLOWED: Final[tuple[type[Message], ...]] = tuple(dict.fromkeys(kind for _, kind in TRANSITIONS))
@@ -59,8 +62,7 @@ class AveragingSite:
             case Open():
                 reply: Message = self._open(request)
             case RowsWanted():
-                rows = np.array([self._n_rows], dtype=np.int64)
-                reply = self.contributor.contribute(rows, self.state.most_rows)
+                reply = self._count()
             case Train():
                 reply = self._train(request)
         self.state.phase = phase
@@ -94,17 +96,24 @@ class AveragingSite:
                 "label_not_binary", "The rows hold labels other than 0 and 1.", "数据行存在 0 和 1 以外的标签。"
             )
 
+    def _count(self) -> Message:
+        if self.state.phase == "counted" and not may_give_again(self.contributor, self.state):
+            raise bad_value("counts, which were given before", "已提交过的计数")
+        rows = np.array([self._n_rows], dtype=np.int64)
+        return give(self.contributor, self.state, rows, self.state.most_rows)
+
     def _train(self, m: Train) -> Message:
         s = self.state
         settings: dict[str, Any] = json.loads(s.settings)
         inputs = self._known_inputs
         n = estimators.n_parameters(s.estimator, settings, inputs.shape[1])
-        if len(m.parameters) != 8 * n or not s.round < m.round <= MOST_ROUNDS:
+        place = digest({"parameters": m.parameters.hex()})
+        again = (m.round, (place,)) == (s.round, s.told[-1:]) and may_give_again(self.contributor, s)
+        if len(m.parameters) != 8 * n or not (s.round < m.round <= MOST_ROUNDS or again):
             raise bad_value("round, or number of parameters", "轮次或参数数量")
         if m.n_rows and m.n_rows < self._n_rows:
             raise bad_value("fewer rows in all than there are here", "总行数少于本站点行数")
-        place = digest({"parameters": m.parameters.hex()})
-        if place in s.told:
+        if place in s.told and not again:
             # The same sum once more, over other sites, would tell what the sites between them contributed.
             raise bad_value("parameters from which it trained before", "曾据以训练的参数")
         start = np.frombuffer(m.parameters, dtype="<f8").astype(np.float64)
@@ -123,7 +132,7 @@ class AveragingSite:
             )
         share = self._n_rows / m.n_rows if m.n_rows else 1.0
         values = np.rint(np.ldexp(found * share, BITS)).astype(np.int64)
-        reply = self.contributor.contribute(values, BOUND)
+        reply = give(self.contributor, s, values, BOUND)
         s.round, s.told = m.round, (*s.told, place)
         return reply
 

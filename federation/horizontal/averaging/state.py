@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from federation.horizontal.aggregation.once import GivenState
 from federation.horizontal.boosting.messages import FeatureFields
-from federation.state import SecretState
 
 
 @dataclass(slots=True, repr=False)
-class AveragingState(SecretState):
+class AveragingState(GivenState):
     """Attributes:
     features, estimator, settings, n_epochs, most_rows: as opened.
     round: of the last training; 0 before.

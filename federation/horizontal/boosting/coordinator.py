@@ -75,7 +75,7 @@ class HorizontalBoosting:
             ``models.shared_noise`` says what they spend. Cuts then need ``min_child_weight`` well above the noise.
 
     Raises:
-        ModelError: ``bad_parameter`` for a parameter that horizontal boosting does not have.
+        ModelError: ``bad_parameter`` for a parameter that horizontal boosting does not have, or noise and groups.
     """
 
     model_id: str
@@ -90,6 +90,13 @@ class HorizontalBoosting:
     _splits: list[Split] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if self.noise and self.aggregation.presence.together:
+            raise ModelError(
+                "bad_parameter",
+                "Noise and sums by groups do not go together: under noise features do not add up alike, and no group "
+                "could be told from one that sends nonsense. Leave out one of them.",
+                "噪声与分组求和不能同时使用：加噪后各特征合计不再一致，无法辨别异常小组。请去掉其中一项。",
+            )
         p = self.parameters
         wrong = [name for name, value in FIXED.items() if getattr(p, name) != value]
         wrong += ["monotone_constraints"] if p.monotone_constraints else []

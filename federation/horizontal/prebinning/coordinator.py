@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from federation.errors import LocalProtocolError, PartyId
+from federation.horizontal.aggregation.company import total_in_company
 from federation.horizontal.aggregation.interface import Aggregation
 from federation.horizontal.prebinning.columns import AgreedColumn, counting_prebins
 from federation.horizontal.prebinning.grid import ROUNDS, cuts_at, first_bounds, next_bounds
@@ -82,7 +83,7 @@ class HorizontalPrebinning:
         return (yield from self._count(cuts))
 
     def _search(self) -> Script[list[tuple[int, ...]]]:
-        """Cut points of the numeric columns. Who leaves is missed in later rounds, which are over other rows anyway."""
+        """Cut points of the numeric columns. Each round is over other rows."""
         bounds = [first_bounds() for c in self.columns if not c.category]
         counts: list[Integers] = []
         for k in range(ROUNDS if bounds else 0):
@@ -140,8 +141,7 @@ class HorizontalPrebinning:
     def _sums(
         self, request: Search | Count, sizes: Sequence[int]
     ) -> Script[tuple[list[Integers], tuple[PartyId, ...]]]:
-        everybody = dict.fromkeys(self.aggregation.presence.sites, request)
-        total = yield from self.aggregation.total(everybody, sum(sizes), self.most_rows)
+        total = yield from total_in_company(self.aggregation, request, sum(sizes), self.most_rows)
         return np.split(total.values, np.cumsum(sizes)[:-1]), total.contributors
 
 

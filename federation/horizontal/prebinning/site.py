@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from federation.horizontal.aggregation.interface import Contributor, Numbers
+from federation.horizontal.aggregation.once import give, may_give_again
 from federation.horizontal.prebinning.columns import AgreedColumn, counting_prebins
 from federation.horizontal.prebinning.grid import GRID, PARTS
 from federation.horizontal.prebinning.messages import Count, Open, Opened, Search
@@ -21,14 +22,15 @@ from models.errors import DataError
 from models.losses import Floats
 from models.table import Table, is_category
 
-#: (phase, request) → next phase; what is absent is refused. Goods and bads are counted once: a second count, over fewer
-#: sites, would tell those of a site that left.
+#: (phase, request) → next phase; what is absent is refused. A round, and the count, may be asked again if no sum was
+#: opened since: a second one, over fewer sites, would tell those of a site that left.
 TRANSITIONS: Final[Transitions] = {
     ("closed", Open): "opened",
     ("opened", Search): "searching",
     ("searching", Search): "searching",
     ("opened", Count): "counted",
     ("searching", Count): "counted",
+    ("counted", Count): "counted",
 }
 ALLOWED: Final[tuple[type[Message], ...]] = tuple(dict.fromkeys(kind for _, kind in TRANSITIONS))
 
@@ -103,14 +105,15 @@ class PrebinningSite:
 
     def _search(self, m: Search) -> Message:
         s = self.state
-        if m.round != s.round or m.round >= s.n_rounds:
+        again = m.round == s.round - 1 and may_give_again(self.contributor, s)
+        if not (m.round == s.round or again) or not 0 <= m.round < s.n_rounds:
             raise bad_value("number of the round", "轮次")
         columns = self._numeric
         self._check_places(m.bounds, MOST_BOUNDS)
         rows = np.flatnonzero(s.round_of == m.round)  # of this round only: no two sums are over the same rows
         counts = [self._between(c, bounds, rows) for c, bounds in zip(columns, m.bounds, strict=True)]
-        reply = self.contributor.contribute(np.concatenate(counts), s.most_rows)
-        s.round += 1
+        reply = give(self.contributor, s, np.concatenate(counts), s.most_rows)
+        s.round = m.round + 1
         return reply
 
     def _between(self, column: AgreedColumn, bounds: Sequence[int], rows: Numbers) -> Numbers:
@@ -119,6 +122,8 @@ class PrebinningSite:
         return np.bincount(np.searchsorted(GRID[list(bounds)], values, side="left"), minlength=len(bounds) + 1)
 
     def _count(self, m: Count) -> Message:
+        if self.state.phase == "counted" and not may_give_again(self.contributor, self.state):
+            raise bad_value("counts, which were given before", "已提交过的计数")
         self._check_places(m.cuts, MAX_BINS - 1)
         prebins = counting_prebins(self._columns, m.cuts)
         codes = [p.encode(self.table.columns[p.name]) for p in prebins]
@@ -127,7 +132,7 @@ class PrebinningSite:
             for y in (0, 1)
             for p, found in zip(prebins, codes, strict=True)
         ]
-        return self.contributor.contribute(np.concatenate(counts).astype(np.int64), self.state.most_rows)
+        return give(self.contributor, self.state, np.concatenate(counts).astype(np.int64), self.state.most_rows)
 
     def _check_places(self, of_columns: Sequence[Sequence[int]], most: int) -> None:
         if len(of_columns) != len(self._numeric):

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from federation.horizontal.aggregation.once import GivenState
 from federation.horizontal.prebinning.messages import ColumnFields
-from federation.state import SecretState
 
 
 @dataclass(slots=True, repr=False)
-class PrebinningState(SecretState):
+class PrebinningState(GivenState):
     """Attributes:
     columns, most_rows, n_rounds: as opened.
     round: of the search, that is next.

@@ -73,10 +73,11 @@ class HorizontalScorecard:
     progress: Callable[[int], None] = lambda _: None
 
     def fit(self) -> Script[Developed]:
-        """From the first message to the finished scorecard at every site.
+        """From the first message to the finished scorecard at every site. A site that leaves takes others out of later
+        sums (``Presence.keep_company``); they learn the scorecard.
 
         Raises:
-            LocalProtocolError: ``too_few_sites`` once fewer than the threshold are left.
+            LocalProtocolError: ``too_few_sites`` once too few are left for another sum.
             DataError: ``one_class``, ``nothing_selected``, ``collinear``, ``separated``.
             ModelError: ``not_converged``.
         """
@@ -123,7 +124,7 @@ class HorizontalScorecard:
     def _open(self, features: tuple[WoeFeature, ...]) -> Script[None]:
         presence = self.aggregation.presence
         opening = Open(model_id=self.model_id, features=to_fields(features), most_rows=self.most_rows)
-        asked = presence.sites
+        asked = presence.all_there
         presence.arrived((yield dict.fromkeys(asked, opening)), asked, Opened)
 
     def _fit(self, fit: SummedFit, selection: Selection, intercept: float) -> Script[tuple[Point, Floats]]:
@@ -158,5 +159,5 @@ class HorizontalScorecard:
     def _finish(self, model: JointScorecard) -> Script[None]:
         presence = self.aggregation.presence
         finish = Finish(scorecard=json.dumps(model.half.to_json(), ensure_ascii=False).encode())
-        asked = presence.sites
+        asked = presence.all_there
         presence.arrived((yield dict.fromkeys(asked, finish)), asked, Finished)

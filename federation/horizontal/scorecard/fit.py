@@ -1,14 +1,15 @@
-"""Newton's method where only sums over sites are known, and never two at the same coefficients."""
+"""Newton's method where only sums over sites are known, no two of which differ by fewer sites than a sum is over."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 
-from federation.errors import PartyId, SiteLeft
+from federation.errors import LocalProtocolError, PartyId
+from federation.horizontal.aggregation.company import total_in_company
 from federation.horizontal.aggregation.interface import Aggregation
 from federation.horizontal.scorecard import moments
 from federation.horizontal.scorecard.messages import Step
@@ -27,7 +28,7 @@ from models.scorecard.logistic import (
 from models.scorecard.quadratic import minimise
 
 _MOST_HALVINGS: Final = 40
-#: Longest step of a coefficient, in relation to its size, on whose two sides no two sums may be over different sites.
+#: Longest step of a coefficient, in relation to its size, that a fit may end with where no more sums can be opened.
 SHORT: Final = 1e-2
 
 
@@ -73,12 +74,11 @@ class SummedFit:
     n_steps: int = 0
     n_sums: int = field(default=0, init=False)
 
-    def at(self, places: Sequence[int], coefficients: Floats, only: Collection[PartyId] = ()) -> Script[Point]:
-        """Ask all that are present. Raises ``SiteLeft`` and ``LocalProtocolError`` as ``Aggregation``."""
+    def at(self, places: Sequence[int], coefficients: Floats) -> Script[Point]:
+        """Ask all that take part. Raises ``LocalProtocolError`` as ``Aggregation``."""
         request = Step(places=tuple(places), coefficients=tuple(coefficients.tolist()))
-        everybody = dict.fromkeys(self.aggregation.presence.sites, request)
         n, limit = moments.n_values(len(coefficients)), moments.bound(self.most_rows)
-        total = yield from self.aggregation.total(everybody, n, limit, only)
+        total = yield from total_in_company(self.aggregation, request, n, limit)
         self.n_sums += 1
         loss, found = moments.summed(total.values, moments.scales_of([self.features[k] for k in places]))
         return Point(tuple(places), coefficients, loss, found, total.contributors)
@@ -86,18 +86,20 @@ class SummedFit:
     def converge(self, point: Point) -> Script[Point]:
         """Newton steps until there is none to take. A site that leaves is missed from the next point on.
 
-        Sums on either side of a short step are nearly alike, and a site that is in one of them only would be told by
-        the other. If a site leaves there, the fit ends with that step, over the sites there were: Newton's method errs
-        by the square of its step.
+        If too few are left for another sum, a short step is the last one, over the sites there were: Newton's method
+        errs by the square of its step.
 
         Raises:
             DataError: ``collinear`` naming features, ``separated``.
+            LocalProtocolError: ``too_few_sites``, before a step that is not short.
             ModelError: ``not_converged``.
         """
         while (target := self._target(point)) is not None:
             try:
                 point = yield from self._move(point, target)
-            except SiteLeft:
+            except LocalProtocolError as error:
+                if error.code != "too_few_sites" or not _is_short(point.coefficients, target):
+                    raise
                 return replace(point, coefficients=target)
             self.n_steps += 1
             self.progress(self.n_steps)
@@ -138,13 +140,16 @@ class SummedFit:
         """To ``target``, or as far towards it as lowers the penalised loss; over fewer sites it cannot be compared."""
         before = self._objective(point)
         slack = 1e-12 * (1.0 + abs(before)) + len(point.contributors) * np.ldexp(moments.MOST_LOSS, -moments.BITS)
-        short = np.abs(target - point.coefficients).max() <= SHORT * (1.0 + np.abs(point.coefficients).max())
         for halvings in range(_MOST_HALVINGS):
             there = point.coefficients + 0.5**halvings * (target - point.coefficients)
-            found = yield from self.at(point.places, there, point.contributors if short else ())
+            found = yield from self.at(point.places, there)
             if found.contributors != point.contributors or self._objective(found) <= before + slack:
                 return found
         raise not_converged(self.n_steps)
 
     def _objective(self, point: Point) -> float:
         return point.loss + self.rules.penalty(len(point.coefficients)).value(point.coefficients)
+
+
+def _is_short(before: Floats, after: Floats) -> bool:
+    return bool(np.abs(after - before).max() <= SHORT * (1.0 + np.abs(before).max()))

@@ -1,4 +1,4 @@
-"""The horizontal scorecard, a site's half: contributes sums over its rows, at no coefficients twice."""
+"""The horizontal scorecard, a site's half: contributes sums over its rows, at no coefficients to two sums."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from federation.horizontal.aggregation.interface import Contributor
+from federation.horizontal.aggregation.once import give, may_give_again
 from federation.horizontal.prebinning.site import MOST_ROWS
 from federation.horizontal.scorecard import moments
 from federation.horizontal.scorecard.features import from_fields
@@ -22,10 +23,11 @@ from models.losses import Floats
 from models.scorecard.card import ScorecardHalf, WoeFeature, woe_of
 from models.table import Table
 
-#: (phase, request) → next phase; what is absent is refused.
+#: (phase, request) → next phase; what is absent is refused. Who stands aside is asked for no step.
 TRANSITIONS: Final[Transitions] = {
     ("closed", Open): "opened",
     ("opened", Step): "fitting",
+    ("opened", Finish): "finished",
     ("fitting", Step): "fitting",
     ("fitting", Finish): "finished",
 }
@@ -86,13 +88,14 @@ class ScorecardSite:
         whole = np.zeros(1 + len(s.features))
         whole[[0, *(1 + k for k in places)]] = m.coefficients
         at = tuple(whole.tolist())
-        if at in s.told or len(s.told) >= MOST_STEPS:
+        again = s.told[-1:] == (at,) and may_give_again(self.contributor, s)
+        if (at in s.told and not again) or len(s.told) >= MOST_STEPS:
             # The same sum once more, over other sites, would tell what the sites between them contributed.
             raise bad_value("coefficients at which sums were contributed before", "已提交过求和的系数")
         features, woe = self._features, self._known_woe
         scales = moments.scales_of([features[k] for k in places])
         values = moments.contribution(woe[:, places], self.label, np.array(m.coefficients), scales)
-        reply = self.contributor.contribute(values, moments.bound(s.most_rows))
+        reply = give(self.contributor, s, values, moments.bound(s.most_rows))
         s.told = (*s.told, at)
         return reply
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from federation.horizontal.aggregation.once import GivenState
 from federation.horizontal.scorecard.messages import WoeFields
-from federation.state import SecretState
 
 
 @dataclass(slots=True, repr=False)
-class ScorecardState(SecretState):
+class ScorecardState(GivenState):
     """Attributes:
     features, most_rows: as opened.
     told: coefficients of all features at which sums were contributed, 0 for those left out.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -12,7 +13,7 @@ from federation.ciphers.suites.choice import suite
 from federation.codec import decode
 from federation.endpoint import Endpoint
 from federation.errors import PartyId
-from federation.horizontal.aggregation.interface import Contributor, Numbers, Total
+from federation.horizontal.aggregation.interface import Aggregation, Contributor, Numbers, Total
 from federation.horizontal.aggregation.masking.coordinator import MaskedAggregation
 from federation.horizontal.aggregation.masking.site import MaskingSite
 from federation.horizontal.aggregation.presence import Presence
@@ -60,6 +61,34 @@ class VectorSite:
             self.asked += 1
             return reply
         return self.contributor.answer(request)
+
+
+@dataclass
+class Noted:
+    """An aggregation whose sums are kept, with what was asked for them."""
+
+    inner: Aggregation
+    asked: list[Message] = field(default_factory=list)
+    told: list[Total] = field(default_factory=list)
+
+    @property
+    def presence(self) -> Presence:
+        return self.inner.presence
+
+    def total(
+        self, requests: Mapping[PartyId, Message], n_values: int, bound: int, only: Collection[PartyId] = ()
+    ) -> Script[Total]:
+        found = yield from self.inner.total(requests, n_values, bound, only)
+        self.asked.append(next(iter(requests.values())))
+        self.told.append(found)
+        return found
+
+    def fewest_alike(self) -> int:
+        """Sites that are in the same ones of these sums cannot be told apart by them, however they are added and
+        subtracted: the smallest number of such sites."""
+        sums = [set(total.contributors) for total in self.told]
+        alike = Counter(tuple(party in of for of in sums) for party in set[str]().union(*sums))
+        return min(alike.values())
 
 
 #: (exchange number, party, request) → whether it is lost: "before" the site hears of it, or "after" it has answered.

@@ -10,30 +10,27 @@ import pytest
 from federation.horizontal.aggregation.masking import messages as masking
 from federation.horizontal.boosting import messages as m
 from federation.horizontal.conduct import run_over_sites
-from federation.horizontal.disclosure import SUMS, SitesTranscript
+from federation.horizontal.disclosure import SUMS, NotedSums
 from federation.messages import REGISTRY
 from tests.builders import Problem
 from tests.federation.horizontal.boosting.cities import Trial, shares
-from tests.federation.horizontal.sites import COORDINATOR
 
 
 def test_sums_stand_in_the_table_with_how_many_sites_they_are_of(problem: Problem) -> None:
     trial = Trial(problem.whole, problem.label, shares(len(problem.label), 7))
     trial.wire.loss = lambda party, request: "before" if getattr(request, "tree", 0) and party == "bank:02" else ""
-    transcript = SitesTranscript(COORDINATOR)
-    run_over_sites(trial.boosting.fit(), trial.wire, trial.aggregation.presence, transcript)
-    rows = transcript.disclosures()
-    [labels], [grown] = (
-        [r for r in rows if r["message"] == kind.kind and r["receiver"] == COORDINATOR]
-        for kind in (m.LabelsWanted, m.Grow)
-    )
-    assert (labels["count"], labels["sender"][:16]) == (1, "sum of 7 sites o")
-    assert grown["sender"].startswith("sum of 4 sites or more")
-    assert grown["count"] == len(transcript.opened[m.Grow]) > 6
+    trial.boosting.aggregation = noted = NotedSums(trial.aggregation)
+    run_over_sites(trial.boosting.fit(), trial.wire, noted.presence)
+    labels, grown = noted.told()
+    assert (labels["asked"], labels["times"], labels["fewest_sites"]) == (m.LabelsWanted.kind, 1, 7)
+    assert (grown["asked"], grown["fewest_sites"]) == (m.Grow.kind, 4)
+    opened = {
+        (request.turn, reply)
+        for party, request, reply in trial.wire.passed
+        if party == "bank:00" and isinstance(request, masking.Unmask)
+    }
+    assert labels["times"] + grown["times"] == len(opened) > 6  # what a site helped to open, and nothing else
     assert "defaults per bin" in grown["reveals"]
-    told = {r["message"] for r in rows if r["receiver"] == COORDINATOR}
-    assert told >= {"aggregation.contribution", "masking.keys", "masking.unmasked"}
-    assert {r["receiver"] for r in rows} == {COORDINATOR, *trial.names}
 
 
 def test_every_request_for_a_contribution_says_what_its_sum_tells() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import log_loss, roc_auc_score
 
 from federation.codec import decode
 from federation.endpoint import Endpoint
@@ -21,6 +21,7 @@ from federation.errors import LocalProtocolError, PartyId
 from federation.horizontal.aggregation.messages import Contribution
 from federation.horizontal.averaging.messages import Train
 from federation.horizontal.boosting.messages import Grow, LabelsWanted
+from federation.horizontal.scorecard.messages import Step
 from federation.messages import Message
 from federation.transports.memory import MemoryWire
 from lab.errors import ConfigError
@@ -140,6 +141,58 @@ def test_any_site_scores_by_itself(run: Run) -> None:
     np.testing.assert_allclose(held_out, 1 / (1 + np.exp(-kept)), atol=1e-12)
 
 
+@pytest.fixture(scope="module")
+def choosing(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run whose sites keep rows to choose by; one of them has another level, one few rows."""
+    folder = tmp_path_factory.mktemp("choosing")
+    write_sites(folder, 4000)
+    other = pd.read_csv(folder / "b.csv")
+    rng = np.random.default_rng(5)
+    other.assign(bad=np.where(rng.random(len(other)) < 0.5, 1, other["bad"])).to_csv(folder / "b.csv", index=False)
+    pd.read_csv(folder / "c.csv").head(60).to_csv(folder / "c.csv", index=False)
+    told = run_file(**TREES, split={"valid": 0.4})
+    told["sites"][2]["min_rows"] = 20
+    result = train_over_sites(parse_horizontal(told, folder), QUIET)
+    return Run(folder, result)
+
+
+def test_a_site_says_what_it_would_use_by_rows_that_nothing_was_fitted_on(choosing: Run) -> None:
+    told = choosing.result["sites"]
+    for site, own in told.items():
+        n = len(pd.read_csv(choosing.folder / f"{site[-1]}.csv"))
+        assert sum(own["n_rows"].values()) == n
+        assert own["n_rows"]["choose"] == pytest.approx(0.28 * n, abs=3)
+        assert own["choice"]["decided"] == (site != "site:c")
+        for gain in own["choice"]["gains"].values():
+            assert gain["low"] <= gain["value"] <= gain["high"]
+            assert gain["least"] < gain["value"]
+
+
+def test_a_site_of_another_level_scores_on_its_own_scale(choosing: Run) -> None:
+    """What calibrates is kept in its folder; the others, and the coordinator, score as it is."""
+    kept = {site for site in SITES if (choosing.of(site, "calibration.json")).exists()}
+    assert "site:b" in kept
+    assert "site:c" not in kept
+    assert {site for site, own in choosing.result["sites"].items() if own["calibration"]["used"]} == kept
+    assert not choosing.of("coordinator", "calibration.json").exists()
+    frame = pd.read_csv(choosing.folder / "b.csv")
+    column = "default_probability"
+    scored, plain = (
+        site_scores(choosing.of(party, "").parent / party.replace(":", "-"), frame, "id").set_index("id")[column]
+        for party in ("site:b", "coordinator")
+    )
+    held_out = pd.read_csv(choosing.of("site:b", "scores.csv")).set_index("id")
+    label = held_out["label"].to_numpy()
+    after, before = (log_loss(label, found.loc[held_out.index]) for found in (scored, plain))
+    assert after < before
+    assert scored.loc[held_out.index].mean() == pytest.approx(label.mean(), abs=0.05)
+
+
+def test_without_rows_to_choose_by_nothing_is_said(run: Run) -> None:
+    assert not {"choice", "calibration"} & {key for own in run.result["sites"].values() for key in own}
+    assert not list((run.folder / "runs").rglob("calibration.json"))
+
+
 def config_of(folder: Path, n_sites: int = 4, **sections: Any) -> HorizontalConfig:
     sites = SITES[:n_sites]
     write_sites(folder, sites=sites)
@@ -214,13 +267,20 @@ def test_too_few_sites_left_end_the_run(tmp_path: Path) -> None:
     assert not (config.run.directory / "nodes" / "coordinator" / "model.json").exists()
 
 
-def test_averages_by_rows_end_where_a_site_leaves_and_equal_ones_go_on(tmp_path: Path) -> None:
-    by_rows = config_of(tmp_path / "rows", averaging={"rounds": 4})
-    outcome = led(by_rows, {"site:d": Train}, after=2)
+@pytest.mark.parametrize("weights", ["rows", "equal"])
+def test_averages_of_four_end_where_a_site_leaves(tmp_path: Path, weights: str) -> None:
+    """Of four no later mean tells nobody's parameters: the last one that all made stands."""
+    config = config_of(tmp_path, averaging={"rounds": 4, "weights": weights})
+    outcome = led(config, {"site:d": Train}, after=2)
     assert (outcome["rounds"], outcome["contributors"], outcome["takers"]) == (2, list(SITES), list(SITES[:3]))
-    equal = config_of(tmp_path / "equal", averaging={"rounds": 4, "weights": "equal"})
-    outcome = led(equal, {"site:d": Train}, after=2)
-    assert (outcome["rounds"], outcome["contributors"]) == (4, list(SITES[:3]))
+
+
+def test_a_scorecard_that_is_nearly_there_stands_where_a_site_leaves(tmp_path: Path) -> None:
+    config = config_of(tmp_path, **SCORECARD)
+    whole = led(config, {}, 0)
+    config = config_of(tmp_path / "left", **SCORECARD)
+    outcome = led(config, {"site:d": Step}, after=whole["sums"][-2]["times"] - 1)
+    assert (outcome["contributors"], outcome["takers"], outcome["pooled"]) == (list(SITES), list(SITES[:3]), None)
 
 
 def test_a_site_with_one_class_takes_part(tmp_path: Path) -> None:

@@ -7,7 +7,17 @@ import pytest
 from scipy.stats import bootstrap
 from sklearn.metrics import log_loss
 
-from lab.validation.joining import FEWEST, WAYS, Line, choose, log_losses, mean_interval
+from lab.validation.joining import (
+    FEWEST,
+    WAYS,
+    Calibration,
+    Line,
+    calibrate,
+    choose,
+    least_means,
+    log_losses,
+    mean_interval,
+)
 from models.errors import DataError
 from models.losses import Floats
 
@@ -56,12 +66,34 @@ def test_under_chance_alone_few_sites_change() -> None:
 
 
 def test_a_gain_that_might_be_none_is_not_taken() -> None:
-    """A common model a little better, on few rows: better on average, but its interval holds zero."""
+    """A common model a little better, on few rows: better on average, but not for sure."""
     label, own, common = rows(200, noise_common=0.9, seed=1)
     choice = choose(label, own, common)
     assert any(gain.value > 0 for gain in choice.gains.values())
-    assert all(gain.low <= 0 for gain in choice.gains.values())
+    assert all(least <= 0 for least in choice.least.values())
     assert choice.way == "own"
+
+
+@pytest.mark.parametrize(("alike", "errors"), [(False, 2.121), (True, 1.645)])
+def test_lower_ends_hold_all_at_once(alike: bool, errors: float) -> None:
+    """Of three columns that have nothing to do with each other each must hold in 0.95 to the power of 1/3 of cases."""
+    columns = np.random.default_rng(0).normal(size=(1000, 1 if alike else 3)) * [1.0, 2.0, 3.0]
+    least = np.array(list(least_means(dict(zip("abc", columns.T, strict=True))).values()))
+    found = (columns.mean(axis=0) - least) / (columns.std(axis=0) / np.sqrt(1000))
+    np.testing.assert_allclose(found, errors, atol=0.1)
+
+
+def test_a_lower_end_is_nearer_than_that_of_two_sides() -> None:
+    values = np.random.default_rng(0).exponential(size=300)
+    [least] = least_means({"a": values}).values()
+    assert mean_interval(values).low < least < values.mean()
+    assert least == pytest.approx(bootstrap_low(values), abs=0.01)
+    assert least_means({"a": np.zeros(5)})["a"] <= 0.0  # nothing to gain
+
+
+def bootstrap_low(values: Floats) -> float:
+    found = bootstrap((values,), np.mean, confidence_level=0.95, alternative="greater", method="percentile", rng=1)
+    return float(found.confidence_interval.low)
 
 
 def test_too_few_defaults_decide_nothing() -> None:
@@ -69,7 +101,7 @@ def test_too_few_defaults_decide_nothing() -> None:
     few = np.flatnonzero(label == 1)[: FEWEST - 1]
     at = np.concatenate([few, np.flatnonzero(label == 0)])
     choice = choose(label[at], own[at], common[at])
-    assert (choice.way, choice.decided, choice.gains) == ("own", False, {})
+    assert (choice.way, choice.decided, choice.gains, choice.least) == ("own", False, {}, {})
     assert choose(label[at], None, common[at]).way == "common"  # nothing to lose
 
 
@@ -111,3 +143,32 @@ def test_a_line_is_kept_as_json() -> None:
     line = Line(0.1, 0.2, 0.3)
     assert Line.from_json(line.to_json()) == line
     assert set(choose(*rows()).lines) == set(WAYS)
+
+
+# The common model on the scale of the site
+
+
+def test_a_site_of_another_level_is_calibrated_and_one_of_the_same_is_not() -> None:
+    label, _, common = rows(noise_common=0.0)
+    assert calibrate(label, common).line is None
+    found = calibrate(label, common + 1.0)
+    assert found.line is not None
+    assert found.gain is not None
+    assert found.gain.low > 0
+    assert (found.line.own, found.line.common) == (0.0, pytest.approx(1.0, abs=0.15))
+    assert found.line.intercept == pytest.approx(-1.0, abs=0.2)
+
+
+def test_a_calibration_that_might_not_help_is_left_out() -> None:
+    label, _, common = rows(200, noise_common=0.0, seed=3)
+    found = calibrate(label, common + 0.15)
+    assert found.gain is not None
+    assert found.line is None
+
+
+def test_too_few_defaults_calibrate_nothing() -> None:
+    label, _, common = rows(200)
+    few = np.flatnonzero(label == 1)[: FEWEST - 1]
+    at = np.concatenate([few, np.flatnonzero(label == 0)])
+    for part in (at, at[:0], at[-5:]):
+        assert calibrate(label[part], common[part] + 3.0) == Calibration(None, None)

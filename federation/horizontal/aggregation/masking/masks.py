@@ -2,7 +2,7 @@
 
 Bonawitz et al. 2017, "Practical secure aggregation for privacy-preserving machine learning", CCS, §4: the own mask
 keeps a vector hidden that came too late, after its pairwise masks were given away. Two sites agree on a secret once per
-batch and draw a key per turn from it, as in Flamingo (Ma et al. 2023, IEEE S&P, §4), where the coordinator keeps such
+batch and draw a key per turn from it, as in Flamingo (Ma et al. 2023, IEEE S&P), where the coordinator keeps such
 keys encrypted until a site leaves. Here each site seals its keys of a turn under a seed of that turn. That seed and
 the own mask's, of 31 bytes each, so scalars of the field that shares are in, are what is shared among sites.
 A mask is what ChaCha20-Poly1305 makes of zeros: the stream of ChaCha20 from its block 1 (RFC 8439 §2.8), with less

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -32,10 +32,11 @@ from federation.horizontal.aggregation.masking.messages import (
 from federation.horizontal.aggregation.masking.state import MaskingState
 from federation.horizontal.aggregation.masking.statements import contributors_statement, key_statement, opened
 from federation.horizontal.aggregation.messages import Contribution
-from federation.horizontal.aggregation.rules import MOST_SITES, SiteRules, check_bound, is_roster
-from federation.horizontal.aggregation.signing import Signing, check_signature, strangers
+from federation.horizontal.aggregation.rules import check_bound, is_roster
+from federation.horizontal.aggregation.signing import check_signature
+from federation.horizontal.aggregation.site import SumSite
 from federation.messages import Message
-from federation.responder import Transitions, bad_value, next_phase
+from federation.responder import Transitions, bad_value
 
 #: (phase, request) → next phase; what is absent is refused. A batch may be opened anew at any time: its keys are new.
 TRANSITIONS: Final[Transitions] = {
@@ -45,50 +46,32 @@ TRANSITIONS: Final[Transitions] = {
     ("contributed", Contributors): "agreed",
     ("agreed", Unmask): "ready",
 }
-ALLOWED: Final[tuple[type[Message], ...]] = tuple(dict.fromkeys(kind for _, kind in TRANSITIONS))
 
 MOST_TURNS: Final = 1024
 _PAIR_BYTES: Final = 2 * SHARE_BYTES
 
 
 @dataclass(slots=True)
-class MaskingSite:
-    """See ``Contributor``.
+class MaskingSite(SumSite):
+    """See ``Contributor``."""
 
-    Attributes:
-        session: the id this site knows the session by; another one is refused.
-        signing: own signing key, and those of the other sites: sums are with these only.
-    """
+    transitions: ClassVar[Transitions] = TRANSITIONS
 
-    party: PartyId
-    session: str
-    signing: Signing
-    rules: SiteRules = field(default_factory=SiteRules)
     state: MaskingState = field(default_factory=MaskingState)
 
-    @property
-    def allowed(self) -> tuple[type[Message], ...]:
-        return ALLOWED
-
-    @property
-    def fewest_sites(self) -> int:
-        return self.state.threshold
-
-    def answer(self, request: Message) -> Message:
-        phase = next_phase(TRANSITIONS, self.state.phase, request)
+    def reply(self, request: Message) -> Message:
         match request:
             case Open():
-                reply: Message = self._open(request)
+                return self._open(request)
             case AllKeys():
-                reply = self._share(request)
+                return self._share(request)
             case Deliver():
-                reply = self._receive(request)
+                return self._receive(request)
             case Contributors():
-                reply = self._agree(request)
+                return self._agree(request)
             case Unmask():
-                reply = self._unmask(request)
-        self.state.phase = phase
-        return reply
+                return self._unmask(request)
+        raise AssertionError(request.kind)
 
     def contribute(self, values: Numbers, bound: int) -> Message:
         """Round 2: the vector with both masks on."""
@@ -112,32 +95,15 @@ class MaskingSite:
         s.phase = "contributed"
         return Contribution(turn=s.turn, data=data, proof=b"", signature=b"")
 
-    def dump(self) -> bytes:
-        return self.state.dump()
-
-    def load(self, data: bytes) -> None:
-        self.state = MaskingState.load(data)
-
     def _open(self, m: Open) -> Message:
-        if m.session != self.session or m.batch <= self.state.batch:
-            raise bad_value("session or batch", "会话或批次")
-        if not 1 <= m.n_turns <= MOST_TURNS or len(m.sites) > MOST_SITES:
-            raise bad_value("size of the batch", "批次规模")
-        if not is_roster(m.sites) or self.party not in m.sites:
-            raise bad_value("names of sites", "站点名单")
-        if strangers(self.signing, m.sites):
-            raise LocalProtocolError(
-                "policy",
-                "The sum would be with sites whose keys are not known here. Import their keys first.",
-                "求和涉及本方不知其公钥的站点，请先导入其公钥。",
-            )
-        self.rules.check_threshold(m.threshold, len(m.sites))
+        self.check_opening(m, m.batch, m.n_turns, MOST_TURNS)
         sealing_key = pairwise.generate_key()
         public = pairwise.public_key(sealing_key)
         signature = self.signing.sign(key_statement(m, self.party, public))
         self.state = MaskingState(
             phase=self.state.phase,
-            batch=m.batch,
+            n_opened=self.state.n_opened,
+            number=m.batch,
             sites=m.sites,
             threshold=m.threshold,
             n_turns=m.n_turns,
@@ -150,7 +116,7 @@ class MaskingSite:
     def _share(self, m: AllKeys) -> Message:
         s, batch = self.state, self._batch
         parties = tuple(party for party, *_ in m.keys)
-        self._check_parties(parties, s.sites)
+        self.check_parties(parties, s.sites)
         for party, sealing_key, signature in m.keys:
             check_signature(self.signing, party, key_statement(batch, party, sealing_key), signature)
         if len({sealing for _, sealing, _ in m.keys}) < len(parties):
@@ -179,12 +145,7 @@ class MaskingSite:
         return SealedShares(shares=sealed, pair_keys=b"".join(turns))
 
     def _receive(self, m: Deliver) -> Message:
-        s = self.state
-        sealed = dict(m.shares)
-        parties = tuple(sorted({*sealed, self.party}))
-        if len(sealed) != len(m.shares) or self.party in sealed:
-            raise bad_value("senders of shares", "分片发送方")
-        self._check_parties(parties, s.parties)
+        s, sealed, parties = self.state, dict(m.shares), self.senders(m.shares)
         envelopes, shares = self._envelopes(dict(zip(s.parties, s.secrets, strict=True))), []
         for party in parties:
             place = s.parties.index(party)
@@ -202,7 +163,7 @@ class MaskingSite:
         s = self.state
         if m.turn != s.turn:
             raise bad_value("turn", "轮次")
-        self._check_parties(m.parties, s.parties)
+        self.check_parties(m.parties, s.parties)
         s.contributors = m.parties
         # Bonawitz et al. sign this; a MAC for each other site convinces it as well, and nobody else needs to be.
         s.vouched = message = contributors_statement(self._batch, s.turn, m.parties)
@@ -230,14 +191,8 @@ class MaskingSite:
                 seeds += shares[place + SHARE_BYTES : place + _PAIR_BYTES]
             else:
                 keys += shares[place : place + SHARE_BYTES]
-        s.contributors, s.vouched, s.turn = (), b"", s.turn + 1
+        s.contributors, s.vouched, s.turn, s.n_opened = (), b"", s.turn + 1, s.n_opened + 1
         return Unmasked(seeds=seeds, keys=keys)
-
-    def _check_parties(self, parties: tuple[PartyId, ...], among: tuple[PartyId, ...]) -> None:
-        """Raises unless ``parties`` is a roster of enough of ``among``, this site with them."""
-        if not is_roster(parties) or not set(parties) <= set(among) or self.party not in parties:
-            raise bad_value("names of sites", "站点名单")
-        self.rules.check_sites(len(parties), self.state.threshold)
 
     def _deal(self, holders: list[int]) -> list[bytes]:
         """Per holder, of all turns: its share of the pair seed and of the own seed."""
@@ -252,7 +207,7 @@ class MaskingSite:
     @property
     def _batch(self) -> Open:
         s = self.state
-        return Open(session=self.session, batch=s.batch, sites=s.sites, threshold=s.threshold, n_turns=s.n_turns)
+        return Open(session=self.session, batch=s.number, sites=s.sites, threshold=s.threshold, n_turns=s.n_turns)
 
     def _envelopes(self, secrets: Mapping[PartyId, bytes]) -> Envelopes:
         return Envelopes(self.signing.suite, opened(self._batch), self.party, secrets)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from federation.errors import PartyId
-from federation.state import SecretState
+from federation.horizontal.aggregation.state import SumState
 
 
 @dataclass(slots=True, repr=False)
-class MaskingState(SecretState):
+class MaskingState(SumState):
     """Attributes:
-    batch: of what is open; -1 before. Never lower than one seen before.
-    sites, threshold, n_turns: as opened.
+    n_turns: as opened.
     sealing_key: private key, until shares have come.
     pair_seeds, own_seeds: of all turns, 31 bytes each.
     parties: sites whose keys are agreed, then those whose shares have come: whom pairwise masks are with.
@@ -20,23 +19,16 @@ class MaskingState(SecretState):
     pair_keys: with each of ``parties``, of all turns, 32 bytes each; empty for this site itself.
     vouchers: keys for MACs with each of ``parties``; empty for this site itself.
     shares: of each of ``parties``, of all turns: pair seed and own seed, 32 bytes each.
-    turn: of the next or present sum.
     contributors: of the present sum, as told; ``vouched``: what this site vouched for of them.
     """
 
-    phase: str = "closed"
-    batch: int = -1
-    sites: tuple[PartyId, ...] = ()
-    threshold: int = 0
     n_turns: int = 0
     sealing_key: bytes = b""
     pair_seeds: bytes = b""
     own_seeds: bytes = b""
-    parties: tuple[PartyId, ...] = ()
     secrets: tuple[bytes, ...] = ()
     pair_keys: tuple[bytes, ...] = ()
     vouchers: tuple[bytes, ...] = ()
     shares: tuple[bytes, ...] = ()
-    turn: int = 0
     contributors: tuple[PartyId, ...] = ()
     vouched: bytes = b""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import ClassVar, Final
 
 from federation.ciphers import pairwise
 from federation.ciphers.dealing import (
@@ -25,8 +25,9 @@ from federation.errors import LocalProtocolError, PartyId, RemoteProtocolError
 from federation.horizontal.aggregation.envelopes import Envelopes, agreed
 from federation.horizontal.aggregation.interface import Numbers
 from federation.horizontal.aggregation.messages import Contribution
-from federation.horizontal.aggregation.rules import MOST_SITES, SiteRules, check_bound, is_roster
-from federation.horizontal.aggregation.signing import Signing, check_signature, statement, strangers
+from federation.horizontal.aggregation.rules import check_bound, is_roster
+from federation.horizontal.aggregation.signing import check_signature, statement
+from federation.horizontal.aggregation.site import SumSite
 from federation.horizontal.aggregation.threshold.messages import (
     AllCommitted,
     Committed,
@@ -49,7 +50,7 @@ from federation.horizontal.aggregation.threshold.statements import (
     secrets_context,
 )
 from federation.messages import Message
-from federation.responder import Transitions, bad_value, next_phase
+from federation.responder import Transitions, bad_value
 
 _PHASES: Final = ("closed", "opened", "dealt", "keyed", "ready", "contributed", "helped")
 #: (phase, request) → next phase; what is absent is refused. Who has helped may be asked again, about the same sum.
@@ -61,44 +62,31 @@ TRANSITIONS: Final[Transitions] = {
     ("contributed", OpenSum): "helped",
     ("helped", OpenSum): "helped",
 }
-ALLOWED: Final[tuple[type[Message], ...]] = tuple(dict.fromkeys(kind for _, kind in TRANSITIONS))
 
 MOST_KEYS: Final = 256
 
 
 @dataclass(slots=True)
-class ThresholdSite:
-    """See ``Contributor``. Attributes as of ``MaskingSite``."""
+class ThresholdSite(SumSite):
+    """See ``Contributor``."""
 
-    party: PartyId
-    session: str
-    signing: Signing
-    rules: SiteRules = field(default_factory=SiteRules)
+    transitions: ClassVar[Transitions] = TRANSITIONS
+
     state: ThresholdState = field(default_factory=ThresholdState)
 
-    @property
-    def allowed(self) -> tuple[type[Message], ...]:
-        return ALLOWED
-
-    @property
-    def fewest_sites(self) -> int:
-        return self.state.threshold
-
-    def answer(self, request: Message) -> Message:
-        phase = next_phase(TRANSITIONS, self.state.phase, request)
+    def reply(self, request: Message) -> Message:
         match request:
             case Open():
-                reply: Message = self._open(request)
+                return self._open(request)
             case AllCommitted():
-                reply = self._deal(request)
+                return self._deal(request)
             case Deliver():
-                reply = self._receive(request)
+                return self._receive(request)
             case Confirm():
-                reply = self._confirm(request)
+                return self._confirm(request)
             case OpenSum():
-                reply = self._help(request)
-        self.state.phase = phase
-        return reply
+                return self._help(request)
+        raise AssertionError(request.kind)
 
     def contribute(self, values: Numbers, bound: int) -> Message:
         s = self.state
@@ -117,26 +105,8 @@ class ThresholdSite:
         s.phase, s.turn, s.opened = "contributed", turn, b""
         return reply
 
-    def dump(self) -> bytes:
-        return self.state.dump()
-
-    def load(self, data: bytes) -> None:
-        self.state = ThresholdState.load(data)
-
     def _open(self, m: Open) -> Message:
-        if m.session != self.session or m.epoch <= self.state.epoch:
-            raise bad_value("session or epoch", "会话或批次")
-        if not 1 <= m.n_keys <= MOST_KEYS or len(m.sites) > MOST_SITES:
-            raise bad_value("size of the epoch", "批次规模")
-        if not is_roster(m.sites) or self.party not in m.sites:
-            raise bad_value("names of sites", "站点名单")
-        if strangers(self.signing, m.sites):
-            raise LocalProtocolError(
-                "policy",
-                "The sum would be with sites whose keys are not known here. Import their keys first.",
-                "求和涉及本方不知其公钥的站点，请先导入其公钥。",
-            )
-        self.rules.check_threshold(m.threshold, len(m.sites))
+        self.check_opening(m, m.epoch, m.n_keys, MOST_KEYS)
         sealing_key = pairwise.generate_key()
         own = [polynomial(random_scalar(), m.threshold) for _ in range(m.n_keys)]
         committed = b"".join(map(commitments, own))
@@ -147,7 +117,8 @@ class ThresholdSite:
         signature = self.signing.sign(signed)
         self.state = ThresholdState(
             phase=self.state.phase,
-            epoch=m.epoch,
+            n_opened=self.state.n_opened,
+            number=m.epoch,
             sites=m.sites,
             threshold=m.threshold,
             n_keys=m.n_keys,
@@ -159,7 +130,7 @@ class ThresholdSite:
     def _deal(self, m: AllCommitted) -> Message:
         s, epoch = self.state, self._epoch
         parties = tuple(party for party, *_ in m.sites)
-        self._check_parties(parties, s.sites)
+        self.check_parties(parties, s.sites)
         for party, sealing_key, committed, proof, signature in m.sites:
             signed = committed_statement(self.signing.suite, epoch, party, sealing_key, committed, proof)
             check_signature(self.signing, party, signed, signature)
@@ -184,12 +155,7 @@ class ThresholdSite:
             raise _unproven(party)
 
     def _receive(self, m: Deliver) -> Message:
-        s = self.state
-        sealed = dict(m.shares)
-        parties = tuple(sorted({*sealed, self.party}))
-        if len(sealed) != len(m.shares) or self.party in sealed:
-            raise bad_value("senders of shares", "分片发送方")
-        self._check_parties(parties, s.parties)
+        s, sealed, parties = self.state, dict(m.shares), self.senders(m.shares)
         envelopes = self._envelopes(dict(zip(s.parties, s.sealing_keys, strict=True)))
         holder = s.sites.index(self.party) + 1
         sums = [0] * s.n_keys
@@ -217,7 +183,7 @@ class ThresholdSite:
 
     def _confirm(self, m: Confirm) -> Message:
         s = self.state
-        self._check_parties(tuple(party for party, _ in m.signatures), s.parties)
+        self.check_parties(tuple(party for party, _ in m.signatures), s.parties)
         signed = keys_statement(self.signing.suite, self._epoch, s.parties, s.keys)
         for party, signature in m.signatures:
             check_signature(self.signing, party, signed, signature)
@@ -228,7 +194,7 @@ class ThresholdSite:
         if m.turn != s.turn:
             raise bad_value("turn", "轮次")
         contributors = tuple(party for party, *_ in m.contributions)
-        self._check_parties(contributors, s.parties)
+        self.check_parties(contributors, s.parties)
         if not is_roster(m.openers) or not set(m.openers) <= set(s.parties) or self.party not in m.openers:
             raise bad_value("names of openers", "开启站点名单")
         if len(m.openers) != s.threshold or m.n_numbers < 0:
@@ -245,6 +211,7 @@ class ThresholdSite:
         check_points(b"".join(summed), len(summed))
         weight = weights([s.sites.index(party) + 1 for party in m.openers])[m.openers.index(self.party)]
         points = partial(_cut(s.key_shares), weight, summed, m.n_numbers)
+        s.n_opened += not s.opened
         s.opened = digest
         return Partials(points=b"".join(points))
 
@@ -268,12 +235,6 @@ class ThresholdSite:
             raise _unproven(party)
         return points
 
-    def _check_parties(self, parties: tuple[PartyId, ...], among: tuple[PartyId, ...]) -> None:
-        """Raises unless ``parties`` is a roster of enough of ``among``, this site with them."""
-        if not is_roster(parties) or not set(parties) <= set(among) or self.party not in parties:
-            raise bad_value("names of sites", "站点名单")
-        self.rules.check_sites(len(parties), self.state.threshold)
-
     def _shares_of(self, party: PartyId) -> bytes:
         """What ``party`` gets of each of this site's own secrets."""
         s = self.state
@@ -286,7 +247,7 @@ class ThresholdSite:
     @property
     def _epoch(self) -> Open:
         s = self.state
-        return Open(session=self.session, epoch=s.epoch, sites=s.sites, threshold=s.threshold, n_keys=s.n_keys)
+        return Open(session=self.session, epoch=s.number, sites=s.sites, threshold=s.threshold, n_keys=s.n_keys)
 
     def _envelopes(self, keys: Mapping[PartyId, bytes]) -> Envelopes:
         others = {party: key for party, key in keys.items() if party != self.party}

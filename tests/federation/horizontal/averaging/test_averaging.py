@@ -9,12 +9,16 @@ import pytest
 
 from federation.errors import LocalProtocolError, PartyId, Refused, SiteLeft
 from federation.horizontal.aggregation.messages import Contribution
-from federation.horizontal.averaging.messages import BITS, RowsWanted, Train
+from federation.horizontal.averaging.messages import BITS, Open, RowsWanted, Train
 from federation.horizontal.averaging.site import AveragingSite
+from federation.horizontal.binning.coordinator import Feature, joint_bins
 from federation.messages import Message
 from federation.script import run
+from models.averaging import estimators
+from models.averaging.design import width
 from models.errors import ModelError
 from tests.federation.horizontal.averaging.cities import KINDS, Trial
+from tests.federation.horizontal.sites import Noted
 
 #: Half a unit of each site.
 STEP = 0.5 * 2.0**-BITS
@@ -76,14 +80,56 @@ def test_by_rows_nothing_is_opened_without_a_site_that_was_counted() -> None:
         trial.mean(first.parameters + 0.1)
 
 
-def test_with_equal_weights_rounds_go_on_without_a_site_that_left() -> None:
-    trial = Trial(4, *KINDS[0], weights="equal", loss=leaving(after=1))
+def test_with_equal_weights_rounds_go_on_in_company() -> None:
+    """Of eight sites one leaves, two stand aside with it: no two means differ by one site or two."""
+    trial = Trial(8, *KINDS[0], weights="equal", loss=leaving(after=1))
+    trial.averaging.aggregation = noted = Noted(trial.averaging.aggregation)
     trial.open()
     first = trial.mean(trial.start)
+    assert first.contributors == trial.names
     second = trial.mean(first.parameters)
-    assert second.contributors == trial.names[:3]
-    expected = np.mean([trial.of_site(k, first.parameters, 2) for k in range(3)], axis=0)
-    np.testing.assert_allclose(second.parameters, expected, rtol=0, atol=4 * STEP)
+    rest = [k for k in range(6) if k != 3]
+    assert second.contributors == tuple(trial.names[k] for k in rest)
+    expected = np.mean([trial.of_site(k, first.parameters, 2) for k in rest], axis=0)
+    np.testing.assert_allclose(second.parameters, expected, rtol=0, atol=5 * STEP)
+    trial.mean(second.parameters)
+    assert noted.fewest_alike() >= 3
+
+
+def test_with_equal_weights_the_last_whole_round_stands_where_too_few_are_left() -> None:
+    trial = Trial(4, *KINDS[0], weights="equal", loss=leaving(after=1))
+    trial.averaging.aggregation = noted = Noted(trial.averaging.aggregation)
+    trial.open()
+    first = trial.mean(trial.start)
+    with pytest.raises(SiteLeft):
+        trial.mean(first.parameters)
+    assert [total.contributors for total in noted.told] == [trial.names]
+    none = Trial(2, *KINDS[0], weights="equal")
+    none.open()
+    with pytest.raises(LocalProtocolError, match="3 are needed"):
+        none.mean(none.start)
+
+
+@pytest.mark.parametrize("kind", [Open, RowsWanted])
+def test_rows_are_counted_in_company_with_those_whose_bins_were(kind: type[Message]) -> None:
+    """Joint bins tell rows of all: of all but one, they would tell that one's."""
+    lost: set[PartyId] = set()
+
+    def loss(party: PartyId, request: Message) -> str:
+        if party == "bank:03" and isinstance(request, kind):
+            lost.add(party)
+        return "before" if party in lost else ""
+
+    trial = Trial(8, *KINDS[0], loss=loss)
+    trial.averaging.aggregation = noted = Noted(trial.averaging.aggregation)
+    features = (Feature("a"), Feature("b"), Feature("c", category=True, levels=("none", "own", "rent")))
+    trial.averaging.bins = run(joint_bins(noted, features, 8, 2**20), trial.wire)
+    trial.open()
+    start = np.zeros(len(estimators.initial(trial.kind, trial.settings, width(trial.averaging.bins), 1)))
+    rest = tuple(party for party in trial.names[:6] if party != "bank:03")
+    assert trial.mean(start).contributors == rest
+    assert noted.told[0].contributors == trial.names
+    assert noted.fewest_alike() >= 3
 
 
 def test_a_site_trains_from_one_place_once_and_counts_its_rows_once() -> None:
@@ -96,6 +142,10 @@ def test_a_site_trains_from_one_place_once_and_counts_its_rows_once() -> None:
         trial.sites["bank:00"].answer(again)
     with pytest.raises(LocalProtocolError, match="not accepted"):
         trial.sites["bank:00"].answer(RowsWanted())
+    counted = Trial(3, *KINDS[0])
+    counted.open()
+    with pytest.raises(LocalProtocolError, match="given before"):
+        counted.sites["bank:00"].answer(RowsWanted())
     # A mean that stands still is not asked for again.
     n_passed = len(trial.wire.passed)
     assert trial.mean(trial.start).contributors == trial.names

@@ -6,24 +6,19 @@ OpenDP takes no seed: what is asked of noise here fails by chance less than once
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.errors import LocalProtocolError, PartyId, Refused
-from federation.horizontal.aggregation.interface import Aggregation, Total
-from federation.horizontal.aggregation.presence import Presence
+from federation.errors import LocalProtocolError, Refused
 from federation.horizontal.boosting import messages as m
 from federation.horizontal.boosting.features import to_fields
 from federation.horizontal.boosting.noise import NoiseTerms, sensitivity, share, unweighted, weighted
 from federation.horizontal.boosting.rows import TableFeatures
 from federation.horizontal.boosting.site import BoostingSite
-from federation.messages import Message
-from federation.script import Script
 from models.boosting.derivatives import Derivatives
 from models.losses import logistic_derivatives
 from models.shared_noise import spent
@@ -31,6 +26,7 @@ from models.validation.metrics import auc
 from tests.builders import Problem, fit_aligned
 from tests.federation.horizontal.boosting.cities import PARAMETERS, Trial, shares
 from tests.federation.horizontal.boosting.test_sites import GROW, OPEN, Echo, site_at
+from tests.federation.horizontal.sites import Noted
 
 TERMS = NoiseTerms(epsilon=8.0, delta=1e-6)
 
@@ -61,28 +57,9 @@ def test_a_row_left_out_moves_the_sums_of_a_level_by_no_more_than_said(problem: 
     assert 0.2 * sensitivity(len(trial.bins)) < moved <= sensitivity(len(trial.bins))
 
 
-@dataclass
-class Noted:
-    """An aggregation whose sums are kept, with whose they are."""
-
-    inner: Aggregation
-    told: list[Total]
-
-    @property
-    def presence(self) -> Presence:
-        return self.inner.presence
-
-    def total(
-        self, requests: Mapping[PartyId, Message], n_values: int, bound: int, only: Collection[PartyId] = ()
-    ) -> Script[Total]:
-        found = yield from self.inner.total(requests, n_values, bound, only)
-        self.told.append(found)
-        return found
-
-
 def noise_of_the_first_root(trial: Trial, multiplier: float) -> np.ndarray:
     """What the first root's sums are off by, over what one applicant moves them by."""
-    noted = Noted(trial.aggregation, [])
+    noted = Noted(trial.aggregation)
     trial.boosting.aggregation, trial.boosting.noise = noted, multiplier
     trial.boosting.parameters = replace(PARAMETERS, n_estimators=1, max_depth=1)
     grown = trial.fit()
@@ -112,6 +89,34 @@ def test_the_sum_carries_the_noise_it_should_whoever_leaves(problem: Problem, n_
     assert 0.55 * expected < found.std() < 1.6 * expected
     assert found.std() > 0.55 * 5.0
     assert abs(found.mean()) < 7 * expected / math.sqrt(len(found))
+
+
+def test_the_sum_carries_the_noise_it_should_when_sites_have_come_late(problem: Problem) -> None:
+    """Six sites make shares for four others, nine for six: every share is sized for the sum it is in."""
+    parts = shares(len(problem.label), 9)
+    trial = Trial(problem.whole, problem.label, parts)
+    early, late = trial.names[:6], trial.names[6:]
+    trial.aggregation.presence.sites = early
+    trial.boosting.aggregation, trial.boosting.noise = (noted := Noted(trial.aggregation)), 5.0
+    trial.boosting.parameters = replace(PARAMETERS, n_estimators=2, max_depth=1)
+    trial.boosting.arrivals = lambda: late
+    grown = trial.fit()
+    assert grown.contributors == (early, trial.names)
+    finish = next(r for party, r, _ in trial.wire.passed if party == late[0] and isinstance(r, m.Finish))
+    n_bins = sum(b.n_bins for b in trial.bins)
+    for told, rows, tree, expected in (
+        (noted.told[1], np.concatenate(parts[:6]), None, 5.0 * math.sqrt(6 / 4)),
+        (noted.told[2], np.concatenate(parts), finish, 5.0 * math.sqrt(9 / 6)),
+    ):
+        exact = BoostingSite(TableFeatures(trial.table.take(rows)), trial.label[rows], Echo())
+        exact.answer(replace(OPEN, features=to_fields(trial.bins), most_rows=2**20))
+        exact.answer(m.Start(base_margin=grown.model.base_margin))
+        if tree:
+            exact.answer(tree)
+        sums = np.frombuffer(exact.answer(replace(GROW, tree=int(tree is not None))).data, dtype=np.int64)
+        found = ((told.values - weighted(sums, n_bins)) / sensitivity(len(trial.bins))).std()
+        assert 0.6 * expected < found < 1.5 * expected
+        assert found > 0.6 * 5.0
 
 
 def test_shares_count_on_no_more_sites_than_must_be_there() -> None:

@@ -8,20 +8,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from federation.ciphers.suites.choice import suite
 from federation.errors import LocalProtocolError, PartyId
 from federation.horizontal.aggregation.groups import GroupedAggregation, draw_groups
 from federation.horizontal.aggregation.interface import Contributor, Numbers
 from federation.horizontal.aggregation.masking.coordinator import MaskedAggregation
+from federation.horizontal.aggregation.masking.site import MaskingSite
 from federation.horizontal.aggregation.presence import Presence
 from federation.horizontal.boosting import messages as m
 from federation.horizontal.boosting.screening import HistogramScreen
+from federation.horizontal.site import HorizontalSite
 from federation.messages import Message
+from federation.transports.agreement import Seals
 from models.boosting.parameters import BoostingParameters
+from models.errors import ModelError
 from models.losses import Floats
 from models.table import Table
 from tests.builders import vertical_problem
 from tests.federation.horizontal.boosting.cities import DEFAULTS, Trial, never
-from tests.federation.horizontal.sites import SESSION
+from tests.federation.horizontal.sites import SESSION, signings
 
 PARAMETERS = BoostingParameters(**(DEFAULTS | {"max_depth": 2}))
 N_SITES, BAD = 25, "bank:07"
@@ -212,12 +217,41 @@ def test_groups_are_of_three_sites_or_more_and_three_or_more() -> None:
         assert caught.value.code == "too_few_sites"
 
 
-def test_who_comes_late_has_no_group(rows: tuple[Table, Floats]) -> None:
+def test_who_comes_late_has_no_group_and_is_told_the_model(rows: tuple[Table, Floats]) -> None:
+    """The run goes on with the groups there are."""
+    table, label = rows
+    late = ("late:0", "late:1", "late:2")
+    trial = Grouped(table, label)
+    known = signings(N_SITES)["bank:00"].known
+    for k, party in enumerate(late):
+        key = suite("international").new_signing_key()
+        contributor = MaskingSite(party, SESSION, Seals.with_key("international", key, known))
+        trial.sites[party] = HorizontalSite(table.take(trial.parts[k]), label[trial.parts[k]], contributor)
+    n_trees: list[int] = []
+    trial.boosting.progress, trial.boosting.arrivals = n_trees.append, lambda: late
+    grown = trial.fit()
+    assert grown.contributors == (trial.names,) * 3
+    told = [type(request) for party, request, _ in trial.wire.passed if party in late]
+    assert set(told) == {m.Open, m.Start, m.Finish}
+    for k, party in enumerate(late):
+        margin = trial.sites[party].boosting.state.margin
+        assert margin.tobytes() == trial.margin(grown)[trial.parts[k]].tobytes()
+
+
+def test_every_site_is_in_one_group(rows: tuple[Table, Floats]) -> None:
     trial = Grouped(*rows)
-    trial.aggregation.presence.sites = tuple(sorted((*trial.names, "bank:99")))
-    with pytest.raises(LocalProtocolError) as caught:
-        next(trial.aggregation.total({}, 1, 1))
-    assert caught.value.code == "policy"
+    for presence in (Presence((*trial.names, "bank:99")), Presence(trial.names[1:])):
+        with pytest.raises(LocalProtocolError) as caught:
+            replace(trial.aggregation, presence=presence)
+        assert caught.value.code == "policy"
+
+
+def test_noise_and_groups_do_not_go_together(rows: tuple[Table, Floats]) -> None:
+    trial = Grouped(*rows)
+    with pytest.raises(ModelError, match="Noise and sums by groups") as caught:
+        replace(trial.boosting, noise=5.0)
+    assert caught.value.code == "bad_parameter"
+    assert replace(trial.boosting, noise=0.0).noise == 0.0
 
 
 def test_far_is_what_neither_chance_nor_spread_explains(rows: tuple[Table, Floats]) -> None:

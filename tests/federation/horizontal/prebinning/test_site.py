@@ -25,10 +25,11 @@ SEARCH = m.Search(round=0, bounds=((ZERO, ONE),))
 COUNT = m.Count(cuts=((ZERO, ONE),))
 
 
-def site_at(phase: str) -> PrebinningSite:
+def site_at(phase: str, opens: bool = True) -> PrebinningSite:
     x = np.array([-1.0, 0.0, 0.5, 2.0, np.nan, -9.0])
     c = np.array(["a", "b", None, "c", "a", "a"], dtype=object)
-    site = PrebinningSite(Table(tuple("abcdef"), {"x": x, "c": c}), np.array([0.0, 1, 1, 0, 0, 1]), Plain(), seed=0)
+    label = np.array([0.0, 1, 1, 0, 0, 1])
+    site = PrebinningSite(Table(tuple("abcdef"), {"x": x, "c": c}), label, Plain(opens), seed=0)
     for name, message in {"opened": OPEN, "searching": SEARCH, "counted": COUNT}.items():
         if phase == "closed":
             break
@@ -44,11 +45,11 @@ MESSAGES: tuple[Message, ...] = (OPEN, SEARCH, COUNT, m.Opened(), Goodbye(code="
 @pytest.mark.parametrize("phase", ["closed", "opened", "searching", "counted"])
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda x: x.kind)
 def test_every_state_meets_every_message(phase: str, message: Message) -> None:
-    site = site_at(phase)
+    site = site_at(phase, opens=False)
     assert site.state.phase == phase
     before = site.state.dump()
     if (phase, type(message)) in TRANSITIONS:
-        site.answer(replace(message, round=1) if (phase, message) == ("searching", SEARCH) else message)
+        site.answer(message)
         assert site.state.phase == TRANSITIONS[phase, type(message)]
     else:
         with pytest.raises(LocalProtocolError) as caught:
@@ -62,6 +63,21 @@ def test_goods_and_bads_are_counted_once(again: Message) -> None:
     """A second count, or a search after it, of fewer sites, would tell those of a site that left."""
     with pytest.raises(LocalProtocolError):
         site_at("counted").answer(again)
+
+
+def test_a_sum_that_was_not_opened_may_be_asked_for_again() -> None:
+    site = site_at("opened", opens=False)
+    for request in (SEARCH, replace(SEARCH, round=1), COUNT):
+        assert site.answer(request) == site.answer(request)
+    with pytest.raises(LocalProtocolError):
+        site.answer(SEARCH)
+
+
+@pytest.mark.parametrize("request_", [SEARCH, replace(SEARCH, bounds=((ONE,),))], ids=str)
+def test_a_round_that_was_opened_is_over(request_: Message) -> None:
+    site = site_at("searching")
+    with pytest.raises(LocalProtocolError, match="number of the round"):
+        site.answer(request_)
 
 
 def test_counts_are_those_of_the_rows() -> None:

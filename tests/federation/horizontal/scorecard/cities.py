@@ -95,11 +95,19 @@ class Trial:
 
 
 class Plain:
-    """An aggregation that hides nothing."""
+    """An aggregation that hides nothing.
+
+    Attributes:
+        opens: whether what is contributed becomes part of a sum that is opened.
+    """
 
     allowed = ()
 
+    def __init__(self, opens: bool = True) -> None:
+        self.opens, self.n_opened = opens, 0
+
     def contribute(self, values: np.ndarray, bound: int) -> Message:
+        self.n_opened += self.opens
         return Contribution(turn=0, data=values.tobytes(), proof=b"", signature=b"")
 
     def dump(self) -> bytes:

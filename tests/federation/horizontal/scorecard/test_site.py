@@ -31,9 +31,9 @@ WOE = np.array([[0.5, -0.75], [-1.5, 3.0], [-1.5, -0.75], [0.25, 0.5]])
 LABEL = np.array([0.0, 1.0, 1.0, 0.0])
 
 
-def site_at(phase: str) -> ScorecardSite:
+def site_at(phase: str, opens: bool = True) -> ScorecardSite:
     x, c = np.array([-1.0, 0.5, 2.0, np.nan]), np.array(["a", "b", "a", "z"], dtype=object)
-    site = ScorecardSite(Table(tuple("abcd"), {"x": x, "c": c}), LABEL, Plain())
+    site = ScorecardSite(Table(tuple("abcd"), {"x": x, "c": c}), LABEL, Plain(opens))
     for name, message in {"opened": OPEN, "fitting": STEP, "finished": FINISH}.items():
         if phase == "closed":
             break
@@ -101,6 +101,16 @@ def test_sums_at_the_same_coefficients_are_given_once() -> None:
     for again in (STEP, narrow, replace(STEP, coefficients=(0.1, -0.5, 0.0))):
         with pytest.raises(LocalProtocolError, match="before"):
             site.answer(again)
+
+
+def test_a_sum_that_was_not_opened_may_be_asked_for_again() -> None:
+    """The last one only: what was asked before it was perhaps opened by others."""
+    site = site_at("fitting", opens=False)
+    given = site.answer(STEP)
+    assert site.answer(STEP) == given
+    site.answer(replace(STEP, coefficients=(0.2, 0.0, 0.0)))
+    with pytest.raises(LocalProtocolError, match="before"):
+        site.answer(STEP)
 
 
 @pytest.mark.parametrize(
