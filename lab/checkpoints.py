@@ -14,17 +14,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import Final, Protocol, Self, TypeVar
 
 from federation.ciphers.suites.choice import suite
 from federation.ciphers.suites.interface import key_id
 from federation.errors import PartyId
-from federation.vertical.boosting.checkpoint import GuestCheckpoint
+from federation.state import SecretState
+from lab.errors import ConfigError
 from lab.governance import folder
 from lab.governance.held import STORAGE, HeldKey
 from lab.governance.keys import KeyStore
 from lab.governance.node_log import KEYS, passphrase_of
-from lab.jobs import Job
 from models.bundle import load
 from models.errors import LianmoError
 
@@ -38,6 +38,29 @@ _KEY: Final = "key.json"
 _SUITE: Final = "international"
 
 T = TypeVar("T")
+
+
+class Owner(Protocol):
+    """Has a name and, it may be, a data node."""
+
+    @property
+    def party(self) -> PartyId: ...
+
+    @property
+    def node(self) -> Path | None: ...
+
+
+class KeptJob(Protocol):
+    """What is done for one party of a run, whichever kind it is."""
+
+    @property
+    def model_id(self) -> str: ...
+
+    @property
+    def directory(self) -> Path: ...
+
+    @property
+    def party(self) -> Owner: ...
 
 
 @dataclass(slots=True)
@@ -55,7 +78,7 @@ class Checkpoints:
     _keys: dict[str, HeldKey] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, job: Job) -> Self:
+    def of(cls, job: KeptJob) -> Self:
         """Those of a party's job."""
         return cls(job.directory / FOLDER, job.model_id, job.party.party, job.party.node)
 
@@ -78,23 +101,45 @@ class Checkpoints:
         Raises:
             KeysError, ConfigError: the node's keys cannot be opened.
         """
-        found = []
-        for number in sorted(self._numbers(), reverse=True):
-            file = self._file(number)
-            try:
-                made = load(file)
-                data = self._key(str(made.get("key_id"))).decrypt(made, self._context(number))
-                found.append(parse(data))
-            except (LianmoError, TypeError, ValueError) as error:
-                code = error.code if isinstance(error, LianmoError) else "other_release"
-                if code in ("no_passphrase", "wrong_passphrase"):
-                    raise
-                log.warning(
-                    "%s: the checkpoint %s is torn, was changed, or is another party's or run's (%s): the one before "
-                    "it serves, if it is whole. / 检查点 %s 不完整、被改动或不属于本方本次运行（%s）：改用上一个。",
-                    *(self.party, file.name, code, file.name, code),
-                )
+        found = (self._whole(number, parse) for number in sorted(self._numbers(), reverse=True))
+        return [one for one in found if one is not None]
+
+    def newest(self, parse: Callable[[bytes], T]) -> T | None:
+        """The newest, where an older one does not do; None: none was taken.
+
+        Raises:
+            ConfigError: ``checkpoint_damaged``.
+            KeysError, ConfigError: as ``read``.
+        """
+        if not self._numbers():
+            return None
+        found = self._whole(max(self._numbers()), parse)
+        if found is None:
+            raise ConfigError(
+                "checkpoint_damaged",
+                f"The newest checkpoint of {self.party} is damaged, and an older one does not tell which sums were "
+                f"opened since. Drop the run (lianmo runs drop {self.run[:8]}) and train anew.",
+                f"{self.party} 最近的检查点已损坏，更早的检查点无法说明其后打开过哪些求和。"
+                f"请丢弃该运行（lianmo runs drop {self.run[:8]}）并重新训练。",
+            )
         return found
+
+    def _whole(self, number: int, parse: Callable[[bytes], T]) -> T | None:
+        file = self._file(number)
+        try:
+            made = load(file)
+            data = self._key(str(made.get("key_id"))).decrypt(made, self._context(number))
+            return parse(data)
+        except (LianmoError, TypeError, ValueError) as error:
+            code = error.code if isinstance(error, LianmoError) else "other_release"
+            if code in ("no_passphrase", "wrong_passphrase"):
+                raise
+            log.warning(
+                "%s: the checkpoint %s is torn, was changed, or is another party's or run's (%s): the one before "
+                "it serves, if it is whole. / 检查点 %s 不完整、被改动或不属于本方本次运行（%s）：改用上一个。",
+                *(self.party, file.name, code, file.name, code),
+            )
+            return None
 
     def clear(self) -> None:
         """The run is complete, or given up: nothing of them stays."""
@@ -133,10 +178,10 @@ class Checkpoints:
 
 @dataclass(slots=True)
 class PacedKeeping:
-    """When the guest keeps its checkpoints: so rarely that they take no more than ``share`` of the time since training
-    began; 1: after every tree. Whatever that is, the first comes after the first tree.
+    """When whoever leads a run keeps its checkpoints: so rarely that they take no more than ``share`` of the time since
+    training began; 1: after every tree. Whatever that is, the first comes after the first tree.
 
-    The time that is counted is that of all parties, since the guest waits until every host has kept its own.
+    The time that is counted is that of all parties, since it waits until every other one has kept its own.
     """
 
     checkpoints: Checkpoints
@@ -150,7 +195,7 @@ class PacedKeeping:
         self._began = self.clock()
         return self._began - self._ended >= self._took * (1 - self.share) / self.share or self._took == 0
 
-    def keep(self, checkpoint: GuestCheckpoint) -> None:
+    def keep(self, checkpoint: SecretState) -> None:
         self.checkpoints.keep(checkpoint.dump())
         self._ended = self.clock()
         self._took = self._ended - self._began

@@ -73,9 +73,7 @@ def train_run(
     if state is None:
         config = config.model_copy(update={"run": config.run.model_copy(update={"checkpoint_share": 0.0})})
     with (
-        staged(
-            final, "result.json", state.directory if state else None, partial(_resumable, state, console)
-        ) as staging,
+        staged(final, "result.json", state.directory if state else None, partial(resumable, state, console)) as staging,
         under_way(state, staging) if state else nullcontext(),
     ):
         done = staging / "result.json"
@@ -99,7 +97,7 @@ def _all_jobs(config: Config, model_id: str, staging: Path) -> tuple[GuestJob | 
     return guest, *hosts
 
 
-def _resumable(state: RunState | None, console: Console, staging: Path) -> bool:
+def resumable(state: RunState | None, console: Console, staging: Path) -> bool:
     """Whether a run that failed can go on from a checkpoint; says how."""
     if state is None or not any_kept(staging):
         return False

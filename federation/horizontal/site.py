@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import msgpack
 import numpy as np
 
+from federation.checkpoint import need_same_rows, rows_digest
 from federation.horizontal.aggregation.interface import Contributor
 from federation.horizontal.averaging.site import ALLOWED as AVERAGING
 from federation.horizontal.averaging.site import AveragingSite
@@ -15,9 +17,13 @@ from federation.horizontal.averaging.state import AveragingState
 from federation.horizontal.binning.site import ALLOWED as BINNING
 from federation.horizontal.binning.site import BinningSite, BinningState
 from federation.horizontal.boosting.features import from_fields
+from federation.horizontal.boosting.messages import Grow, Keep, LabelsWanted
 from federation.horizontal.boosting.rows import TableFeatures
 from federation.horizontal.boosting.site import ALLOWED as BOOSTING
 from federation.horizontal.boosting.site import BoostingSite
+from federation.horizontal.boosting.state import BoostingState
+from federation.horizontal.checkpoint import SiteCheckpoint
+from federation.horizontal.closing.messages import Count
 from federation.horizontal.closing.site import ALLOWED as CLOSING
 from federation.horizontal.closing.site import ClosingSite, SitesModel, margin_of
 from federation.horizontal.closing.state import ClosingState
@@ -42,6 +48,7 @@ class HorizontalSite:
         label: 1 is a default.
         seed: as of ``PrebinningSite`` and ``AveragingSite``.
         held_out: rows and labels that nothing is fitted on.
+        keep: takes a checkpoint to this site's own disk before the answer that rests on it is given.
     """
 
     table: Table
@@ -49,12 +56,14 @@ class HorizontalSite:
     contributor: Contributor
     seed: int | None = None
     held_out: tuple[Table, Floats] | None = None
+    keep: Callable[[SiteCheckpoint], None] | None = None
     binning: BinningSite = field(init=False)
     boosting: BoostingSite = field(init=False)
     prebinning: PrebinningSite = field(init=False)
     scorecard: ScorecardSite = field(init=False)
     averaging: AveragingSite = field(init=False)
     closing: ClosingSite = field(init=False)
+    _digest: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
         self.binning = BinningSite(self.table, self.contributor)
@@ -70,6 +79,46 @@ class HorizontalSite:
         return (*BINNING, *BOOSTING, *PREBINNING, *SCORECARD, *AVERAGING, *CLOSING, *self.contributor.allowed)
 
     def answer(self, request: Message) -> Message:
+        reply = self._answer(request)
+        if self.keep and self._must_last(request):
+            self.keep(self.checkpoint)
+        return reply
+
+    def _must_last(self, request: Message) -> bool:
+        """Whether this site has to remember what it answered, even if it dies: what it would not do twice."""
+        s = self.boosting.state
+        return (
+            isinstance(request, Keep)
+            or (bool(s.noise) and isinstance(request, (LabelsWanted, Grow)))
+            or (bool(s.kept) and isinstance(request, Count))
+        )
+
+    @property
+    def checkpoint(self) -> SiteCheckpoint:
+        """What this site has to know of a run of trees if it dies, for its own disk."""
+        boosting = replace(self.boosting.state, margin=np.empty(0), at=np.empty(0, dtype=np.int64))
+        return SiteCheckpoint(self._rows, boosting.dump(), self.closing.state.counted)
+
+    def take_up(self, kept: SiteCheckpoint) -> None:
+        """Go on with a run that died.
+
+        Raises:
+            LocalProtocolError: ``rows_changed``: the model would be another.
+        """
+        need_same_rows(kept.rows, self._rows)
+        self.boosting.kept = BoostingState.load(kept.boosting)
+        self.closing.state.counted = kept.tested
+
+    @property
+    def _rows(self) -> str:
+        """Digest of all that this site's part of a run follows from."""
+        if not self._digest:
+            table, label = self.held_out or (self.table.take(np.empty(0, dtype=np.intp)), np.empty(0))
+            terms = {"seed": self.seed, "held_out": rows_digest(table, {}, label)}
+            self._digest = rows_digest(self.table, terms, self.label)
+        return self._digest
+
+    def _answer(self, request: Message) -> Message:
         if isinstance(request, BINNING):
             return self.binning.answer(request)
         if isinstance(request, PREBINNING):

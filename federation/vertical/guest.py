@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from federation.alignment.guest import choose_rows, find_common
 from federation.audit.guest import countersign
 from federation.audit.keeper import Keeper
+from federation.checkpoint import Keeping
 from federation.ciphers.interface import SecretCipher
 from federation.errors import PartyId
 from federation.messages import Goodbye
 from federation.script import Script
-from federation.vertical.boosting.checkpoint import GuestCheckpoint, Keeping
+from federation.vertical.boosting.checkpoint import GuestCheckpoint
 from federation.vertical.boosting.guest import Fitted, JointBoosting, Progress, TrainingRows, first_joint_tree
 from federation.vertical.boosting.recall import recall
 from federation.vertical.stability.guest import ask_shifts

@@ -98,7 +98,7 @@ def stop(run: Run, directory: Folder = _RUNS, as_json: AsJson = False) -> None:
 def resume(run: Run, directory: Folder = _RUNS, as_json: AsJson = False) -> None:
     """Go on with a run that died or was stopped, to the same model. 恢复中断的运行，所得模型不变。
 
-    From the newest checkpoint that all parties have; a scorecard, or a run without one, begins anew.
+    From the newest checkpoint that all parties have; a scorecard, an average, or a run without one, begins anew.
     """
     from lab import run_views
     from lab.finish import record_run, report_run

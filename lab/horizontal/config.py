@@ -32,6 +32,7 @@ class HorizontalRun(Section):
 
     Attributes:
         answer_seconds: how long a site may take to answer one message; one that takes longer is gone without.
+        checkpoint_share: of trees, as there. 0: none, and a run that too few sites are left for keeps the trees it has.
     """
 
     name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
@@ -40,12 +41,14 @@ class HorizontalRun(Section):
     transport: Literal["memory", "relay", "flower"] = "relay"
     party_seconds: float = Field(default=60.0, gt=0)
     answer_seconds: float = Field(default=600.0, gt=0)
+    checkpoint_share: float = Field(default=0.03, ge=0, le=1)
 
 
 class Coordinator(Section):
-    """Who sums: no data of its own. ``party``: its name in messages."""
+    """Who sums: no data of its own, so no data node. ``party``: its name in messages."""
 
     party: str = Field(default="coordinator", pattern=PARTY_NAME, max_length=64)
+    node: None = None
 
 
 class HorizontalSection(Section):

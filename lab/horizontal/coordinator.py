@@ -18,12 +18,14 @@ from federation.horizontal.aggregation.threshold.coordinator import ThresholdAgg
 from federation.horizontal.averaging.coordinator import FederatedAveraging, Mean
 from federation.horizontal.binning.coordinator import joint_bins
 from federation.horizontal.boosting.coordinator import HorizontalBoosting
+from federation.horizontal.checkpoint import CoordinatorCheckpoint, Journal
 from federation.horizontal.closing.coordinator import Closed, close
 from federation.horizontal.closing.site import SitesModel
 from federation.horizontal.conduct import run_over_sites
 from federation.horizontal.disclosure import NotedSums
 from federation.horizontal.scorecard.coordinator import HorizontalScorecard
 from federation.script import Script, T, Wire
+from lab.checkpoints import Checkpoints, PacedKeeping
 from lab.forecast import peak_rss_mb
 from lab.horizontal.jobs import CoordinatorJob
 from lab.progress import Event, Reporter, file_reporter
@@ -56,6 +58,7 @@ class Leading:
     aggregation: NotedSums
     report: Reporter
     transcript: Transcript
+    journal: Journal | None = None
     _last: float = field(default_factory=time.perf_counter)
 
     def run(self, script: Script[T]) -> T:
@@ -95,9 +98,11 @@ def coordinate(job: CoordinatorJob, wire: Wire, signing: Signing | None = None) 
     transcript = Transcript(job.party.party)
     leading = Leading(job, wire, NotedSums(_aggregation(job, signing)), report, transcript)
     plan = job.plan
+    if plan.kind == "trees" and job.checkpoint_share:
+        leading.journal = _journal(job, leading.aggregation.presence)
     fitted = {"trees": _trees, "scorecard": _scorecard, "averaged": _averaged}[plan.kind](leading)
     report(Event(stage="evaluation"))
-    closed = leading.run(close(leading.aggregation, plan.kind, fitted.model.to_json()))
+    closed = leading.run(close(leading.aggregation, plan.kind, fitted.model.to_json(), leading.journal))
     outcome = {
         "kind": "horizontal",
         "model_kind": plan.kind,
@@ -129,9 +134,24 @@ def _aggregation(job: CoordinatorJob, signing: Signing | None) -> Aggregation:
     return MaskedAggregation(job.model_id, presence, signing, plan.rules, threshold)
 
 
+def _journal(job: CoordinatorJob, presence: Presence) -> Journal:
+    checkpoints = Checkpoints.of(job)
+    return Journal(
+        presence,
+        job.plan.model_dump_json(),
+        PacedKeeping(checkpoints, job.checkpoint_share),
+        lambda checkpoint: checkpoints.keep(checkpoint.dump()),
+        checkpoints.newest(CoordinatorCheckpoint.load),
+    )
+
+
 def _trees(leading: Leading) -> Fitted:
-    plan, ends = leading.job.plan, [time.perf_counter()]
-    bins = leading.bins(plan.parameters.max_bin)
+    plan, journal, ends = leading.job.plan, leading.journal, [time.perf_counter()]
+    earlier = journal.last.joint if journal else None
+    bins = earlier.own.bins if earlier else leading.bins(plan.parameters.max_bin)
+    resumed = {"resumed_after": len(earlier.trees)} if earlier else {}
+    if earlier:
+        leading.report(Event(stage="training", done=len(earlier.trees), total=plan.n_steps))
 
     def progress(done: int) -> None:
         ends.append(time.perf_counter())
@@ -139,7 +159,15 @@ def _trees(leading: Leading) -> Fitted:
 
     ends[0] = time.perf_counter()
     boosting = HorizontalBoosting(
-        leading.job.model_id, leading.aggregation, bins, plan.parameters, plan.horizontal.most_rows, progress
+        leading.job.model_id,
+        leading.aggregation,
+        bins,
+        plan.parameters,
+        plan.horizontal.most_rows,
+        progress,
+        journal=journal,
+        rules=plan.rules,
+        threshold=plan.horizontal.threshold,
     )
     grown = leading.run(boosting.fit())
     model = replace(grown.model, details={"parameters": asdict(plan.parameters)})
@@ -149,6 +177,7 @@ def _trees(leading: Leading) -> Fitted:
         "tree_seconds": seconds,
         "contributors_per_tree": [len(names) for names in grown.contributors],
         "complete": grown.complete,
+        **resumed,
     }
     return Fitted(model, grown.contributors[-1], said)
 

@@ -98,7 +98,8 @@ class SiteJob(_Job):
 
 
 class CoordinatorJob(_Job):
-    """The coordinator's part: what to train, with whom. It has no data."""
+    """The coordinator's part: what to train, with whom. It has no data. ``checkpoint_share``: as in the run's
+    configuration."""
 
     role: Literal["coordinator"] = "coordinator"
     party: Coordinator
@@ -106,6 +107,7 @@ class CoordinatorJob(_Job):
     sites: tuple[str, ...]
     party_seconds: float
     answer_seconds: float
+    checkpoint_share: float = 0.0
 
 
 def jobs_of(
@@ -125,6 +127,7 @@ def jobs_of(
         sites=config.site_names,
         party_seconds=config.run.party_seconds,
         answer_seconds=config.run.answer_seconds,
+        checkpoint_share=config.run.checkpoint_share,
     )
     sites = tuple(
         SiteJob(

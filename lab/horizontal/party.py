@@ -14,6 +14,7 @@ from federation.messages import REGISTRY
 from federation.transports.agreement import Seals
 from federation.transports.dialogue import LenientRelayWire, serve_responder
 from federation.transports.link import Link
+from lab.checkpoints import Checkpoints
 from lab.failures import Unable, note_error
 from lab.horizontal.coordinator import coordinate
 from lab.horizontal.jobs import CoordinatorJob, SiteJob
@@ -75,4 +76,7 @@ def _answer(job: SiteJob, link: Link, seals: Seals | None) -> dict[str, Any]:
     with part:
         # Longer than the coordinator waits for others: who is stuck is left behind by it, not by a site that answered.
         serve_responder(link, endpoint.answer, coordinator, idle_seconds=3 * job.answer_seconds)
-        return keep_site(part)
+        kept = keep_site(part)
+        if job.link and job.link.node:  # on one machine whoever leads the run does, when all of it is in place
+            Checkpoints.of(job).clear()
+        return kept

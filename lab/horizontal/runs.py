@@ -7,6 +7,7 @@ import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from rich.console import Console
 from federation.endpoint import Endpoint
 from federation.errors import PartyId
 from federation.transports.memory import MemoryWire
+from lab.checkpoints import Checkpoints
 from lab.failures import raise_failures
 from lab.horizontal.config import HorizontalConfig
 from lab.horizontal.coordinator import coordinate
@@ -27,7 +29,7 @@ from lab.local_relay import relay_links
 from lab.party_processes import run_parties
 from lab.progress import watching
 from lab.run_states import STATE, RunState, under_way
-from lab.runs import Finish
+from lab.runs import Finish, resumable
 from lab.simulation import run_flower
 from lab.staging import staged
 from models.bundle import load, save
@@ -49,32 +51,48 @@ def train_over_sites(
 ) -> dict[str, Any]:
     """Train as ``config`` says; returns the content of ``result.json``.
 
-    A run that fails leaves nothing and begins anew: sites answer no sum twice.
-
     Args:
-        state: identity of a run that can be seen and stopped while it is under way.
+        state: identity of a run that can be seen, stopped and, if it is one of trees, resumed; one that was under way
+            before is taken up where it is. None: nothing is kept of a run that fails.
 
     Raises:
         LianmoError: what went wrong, of the party where it went wrong.
     """
     final = config.run.directory
+    if state is None:
+        config = config.model_copy(update={"run": config.run.model_copy(update={"checkpoint_share": 0.0})})
     with (
-        staged(final, "result.json", state.directory if state else None) as staging,
+        staged(final, "result.json", state.directory if state else None, partial(resumable, state, console)) as staging,
         under_way(state, staging) if state else nullcontext(),
     ):
+        done = staging / "result.json"
         model_id = state.model_id if state else secrets.token_hex(16)
-        ways = {"memory": _in_memory, "relay": _over_relay, "flower": _under_flower, "hub": over_hub}
-        with watching(node_directory(staging, config.lead) / "progress.jsonl", console):
-            ways[config.transport](config, model_id, staging)
-        result = _result(config, staging)
-        coordinator, sites = jobs_of(config, model_id, staging)
-        for job in (coordinator, *sites):
-            forget_keys(job)
-        for step in finish:
-            step(staging, result)
-        save(staging / "result.json", result)
+        if not done.exists():  # else it died while it was put in place
+            save(done, _led(config, console, staging, model_id, finish))
+        result: dict[str, Any] = load(done)
+        for job in _all_jobs(config, model_id, staging):
+            Checkpoints.of(job).clear()
     (final / STATE).unlink(missing_ok=True)
     return result
+
+
+def _led(
+    config: HorizontalConfig, console: Console, staging: Path, model_id: str, finish: Sequence[Finish]
+) -> dict[str, Any]:
+    ways = {"memory": _in_memory, "relay": _over_relay, "flower": _under_flower, "hub": over_hub}
+    with watching(node_directory(staging, config.lead) / "progress.jsonl", console):
+        ways[config.transport](config, model_id, staging)
+    result = _result(config, staging)
+    for job in _all_jobs(config, model_id, staging):
+        forget_keys(job)
+    for step in finish:
+        step(staging, result)
+    return result
+
+
+def _all_jobs(config: HorizontalConfig, model_id: str, staging: Path) -> tuple[CoordinatorJob | SiteJob, ...]:
+    coordinator, sites = jobs_of(config, model_id, staging)
+    return coordinator, *sites
 
 
 def _in_memory(config: HorizontalConfig, model_id: str, staging: Path) -> None:

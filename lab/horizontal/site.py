@@ -16,9 +16,11 @@ from federation.horizontal.aggregation.masking.site import MaskingSite
 from federation.horizontal.aggregation.rules import SiteRules
 from federation.horizontal.aggregation.signing import Signing
 from federation.horizontal.aggregation.threshold.site import ThresholdSite
+from federation.horizontal.checkpoint import SiteCheckpoint
 from federation.horizontal.closing.site import SitesModel, margin_of
 from federation.horizontal.site import HorizontalSite
 from federation.messages import Message
+from lab.checkpoints import Checkpoints
 from lab.data.sources import Division, data_digest, read_division, read_labelled, source_reference
 from lab.evaluation import arrange, gain, quality
 from lab.forecast import peak_rss_mb
@@ -92,12 +94,12 @@ class SitePart:
 
 
 def open_site(job: SiteJob, signing: Signing) -> SitePart:
-    """The responder over what of this party's file may be used, its audit log open.
+    """The responder over what of this party's file may be used, its audit log open; if the run died, where it stood.
 
     Raises:
         DataError: of its file; ``one_class`` is none: other sites have the other.
         GovernanceError: of its own node.
-        LocalProtocolError: ``too_few_rows``, ``no_consent``.
+        LocalProtocolError: ``too_few_rows``, ``no_consent``; ``rows_changed`` since the run died.
     """
     terms, party = job.terms, job.party
     parties = (terms.coordinator, *terms.sites)
@@ -111,6 +113,7 @@ def open_site(job: SiteJob, signing: Signing) -> SitePart:
         found.policy.check_subjects(found.table.ids)
         label, when = label[kept], None if when is None else when[kept]
         rows = _divided(job, found.table, label, when, _taken(division, kept))
+        site = _responder(job, rows, signing)
     except LianmoError as error:
         record.refused(error, purpose=purpose)
         raise
@@ -122,10 +125,21 @@ def open_site(job: SiteJob, signing: Signing) -> SitePart:
         source=source_reference(party),
         n_refused=found.n_refused,
     )
-    site = HorizontalSite(
-        *rows.part(rows.fit), _contributor(job, signing), seed=terms.seed, held_out=rows.part(rows.held_out)
-    )
     return SitePart(job, rows, site, record, found.still)
+
+
+def _responder(job: SiteJob, rows: OwnRows, signing: Signing) -> HorizontalSite:
+    checkpoints = Checkpoints.of(job)
+    site = HorizontalSite(
+        *rows.part(rows.fit),
+        _contributor(job, signing),
+        job.terms.seed,
+        rows.part(rows.held_out),
+        lambda checkpoint: checkpoints.keep(checkpoint.dump()),
+    )
+    for kept in checkpoints.read(SiteCheckpoint.load)[:1]:
+        site.take_up(kept)
+    return site
 
 
 def _read(job: SiteJob) -> tuple[Table, Floats, Floats | None, Division]:

@@ -191,6 +191,7 @@ MESSAGES: tuple[Message, ...] = (
         max_depth=3,
         most_sums=10,
         noise=0.0,
+        goes_on=3,
     ),
     horizontal_boosting.Opened(),
     horizontal_boosting.LabelsWanted(),
@@ -199,6 +200,8 @@ MESSAGES: tuple[Message, ...] = (
     horizontal_boosting.Grow(tree=1, cuts=((0, 1, 0, False, 1, 2),), nodes=(2,)),
     horizontal_boosting.Finish(tree=1, cuts=(), leaves=((1, 0.25), (2, -0.5))),
     horizontal_boosting.Finished(),
+    horizontal_boosting.Keep(trees=4),
+    horizontal_boosting.Kept(),
     prebinning.Open(
         columns=(("税额", False, (), (-9.0,)), ("sector", True, ("a", "b"), ())), most_rows=100, n_rounds=3
     ),

@@ -18,9 +18,12 @@ def total_in_company(aggregation: Aggregation, request: Message, n_values: int, 
     while True:
         presence.keep_company()
         only = presence.sites if presence.summed else ()
+        presence.in_company = True
         try:
             total = yield from aggregation.total(dict.fromkeys(presence.sites, request), n_values, bound, only)
         except SiteLeft:
             continue
+        finally:
+            presence.in_company = False
         presence.summed = total.contributors
         return total

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -28,6 +28,9 @@ class Presence:
         retired: who was in such a sum once and is not now. Its numbers are in none again.
         together: groups of which sums are told, too; where one of a group is gone, all of it is.
         refusals: who refused something, and so left, with the code of its reason.
+        in_company: whether the sum that is asked for now is one over all rows (``total_in_company``).
+        pledge: called before such a sum is opened, if it is over other sites than the last: whoever resumes a run that
+            died has to know of it.
     """
 
     sites: tuple[PartyId, ...]
@@ -36,6 +39,8 @@ class Presence:
     retired: set[PartyId] = field(default_factory=set)
     together: tuple[tuple[PartyId, ...], ...] = ()
     refusals: dict[PartyId, str] = field(default_factory=dict)
+    in_company: bool = False
+    pledge: Callable[[], None] = lambda: None
 
     @property
     def all_there(self) -> tuple[PartyId, ...]:
@@ -57,6 +62,12 @@ class Presence:
         """Note that a site refused (``federation.script.Refusal``); the script takes it as one that left."""
         log.warning("%s refused and is left out: %s 拒绝并退出本次运行", party, code)
         self.refusals[party] = code
+
+    def opening(self, contributors: tuple[PartyId, ...]) -> None:
+        """What an aggregation calls before it opens a sum: from here on it counts as opened, whatever happens."""
+        if self.in_company and contributors != self.summed:
+            self.summed = contributors
+            self.pledge()
 
     def keep_company(self) -> None:
         """Fix whom the next sum over all rows is of: none of ``sites`` may then be missing in it.

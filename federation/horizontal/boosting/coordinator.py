@@ -9,21 +9,32 @@ from typing import Final
 
 import numpy as np
 
-from federation.errors import LocalProtocolError, PartyId
+from federation.errors import LocalProtocolError, PartyId, Refused
 from federation.horizontal.aggregation.company import total_in_company
 from federation.horizontal.aggregation.interface import Aggregation
 from federation.horizontal.aggregation.presence import Presence
-from federation.horizontal.aggregation.rules import FEWEST_SITES
+from federation.horizontal.aggregation.rules import FEWEST_SITES, SiteRules
+from federation.horizontal.boosting.course import Course
 from federation.horizontal.boosting.features import to_fields
 from federation.horizontal.boosting.growth import TreeGrowth
-from federation.horizontal.boosting.messages import Finish, Finished, LabelsWanted, Open, Opened, Start, Started
+from federation.horizontal.boosting.messages import (
+    Finish,
+    Finished,
+    Keep,
+    Kept,
+    LabelsWanted,
+    Open,
+    Opened,
+    Start,
+    Started,
+)
 from federation.horizontal.boosting.noise import COUNT_UNIT, room
+from federation.horizontal.checkpoint import Journal
 from federation.messages import Message
 from federation.script import Script
 from models.binning import FeatureBins
 from models.boosting.parameters import BoostingParameters
-from models.boosting.splits import Candidates, Split
-from models.boosting.trees import Tree
+from models.boosting.splits import Candidates
 from models.bundle import Half, JointModel
 from models.errors import DataError, ModelError
 
@@ -73,6 +84,8 @@ class HorizontalBoosting:
             roughly those of who came between. Under three that shows single sites (ADR 0046).
         noise: of each sum, over what one applicant moves it by; 0: none. ``n_sums`` of them are made at most;
             ``models.shared_noise`` says what they spend. Cuts then need ``min_child_weight`` well above the noise.
+        journal: of the run, if it can be resumed; ``bins`` are then those of its checkpoint, if it has one.
+        rules, threshold: as of ``aggregation``: fewer sites end a run that can be resumed.
 
     Raises:
         ModelError: ``bad_parameter`` for a parameter that horizontal boosting does not have, or noise and groups.
@@ -87,7 +100,10 @@ class HorizontalBoosting:
     arrivals: Callable[[], Collection[PartyId]] = tuple
     least_arrivals: int = FEWEST_SITES
     noise: float = 0.0
-    _splits: list[Split] = field(default_factory=list)
+    journal: Journal | None = None
+    rules: SiteRules = field(default_factory=SiteRules)
+    threshold: int = 0
+    _most_sums: int = field(init=False)
 
     def __post_init__(self) -> None:
         if self.noise and self.aggregation.presence.together:
@@ -110,75 +126,131 @@ class HorizontalBoosting:
 
     @property
     def n_sums(self) -> int:
-        """Sums that sites are asked for at most: the counts, one per level, and those that a departure leaves unopened,
-        each of which takes as many sites out as a sum has at least."""
-        spare = max(0, len(self.aggregation.presence.sites) // FEWEST_SITES - 1)
-        return 1 + self.parameters.n_estimators * self.parameters.max_depth + spare
+        """Sums that sites are asked for at most: the counts, one per level, those that a departure leaves unopened,
+        each of which takes as many sites out as a sum has at least, and those done again each time the run was resumed.
+        """
+        p, spare = self.parameters, max(0, len(self.aggregation.presence.sites) // FEWEST_SITES - 1)
+        times = self.journal.last.times if self.journal else 0
+        return 1 + p.n_estimators * p.max_depth + spare + times * (1 + p.max_depth + spare)
 
     def fit(self) -> Script[Grown]:
         """Train. A site that leaves takes others out of later sums (``Presence.keep_company``); they learn the model.
 
         Raises:
-            LocalProtocolError: ``too_few_sites`` if too few are left before the first tree is finished.
+            LocalProtocolError: ``too_few_sites`` if too few are left before the first tree is finished, or, with a
+                journal, at any time: the run can be resumed when they are back; ``sites_missing`` if it is resumed
+                before they are.
+            Refused: a site does not go on with a run that is resumed: ``rows_changed``.
             DataError: ``one_class`` if the sites together have no default, or only defaults.
         """
-        presence, p = self.aggregation.presence, self.parameters
-        opening = Open(
-            model_id=self.model_id,
-            features=to_fields(self.bins),
-            most_rows=self.most_rows,
-            max_depth=p.max_depth,
-            most_sums=self.n_sums,
-            noise=self.noise,
-        )
-        following = yield from _told(presence, presence.sites, opening, Opened)
-        base = yield from self._base_margin()
-        start = Start(base_margin=base)
-        asked = (*presence.sites, *sorted(set(presence.aside) & following))
-        following = yield from _told(presence, asked, start, Started)
-        finished: list[Finish] = []
-        trees: list[Tree] = []
-        contributors: list[tuple[PartyId, ...]] = []
+        presence, p, self._most_sums = self.aggregation.presence, self.parameters, self.n_sums
+        earlier = self.journal.last.joint if self.journal else None
+        if self.journal and earlier:
+            course = Course.of(earlier, self.journal.last.contributors)
+            following = yield from self._go_on(course)
+        else:
+            course, following = yield from self._begin()
         candidates = Candidates(self.bins)
-        for t in range(p.n_estimators):
+        for t in range(len(course.trees), p.n_estimators):
             if t:
-                following |= yield from self._admit(opening, start, finished)
+                following |= yield from self._admit(course)
             growth = TreeGrowth(
-                t, OWNER, len(self._splits), candidates, p, self.aggregation, self.most_rows, self.noise
+                t, OWNER, len(course.splits), candidates, p, self.aggregation, self.most_rows, self.noise
             )
             try:
                 yield from growth.grow()
             except LocalProtocolError as error:
-                if error.code != "too_few_sites" or not trees:
+                if error.code != "too_few_sites" or not course.trees or self.journal:
                     raise
                 break
+            if growth.cut_short and self.journal:
+                self._need_company()
             finish = Finish(tree=t, cuts=tuple(growth.cuts), leaves=growth.weigh())
             following = {*presence.sites, *(set(presence.aside) & following)}
             rest = replace(finish, cuts=growth.untold)
             ends = {party: rest if party in growth.contributors else finish for party in sorted(following)}
             presence.arrived((yield ends), tuple(ends), Finished)
-            finished.append(finish)
-            self._splits += growth.splits
-            trees.append(growth.tree)
-            contributors.append(growth.contributors)
+            course.add(growth.tree, growth.splits, growth.contributors)
+            if t + 1 < p.n_estimators:
+                yield from self._keep(course, following)
             self.progress(t + 1)
-        return Grown(self._model(trees, base), tuple(contributors), complete=len(trees) == p.n_estimators)
+        complete = len(course.trees) == p.n_estimators
+        return Grown(self._model(course), tuple(course.contributors), complete)
 
-    def _admit(self, opening: Open, start: Start, finished: Sequence[Finish]) -> Script[set[PartyId]]:
-        """Tell those who come late what the others were told, and let them in."""
+    def _opening(self, goes_on: int = -1) -> Open:
+        return Open(
+            model_id=self.model_id,
+            features=to_fields(self.bins),
+            most_rows=self.most_rows,
+            max_depth=self.parameters.max_depth,
+            most_sums=self._most_sums,
+            noise=self.noise,
+            goes_on=goes_on,
+        )
+
+    def _begin(self) -> Script[tuple[Course, set[PartyId]]]:
+        """Open, count, start; who follows. A run that died before its first checkpoint begins again."""
+        presence, died = self.aggregation.presence, bool(self.journal and self.journal.kept)
+        opening = self._opening(0 if died else -1)
+        following = yield from _told(presence, (*presence.sites, *presence.aside), opening, Opened)
+        base = yield from self._base_margin()
+        asked = (*presence.sites, *sorted(set(presence.aside) & following))
+        return Course(base), (yield from _told(presence, asked, Start(base_margin=base), Started))
+
+    def _go_on(self, course: Course) -> Script[set[PartyId]]:
+        """From a checkpoint: sites of the last sum are there, with the rows of then, or the model would be another."""
+        presence = self.aggregation.presence
+        following = yield from self._tell(presence, course, goes_on=len(course.trees))
+        missing = sorted({*presence.summed} - following)
+        if refused := [party for party in missing if party in presence.refusals]:
+            raise Refused(refused[0], presence.refusals[refused[0]])
+        if missing:
+            raise LocalProtocolError(
+                "sites_missing",
+                f"The run is resumed without {', '.join(missing)}, whose rows are in its sums: the model would not be "
+                "the same. Resume it when they are there.",
+                f"恢复运行时缺少 {'、'.join(missing)}，其数据已计入求和，继续将得到不同的模型。请待其上线后再恢复。",
+            )
+        return following
+
+    def _admit(self, course: Course) -> Script[set[PartyId]]:
+        """Let in those who come late."""
         presence = self.aggregation.presence
         late = sorted(set(self.arrivals()) - {*presence.sites, *presence.aside})
         if len(late) < max(1, self.least_arrivals):
             return set()
         newcomers = Presence(tuple(late))
-        yield from _told(newcomers, newcomers.sites, opening, Opened)
-        yield from _told(newcomers, newcomers.sites, start, Started)
-        for tree in finished:
-            yield from _told(newcomers, newcomers.sites, tree, Finished)
+        yield from self._tell(newcomers, course)
         if len(newcomers.sites) < self.least_arrivals:
             return set()
         presence.sites = tuple(sorted((*presence.sites, *newcomers.sites)))
         return set(newcomers.sites)
+
+    def _tell(self, presence: Presence, course: Course, goes_on: int = -1) -> Script[set[PartyId]]:
+        """Tell sites what the others were told of the run so far; who has heard all of it."""
+        told = (*presence.sites, *presence.aside)
+        following = yield from _told(presence, told, self._opening(goes_on), Opened)
+        following = yield from _told(presence, sorted(following), Start(base_margin=course.base), Started)
+        for tree in course.told():
+            following = yield from _told(presence, sorted(following), tree, Finished)
+        return following
+
+    def _keep(self, course: Course, following: set[PartyId]) -> Script[None]:
+        """A checkpoint, if it is time: the sites' own first, so that this one names no moment they have not kept. Under
+        noise after every tree: no more sums than were allowed for are done again."""
+        journal, presence = self.journal, self.aggregation.presence
+        if journal and (journal.keeping.due() or self.noise):
+            asked = sorted({*presence.sites, *(set(presence.aside) & following)})
+            yield from _told(presence, asked, Keep(trees=len(course.trees)), Kept)
+            journal.keep(self._model(course), course.contributors)
+
+    def _need_company(self) -> None:
+        """Raises ``LocalProtocolError`` (``too_few_sites``) if, after a departure, no further sum could be opened: then
+        the tree it cut short is not finished, but grown whole when the run is resumed."""
+        presence = self.aggregation.presence
+        left = replace(presence, retired={*presence.retired})
+        left.keep_company()
+        self.rules.check_sites(len(left.sites), self.threshold)
 
     def _base_margin(self) -> Script[float]:
         bound = self.most_rows * COUNT_UNIT + room(self.noise, math.sqrt(2) * COUNT_UNIT)
@@ -196,9 +268,9 @@ class HorizontalBoosting:
         rate = n_defaults / n_rows
         return float(np.log(rate / (1.0 - rate)))
 
-    def _model(self, trees: Sequence[Tree], base: float) -> JointModel:
-        own = Half(self.model_id, OWNER, self.bins, tuple(self._splits))
-        return JointModel(own, tuple(trees), base, {})
+    def _model(self, course: Course) -> JointModel:
+        own = Half(self.model_id, OWNER, self.bins, tuple(course.splits))
+        return JointModel(own, tuple(course.trees), course.base, {})
 
 
 def _told(presence: Presence, asked: Sequence[PartyId], message: Message, reply: type[Message]) -> Script[set[PartyId]]:

@@ -40,6 +40,7 @@ class TreeGrowth:
         party: whom the model says that cuts belong to; ``first_handle``: of the first cut of this tree.
         contributors: of all sums of this tree.
         cuts: of the whole tree; ``n_told``: how many of them sites have been told.
+        cut_short: whether it ended because a site left.
     """
 
     t: int
@@ -56,6 +57,7 @@ class TreeGrowth:
     cuts: list[CutFields] = field(default_factory=list)
     n_told: int = 0
     contributors: tuple[PartyId, ...] = ()
+    cut_short: bool = False
 
     def grow(self) -> Script[None]:
         """Until no node is worth cutting, the depth is reached, or a site has left.
@@ -72,6 +74,7 @@ class TreeGrowth:
             asked = [small for small, _ in pairs]
             found = yield from self._sums(asked)
             if found is None:
+                self.cut_short = True
                 return
             known = dict(zip(asked, found, strict=True))
             known |= {big: _less(parents[big], known[small]) for small, big in pairs if big >= 0}

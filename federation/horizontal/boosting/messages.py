@@ -16,10 +16,11 @@ CutFields = tuple[int, int, int, bool, int, int]
 class Open(Message, kind="horizontal.boosting.open"):
     """Coordinator → site. ``features``: the bins all sites use; ``most_rows``: no site may have more, so that sums are
     known to fit; ``max_depth``: of all trees; ``most_sums``: sites will be asked for no more; ``noise``: of each sum,
-    made by sites together, over what one applicant moves it by (L2); 0 for none.
+    made by sites together, over what one applicant moves it by (L2); 0 for none. ``goes_on``: number of trees from
+    which a run that died goes on; -1: it did not.
 
-    Reveals to site: the bins chosen jointly.
-    向站点透露：共同选定的分箱。
+    Reveals to site: the bins chosen jointly; whether the run died, and how far it had come.
+    向站点透露：共同选定的分箱；运行是否曾中断及其进度。
     """
 
     model_id: str
@@ -28,14 +29,16 @@ class Open(Message, kind="horizontal.boosting.open"):
     max_depth: int
     most_sums: int
     noise: float
+    goes_on: int = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened(Message, kind="horizontal.boosting.opened"):
     """Site → coordinator. Its table has these columns and fits these bins.
 
-    Reveals to coordinator: that it does.
-    向协调方透露：该站点的数据表与分箱相符。
+    Reveals to coordinator: that it does; where a run goes on, that its rows and their values are those of then (if not
+    it declines, which tells that they changed).
+    向协调方透露：该站点的数据表与分箱相符；恢复运行时，其数据行与取值未变（若有变则拒绝，由此可知有变）。
     """
 
 
@@ -101,4 +104,25 @@ class Finished(Message, kind="horizontal.boosting.finished"):
 
     Reveals to coordinator: that it has.
     向协调方透露：该站点已收到该树。
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep(Message, kind="horizontal.boosting.keep"):
+    """Coordinator → site, between two trees. Keep on your own disk what you have given so far, so that the run can go
+    on from here if it dies. ``trees``: how many there are.
+
+    Reveals to site: nothing.
+    向站点透露：无。
+    """
+
+    trees: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept(Message, kind="horizontal.boosting.kept"):
+    """Site → coordinator, once it is on the disk.
+
+    Reveals to coordinator: that the site can go on from here.
+    向协调方透露：该站点可由此恢复。
     """

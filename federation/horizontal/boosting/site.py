@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -15,6 +15,8 @@ from federation.horizontal.boosting.messages import (
     Finish,
     Finished,
     Grow,
+    Keep,
+    Kept,
     LabelsWanted,
     Open,
     Opened,
@@ -43,6 +45,7 @@ TRANSITIONS: Final[Transitions] = {
     ("between", Grow): "growing",
     ("growing", Grow): "growing",
     ("growing", Finish): "between",
+    ("between", Keep): "between",
 }
 ALLOWED: Final[tuple[type[Message], ...]] = tuple(dict.fromkeys(kind for _, kind in TRANSITIONS))
 
@@ -57,12 +60,14 @@ class BoostingSite:
 
     Attributes:
         terms: noise that this site demands; ``None``: what the coordinator announces.
+        kept: what it remembers of this very run, if that died.
     """
 
     features: Features
     label: Floats
     contributor: Contributor
     terms: NoiseTerms | None = None
+    kept: BoostingState | None = None
     state: BoostingState = field(default_factory=BoostingState)
     _open_here: bool = False
 
@@ -79,6 +84,8 @@ class BoostingSite:
                 reply = self._grow(request)
             case Finish():
                 reply = self._finish(request)
+            case Keep():
+                reply = self._keep(request)
         self.state.phase = phase
         return reply
 
@@ -106,17 +113,35 @@ class BoostingSite:
             raise DataError(
                 "label_not_binary", "The rows hold labels other than 0 and 1.", "数据行存在 0 和 1 以外的标签。"
             )
-        s, contributed = self.state, self.state.phase == "growing"
+        s = self._taken_up(m)
         begun, asked = (s.model_id, s.features, s.noise), (m.model_id, m.features, m.noise)
         if s.phase != "closed" and asked != begun:
             raise bad_value("another model than this site has begun", "与本站点已开始的模型不同")
         self.features.open(m.features)
+        self.state, contributed = s, s.phase == "growing"
         # It comes back: no sum of a tree that it has had a part in is given once more.
         s.first_tree, s.tree = max(s.first_tree, s.tree + contributed), 0
         s.model_id, s.features, s.most_rows, s.max_depth = m.model_id, m.features, m.most_rows, m.max_depth
         s.most_sums, s.noise = m.most_sums, m.noise
         self._open_here = True
         return Opened()
+
+    def _taken_up(self, m: Open) -> BoostingState:
+        """What this site remembers of the run: of this session, or from its disk."""
+        if self.state.phase != "closed" or (self.kept is None and m.goes_on <= 0):
+            return self.state
+        if self.kept is None or m.goes_on < self.kept.first_tree:
+            raise bad_value("a run of which the parties remember different parts", "各方对运行进度的记录不一致")
+        # What was given after that checkpoint is given again; that it was given still counts (``n_sums``).
+        n = m.goes_on
+        return replace(self.kept, phase="opened", tree=0, first_tree=n, kept=n, counted=n > 0)
+
+    def _keep(self, m: Keep) -> Message:
+        s = self.state
+        if m.trees != s.tree:
+            raise bad_value("number of trees", "树的数量")
+        s.first_tree, s.kept = max(s.first_tree, s.kept), m.trees
+        return Kept()
 
     def _count(self) -> Message:
         if self.state.counted and self.state.phase != "counted":

@@ -18,7 +18,10 @@ class BoostingState(SecretState):
     features, most_rows, max_depth, most_sums, noise: as opened.
     n_sums: contributed, however often the site came back.
     counted: whether rows and defaults were counted: once, however often the site comes back.
-    first_tree: sums of earlier ones are not given: this site had a part in them, or may have had.
+    first_tree: sums of earlier ones are not given: this site had a part in them, or may have had. Of a run that died
+        those after its last checkpoint are given again: the newest that the coordinator has may be one earlier than the
+        newest here.
+    kept: trees there were at the newest checkpoint.
     tree: number of the tree that grows, or will next.
     n_nodes: of that tree.
     margin: of every row, after the trees that are finished.
@@ -35,6 +38,7 @@ class BoostingState(SecretState):
     n_sums: int = 0
     counted: bool = False
     first_tree: int = 0
+    kept: int = 0
     tree: int = 0
     n_nodes: int = 1
     margin: Floats = field(default_factory=lambda: np.empty(0))

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from federation.errors import LocalProtocolError, PartyId
-from federation.horizontal.aggregation.interface import Aggregation, Numbers
+from federation.horizontal.aggregation.interface import Aggregation, Numbers, Total
 from federation.horizontal.boosting.site import MOST_ROWS
+from federation.horizontal.checkpoint import Journal
 from federation.horizontal.closing.messages import N_BANDS, Count, Kind, Take, Taken
 from federation.messages import Goodbye
 from federation.script import Script
@@ -29,20 +30,42 @@ class Closed:
     contributors: tuple[PartyId, ...] = ()
 
 
-def close(aggregation: Aggregation, kind: Kind, model: Mapping[str, Any]) -> Script[Closed]:
+def close(
+    aggregation: Aggregation, kind: Kind, model: Mapping[str, Any], journal: Journal | None = None
+) -> Script[Closed]:
     """Every site that is left gets the model, those that stand aside, too. The model stands even if too few are left to
-    test it together."""
+    test it together.
+
+    Args:
+        journal: of a run that can be resumed. Held-out rows are counted once, also if it dies: counts over fewer sites,
+            beside the first, would tell those of who left in between.
+    """
     presence = aggregation.presence
     told = Take(model_kind=kind, model=json.dumps(dict(model), ensure_ascii=False, allow_nan=False).encode())
     asked = (*presence.sites, *presence.aside)
     takers = tuple(sorted(presence.arrived((yield dict.fromkeys(asked, told)), asked, Taken)))
+    total = yield from _tested(aggregation, journal)
     closed = Closed(takers)
-    try:
-        total = yield from aggregation.total(dict.fromkeys(presence.sites, Count()), 2 * N_BANDS, MOST_ROWS)
+    if total:
         goods, bads = total.values.reshape(2, N_BANDS)
         closed = Closed(takers, goods, bads, total.contributors)
+    yield dict.fromkeys((*presence.sites, *presence.aside), Goodbye(code=""))
+    return closed
+
+
+def _tested(aggregation: Aggregation, journal: Journal | None) -> Script[Total | None]:
+    """Held-out rows per band; None if too few sites are left, or if the run died while they were counted."""
+    if journal and journal.last.tested:
+        return Total(journal.last.bands, journal.last.testers) if journal.last.testers else None
+    if journal:
+        journal.testing()
+    everybody = dict.fromkeys(aggregation.presence.sites, Count())
+    try:
+        total = yield from aggregation.total(everybody, 2 * N_BANDS, MOST_ROWS)
     except LocalProtocolError as error:
         if error.code != "too_few_sites":
             raise
-    yield dict.fromkeys((*presence.sites, *presence.aside), Goodbye(code=""))
-    return closed
+        return None
+    if journal:
+        journal.tested(total)
+    return total

@@ -91,7 +91,7 @@ class ClosingSite:
             case Take():
                 reply: Message = self._take(request)
             case Count():
-                reply = self.contributor.contribute(self._counts(), MOST_ROWS)
+                reply = self._count()
         self.state.phase = phase
         return reply
 
@@ -104,6 +104,13 @@ class ClosingSite:
             raise bad_value("a model that is not the one trained here", "并非本站点参与训练的模型")
         self.state.model_kind, self.state.model = m.model_kind, m.model
         return Taken()
+
+    def _count(self) -> Message:
+        if self.state.counted:
+            raise bad_value("held-out rows, which were counted before the run died", "运行中断前已计数的留出行")
+        reply = self.contributor.contribute(self._counts(), MOST_ROWS)
+        self.state.counted = True
+        return reply
 
     def _counts(self) -> Numbers:
         model = self.model

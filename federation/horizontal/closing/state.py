@@ -11,8 +11,10 @@ from federation.state import SecretState
 class ClosingState(SecretState):
     """Attributes:
     model_kind, model: as taken, JSON.
+    counted: whether held-out rows were counted, also before the run died.
     """
 
     phase: str = "closed"
     model_kind: str = ""
     model: bytes = b""
+    counted: bool = False

@@ -6,34 +6,22 @@ so the parties' checkpoints of one moment are tied together.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from federation.errors import LocalProtocolError
+from federation.checkpoint import need_same_rows, rows_digest
 from federation.policy import HostPolicy
 from federation.state import SecretState
 from models.boosting.trees import Tree
 from models.bundle import Half, JointModel
-from models.declared import Declared
 from models.errors import ModelError
 from models.losses import Floats
 from models.table import Table
-
-CRYPTO: Final = (
-    Declared(
-        algorithm="SHA-256",
-        purpose="digest of a party's rows, by which a run that is resumed is known to have the same",
-        purpose_zh="数据行摘要，用于确认恢复的运行所用数据行未变",
-        standard="FIPS 180-4",
-        library="hashlib",
-    ),
-)
 
 
 @dataclass(slots=True)
@@ -121,18 +109,6 @@ class HostCheckpoint(SecretState):
         return Half.from_json(json.loads(self.half))
 
 
-class Keeping(Protocol):
-    """Where the guest's checkpoints go, and when."""
-
-    def due(self) -> bool:
-        """Asked after each tree that others follow: is it time?"""
-        ...
-
-    def keep(self, checkpoint: GuestCheckpoint) -> None:
-        """Every host has kept its own by now."""
-        ...
-
-
 def named(kept: Sequence[HostCheckpoint], digest: str, rows: str) -> Half | None:
     """The half with this digest, if it is kept.
 
@@ -167,42 +143,7 @@ def finished(earlier: Half | None, digest: str) -> Half | None:
     return earlier
 
 
-def need_same_rows(then: str, now: str) -> None:
-    """Raises ``LocalProtocolError`` (``rows_changed``) unless both digests are one."""
-    if then != now:
-        raise LocalProtocolError(
-            "rows_changed",
-            "This party's rows, their values or its rules are no longer those the run began with: an applicant was "
-            "withdrawn or added, a value or a rule was changed. The model would not be the same, so the run is not "
-            "resumed. Drop it ('lianmo runs drop') and train anew.",
-            "本方的数据行、取值或规则与运行开始时不同（申请人被撤回或新增，或取值、规则有变）。"
-            "继续训练将得到不同的模型，因此不予恢复。请丢弃该运行（lianmo runs drop）并重新训练。",
-        )
-
-
 def host_rows(table: Table, policy: HostPolicy) -> str:
     """Digest of all that a host's bins and cuts follow from, besides what the guest says."""
     rules = [policy.min_rows_per_bin, policy.share_levels, dict(policy.monotone_constraints)]
     return rows_digest(table, {"rules": rules})
-
-
-def rows_digest(table: Table, terms: Mapping[str, Any], *more: Floats | None) -> str:
-    """SHA-256 of rows in their order, with their values and what else a party's part of the model follows from.
-
-    It is kept beside the half and never told: ids and values could be guessed from it.
-
-    Args:
-        terms: rules or parameters, JSON-compatible.
-        more: an array per row, such as labels.
-    """
-    found = hashlib.sha256()
-
-    def add(data: bytes) -> None:
-        found.update(len(data).to_bytes(8, "big") + data)
-
-    add(json.dumps([terms, table.ids, list(table.columns)], sort_keys=True).encode())
-    for column in table.columns.values():
-        add(json.dumps(column.tolist()).encode() if column.dtype == object else column.tobytes())
-    for array in more:
-        add(b"" if array is None else array.tobytes())
-    return found.hexdigest()

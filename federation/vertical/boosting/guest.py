@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from federation.checkpoint import Keeping, rows_digest
 from federation.ciphers.interface import SecretCipher
 from federation.ciphers.packing import PairPacking
 from federation.errors import PartyId, RemoteProtocolError
@@ -20,7 +21,7 @@ from federation.expect import expect
 from federation.script import Script
 from federation.vertical.batches import BATCH
 from federation.vertical.bits import pack_bits, unpack_bits
-from federation.vertical.boosting.checkpoint import Course, GuestCheckpoint, Keeping, rows_digest
+from federation.vertical.boosting.checkpoint import Course, GuestCheckpoint
 from federation.vertical.boosting.growth import TreeGrowth, weigh
 from federation.vertical.boosting.messages import Gradients, Keep, Kept, Open, Ready, Seal, Sealed, Stored
 from federation.vertical.boosting.offers import OwnFeatures

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from federation.checkpoint import need_same_rows
 from federation.errors import PartyId, RemoteProtocolError
 from federation.expect import expect
 from federation.script import Script
-from federation.vertical.boosting.checkpoint import GuestCheckpoint, need_same_rows
+from federation.vertical.boosting.checkpoint import GuestCheckpoint
 from federation.vertical.boosting.messages import Recall, Recalled
 from models.boosting.parameters import BoostingParameters
 from models.bundle import JointModel

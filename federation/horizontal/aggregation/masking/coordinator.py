@@ -94,6 +94,7 @@ class MaskedAggregation:
                 raise _unfit(party)
             sum_ += words.load(vector.data)
         contributors = tuple(vectors)
+        self.presence.opening(contributors)
         replies = yield dict.fromkeys(contributors, Contributors(turn=turn, parties=contributors))
         agreed = self.presence.arrived(replies, contributors, Agreed)
         self.rules.check_sites(len(agreed), batch.threshold)

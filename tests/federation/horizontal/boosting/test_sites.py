@@ -281,6 +281,8 @@ MESSAGES: tuple[Message, ...] = (
     m.Opened(),
     m.Started(),
     m.Finished(),
+    m.Keep(trees=0),
+    m.Kept(),
     Goodbye(code=""),
     Failure(code="policy"),
 )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
+from federation.checkpoint import rows_digest
 from federation.codec import decode, encode
 from federation.endpoint import Endpoint
 from federation.errors import LocalProtocolError, PartyId, Refused, RemoteProtocolError
@@ -16,7 +17,7 @@ from federation.messages import Message
 from federation.policy import HostPolicy
 from federation.script import Wire, run
 from federation.transports.memory import FaultyWire, MemoryWire
-from federation.vertical.boosting.checkpoint import GuestCheckpoint, HostCheckpoint, rows_digest
+from federation.vertical.boosting.checkpoint import GuestCheckpoint, HostCheckpoint
 from federation.vertical.boosting.host import BoostingHost
 from federation.vertical.boosting.messages import Keep, Kept, Open, Ready, Recall, Recalled
 from federation.vertical.guest import Trained, train
