@@ -33,16 +33,28 @@ def close(aggregation: Aggregation, kind: Kind, model: Mapping[str, Any]) -> Scr
     """Every site that is left gets the model, those that stand aside, too. The model stands even if too few are left to
     test it together."""
     presence = aggregation.presence
-    told = Take(model_kind=kind, model=json.dumps(dict(model), ensure_ascii=False, allow_nan=False).encode())
-    asked = (*presence.sites, *presence.aside)
-    takers = tuple(sorted(presence.arrived((yield dict.fromkeys(asked, told)), asked, Taken)))
+    return (yield from close_each(aggregation, kind, dict.fromkeys((*presence.sites, *presence.aside), model)))
+
+
+def close_each(aggregation: Aggregation, kind: Kind, models: Mapping[PartyId, Mapping[str, Any]]) -> Script[Closed]:
+    """The same, where every site has a model of its own. Who has none here takes no further part."""
+    presence = aggregation.presence
+    presence.sites = tuple(site for site in presence.sites if site in models)
+    takes = {site: Take(model_kind=kind, model=_as_json(model)) for site, model in models.items()}
+    takers = tuple(sorted(presence.arrived((yield takes), tuple(takes), Taken)))
     closed = Closed(takers)
+    asked = presence.sites
     try:
-        total = yield from aggregation.total(dict.fromkeys(presence.sites, Count()), 2 * N_BANDS, MOST_ROWS)
+        total = yield from aggregation.total(dict.fromkeys(asked, Count()), 2 * N_BANDS, MOST_ROWS)
         goods, bads = total.values.reshape(2, N_BANDS)
         closed = Closed(takers, goods, bads, total.contributors)
     except LocalProtocolError as error:
         if error.code != "too_few_sites":
             raise
-    yield dict.fromkeys((*presence.sites, *presence.aside), Goodbye(code=""))
+    gone = set(asked) - set(presence.sites)
+    yield dict.fromkeys((site for site in takers if site not in gone), Goodbye(code=""))
     return closed
+
+
+def _as_json(model: Mapping[str, Any]) -> bytes:
+    return json.dumps(dict(model), ensure_ascii=False, allow_nan=False).encode()
