@@ -102,3 +102,15 @@ def run_file(transport: str = "memory", **sections: Any) -> dict[str, Any]:
     told = tomllib.loads(FILE) | sections
     told["run"] |= {"directory": f"runs/{transport}", "transport": transport}
     return told
+
+
+def tax_only(told: dict[str, Any]) -> dict[str, Any]:
+    """The same with a tax bureau alone in each city: fewer processes where each party is one."""
+    cities = {name: city | {"hosts": {"tax": city["hosts"]["tax"]}} for name, city in CITIES.items()}
+    hosts = [host for host in told["hosts"] if host["party"].startswith("host:tax")]
+    return {
+        **told,
+        "run": told["run"] | {"party_seconds": 600.0},
+        "hybrid": told["hybrid"] | {"cities": cities, "standards": {"tax": STANDARDS["tax"]}},
+        "hosts": hosts,
+    }

@@ -40,7 +40,7 @@ def _threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_over_a_relay_they_train_the_model_of_one_process(tmp_path: Path) -> None:
     write_cities(tmp_path)
-    assert trained(tmp_path, "relay") == trained(tmp_path, "memory")
+    assert trained(tmp_path, run_file("relay")) == trained(tmp_path, run_file("memory"))
 
 
 def test_a_data_node_that_cannot_read_its_file_is_what_the_run_tells(tmp_path: Path) -> None:
