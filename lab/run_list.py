@@ -87,7 +87,8 @@ def _finished(path: Path) -> Found:
     result = load(path / "result.json")
     began = datetime.fromtimestamp((path / "result.json").stat().st_mtime - result["seconds_total"], UTC)
     of_sites = "coordinator" in result
-    parties = (result["coordinator"], *result["sites"]) if of_sites else (result["guest"], *result["hosts"])
+    lead = result["coordinator" if of_sites else "guest"]
+    parties = (lead, *result.get("sites", ()), *result.get("hosts", ()))
     trees = result.get("trees", result.get("rounds", 0) if of_sites else 0)
     return Found(
         run=result["model_id"][:RUN_LENGTH],

@@ -40,6 +40,7 @@ from federation.hybrid.features import Hosts
 from federation.hybrid.host import ALLOWED as OF_COORDINATOR
 from federation.hybrid.host import HybridHost
 from federation.hybrid.seat import ALLOWED as OF_BANK
+from federation.hybrid.seat import Seat
 from federation.policy import HostPolicy
 from federation.script import run
 from federation.transports.agreement import Seals
@@ -148,12 +149,13 @@ class Together:
             for kind, columns in s.hosted.items():
                 party = f"host:{kind}-{city}"
                 table = s.table.select(columns).take(rows)
-                self.hosts[party] = HybridHost(party, table, policy, [names[k] for k in served])
+                self.hosts[party] = HybridHost(party, {names[k]: Seat(table, policy) for k in served})
         self.banks = {}
         for k, name in enumerate(names):
             doors = {h: Endpoint(self.hosts[h].seats[name], name, OF_BANK).answer for h in cities[name].values()}
             wire = CountingWire(MemoryWire(doors), "bank", self.n_bytes)
             self.banks[name] = HybridBank(
+                name,
                 s.table.select(s.own).take(s.fit[k]),
                 s.label[s.fit[k]],
                 Hosts(cities[name], wire),

@@ -108,16 +108,27 @@ class AlignmentHost:
 
     def _choose(self, request: RowsPart | RowsChosen) -> Message:
         state = self.state
-        if len(request.positions) % 4 or len(request.positions) > 4 * BATCH:
-            raise bad_value("broken list of positions", "位置列表有误")
-        positions = np.frombuffer(request.positions, dtype=np.uint32)
-        if (positions >= state.n_shown).any() or len(state.rows) + len(positions) > state.n_shown:
-            raise bad_value("unknown or repeated rows", "行不存在或重复")
-        rows = np.concatenate([state.rows, state.order[positions]])
+        more = self.rows_at(request.positions)
+        if len(state.rows) + len(more) > state.n_shown:
+            raise _no_rows()
+        rows = np.concatenate([state.rows, more])
         if isinstance(request, RowsChosen):
             self.policy.check_rows(len(rows))
             if len(np.unique(rows)) != len(rows):
-                raise bad_value("unknown or repeated rows", "行不存在或重复")
+                raise _no_rows()
             self.policy.check_subjects([self.ids[row] for row in rows])
         state.rows = rows
         return RowsAccepted(n_rows=len(rows))
+
+    def rows_at(self, positions: bytes) -> NDArray[np.int64]:
+        """Rows behind positions among the tokens shown: uint32, a batch at most. Raises ``bad_value``."""
+        if len(positions) % 4 or len(positions) > 4 * BATCH:
+            raise bad_value("broken list of positions", "位置列表有误")
+        places = np.frombuffer(positions, dtype=np.uint32)
+        if (places >= self.state.n_shown).any():
+            raise _no_rows()
+        return self.state.order[places]
+
+
+def _no_rows() -> LocalProtocolError:
+    return bad_value("unknown or repeated rows", "行不存在或重复")

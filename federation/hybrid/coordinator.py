@@ -6,7 +6,7 @@ comes back is put together by ``UnveilingAggregation``. Hosts are told first, so
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -24,7 +24,7 @@ from federation.hybrid.layout import DIVIDED, Layout
 from federation.hybrid.messages import Held, Join, Joined, Seal, Sealed, Seeds, SeedsWanted
 from federation.hybrid.unveiling import UnveilingAggregation
 from federation.hybrid.veils import SEED_BYTES, Veils
-from federation.messages import Message
+from federation.messages import Goodbye, Message
 from federation.script import Replies, Requests, Script
 from models.binning import FeatureBins
 from models.boosting.derivatives import DERIVATIVE_BITS
@@ -44,12 +44,14 @@ Cities = Mapping[PartyId, Mapping[str, PartyId]]
 class Learnt:
     """Attributes:
     models: of each bank: the same trees, cuts of hosts' features at the hosts of its own city.
+    whole: the same trees with every cut in one place, which nobody but the coordinator has.
     bins: of all features, banks' first.
     contributors: of each tree, whose rows are in it.
     complete: whether all trees are there; if not, too few banks were left for more.
     """
 
     models: Mapping[PartyId, JointModel]
+    whole: JointModel
     bins: tuple[FeatureBins, ...]
     contributors: tuple[tuple[PartyId, ...], ...]
     complete: bool = True
@@ -65,7 +67,9 @@ class HybridLearning:
         features: of banks, all alike; ``hosted``: of each kind of host, at least one.
         parameters: as ``HorizontalBoosting``.
         most_rows: of one bank.
+        min_rows_per_bin: fewest rows of a joint bin, over all banks.
         progress: called with the number of trees after each.
+        watch: called with the stage that begins: ``alignment``, ``binning``, ``training``.
         waiting: banks that stood aside (``Presence.keep_company``).
 
     Raises:
@@ -81,7 +85,9 @@ class HybridLearning:
     parameters: BoostingParameters
     most_rows: int
     rules: SiteRules = field(default_factory=SiteRules)
+    min_rows_per_bin: int = 20
     progress: Callable[[int], None] = lambda _: None
+    watch: Callable[[str], None] = lambda _: None
     layout: Layout = field(init=False)
     veils: Veils = field(init=False)
     waiting: set[PartyId] = field(default_factory=set)
@@ -103,7 +109,7 @@ class HybridLearning:
         Words.for_sum(len(self.cities), self.veils.bound)  # shares are larger than what they are shares of
 
     def learn(self) -> Script[Learnt]:
-        """Align, bin, boost, seal.
+        """Align, bin, boost, seal. Hosts wait for more: ``part`` is the last of it.
 
         Raises:
             LocalProtocolError: ``too_few_sites`` once fewer banks than the threshold are left.
@@ -112,24 +118,32 @@ class HybridLearning:
         presence = self.aggregation.presence
         self.rules.check_sites(len(presence.sites))  # before anybody has aligned anything
         asked = presence.sites
+        self.watch("alignment")
         joining = Join(kinds=self.layout.kinds, veil_bits=self.veils.bits)
         presence.arrived((yield dict.fromkeys(asked, joining)), asked, Joined)
         unveiling = UnveilingAggregation(self.aggregation, self.layout, self.veils, (yield from self._seeds()))
+        self.watch("binning")
         everything = [*self.features, *(f for of in self.hosted.values() for f in of)]
         unveiling.sizes = tuple(len(f.levels) + 2 if f.category else (1 << FIRST_BITS) + 1 for f in everything)
         p = self.parameters
-        bins = yield from self._divided(joint_bins(unveiling, everything, p.max_bin, self.most_rows))
+        binning = joint_bins(unveiling, everything, p.max_bin, self.most_rows, self.min_rows_per_bin)
+        bins = yield from self._divided(binning)
         unveiling.sizes = tuple(b.n_bins for b in bins)
+        self.watch("training")
         boosting = HorizontalBoosting(self.model_id, unveiling, bins, p, self.most_rows, self.progress)
         grown = yield from self._divided(boosting.fit())
-        sealed = yield dict.fromkeys(self._hosts(presence.sites), Seal())
+        sealed = yield dict.fromkeys(self._hosts(presence.sites), Seal(n_trees=len(grown.model.trees)))
         halves = {host: expect(sealed, host, Sealed) for host in sealed}
         learning = sorted({*presence.sites, *self.waiting})
         complete = [bank for bank in learning if set(self.cities[bank].values()) <= set(halves)]
         models = {bank: self._model_of(bank, grown, halves) for bank in complete}
-        return Learnt(models, bins, grown.contributors, grown.complete)
+        return Learnt(models, grown.model, bins, grown.contributors, grown.complete)
 
-    def _hosts(self, banks: Sequence[PartyId]) -> dict[PartyId, int]:
+    def part(self, banks: Iterable[PartyId]) -> Script[None]:
+        """Let the hosts of these banks go."""
+        yield dict.fromkeys(self._hosts(banks), Goodbye(code=""))
+
+    def _hosts(self, banks: Iterable[PartyId]) -> dict[PartyId, int]:
         """Hosts of these banks, and the place of the kind of each."""
         return {host: k for bank in banks for k, host in enumerate(self.cities[bank].values(), start=1)}
 

@@ -7,7 +7,7 @@ own (``federation.hybrid.seat``).
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,11 +24,9 @@ from federation.hybrid.seat import Seat
 from federation.hybrid.state import HostState
 from federation.hybrid.veils import MOST_BITS, new_seed
 from federation.messages import Message
-from federation.policy import HostPolicy
 from federation.responder import Transitions, bad_value, next_phase
 from models.boosting.splits import Split
 from models.bundle import Half
-from models.table import Table
 
 #: (phase, request) → next phase; what is absent is refused.
 TRANSITIONS: Final[Transitions] = {
@@ -45,21 +43,12 @@ ALLOWED: Final[tuple[type[Message], ...]] = tuple(dict.fromkeys(kind for _, kind
 
 @dataclass(slots=True)
 class HybridHost:
-    """Answers the coordinator; ``seats`` answer banks, one each.
-
-    Attributes:
-        banks: whom this party lets take part.
-    """
+    """Answers the coordinator; ``seats`` answer the banks that this party lets take part, one each, over what of its
+    rows that bank may use."""
 
     party: PartyId
-    table: Table
-    policy: HostPolicy
-    banks: Sequence[PartyId]
+    seats: Mapping[PartyId, Seat]
     state: HostState = field(default_factory=HostState)
-    seats: dict[PartyId, Seat] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.seats = {bank: Seat(self.table, self.policy) for bank in self.banks}
 
     @property
     def half(self) -> Half | None:
@@ -85,7 +74,7 @@ class HybridHost:
             case Cuts():
                 self._cut(request)
             case Seal():
-                reply = self._seal()
+                reply = self._seal(request)
         self.state.phase = phase
         return reply
 
@@ -114,13 +103,19 @@ class HybridHost:
             raise bad_value("cuts", "切分")
         for seat in self._begun:
             seat.cut(m.tree, m.cuts)
-        self.state.splits += tuple((f, code, missing_left) for _, f, code, missing_left, *_ in m.cuts)
+        self.state.splits += tuple((m.tree, f, code, missing_left) for _, f, code, missing_left, *_ in m.cuts)
 
-    def _seal(self) -> Message:
+    def _seal(self, m: Seal) -> Message:
         s = self.state
-        half = Half(s.model_id, self.party, from_fields(s.features), tuple(Split(*split) for split in s.splits))
+        splits = tuple(Split(*split) for tree, *split in s.splits if tree < m.n_trees)
+        half = Half(s.model_id, self.party, from_fields(s.features), splits)
         s.half = json.dumps(half.to_json()).encode()
+        self._hand_over()
         return Sealed(digest=half.digest(), features=half.numbers())
+
+    def _hand_over(self) -> None:
+        for seat in self._begun:
+            seat.half = self.half
 
     def dump(self) -> bytes:
         """All that is remembered, for this party's own disk."""
@@ -132,3 +127,4 @@ class HybridHost:
         self.state = HostState.load(own)
         for seat, of_seat in zip(self.seats.values(), of_seats, strict=True):
             seat.load(of_seat)
+        self._hand_over()

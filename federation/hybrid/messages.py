@@ -82,11 +82,13 @@ class Cuts(Message, kind="hybrid.cuts"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seal(Message, kind="hybrid.seal"):
-    """Coordinator → host. Training is over.
+    """Coordinator → host. Training is over; the model has the first ``n_trees`` trees, one begun behind them is none.
 
-    Reveals to host: that it is.
-    向数据方透露：训练已结束。
+    Reveals to host: how many trees there are.
+    向数据方透露：训练已结束，以及树的数量。
     """
+
+    n_trees: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,3 +198,27 @@ class VeiledSums(Message, kind="hybrid.veiled_sums"):
     """
 
     ciphertexts: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutesWanted(Message, kind="hybrid.routes_wanted"):
+    """Bank → host. Which of these applicants, who were not fitted on, go left at each cut of your half with this
+    ``digest``? ``positions``: theirs among the host's tokens, as of ``alignment.rows_chosen``.
+
+    Reveals to host: which of its rows the model is tested on.
+    向数据方透露：哪些行用于检验模型。
+    """
+
+    digest: str
+    positions: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routes(Message, kind="hybrid.routes"):
+    """Host → bank. ``left``: bits of shape ``(n_cuts, n_rows)``, set where a row goes left.
+
+    Reveals to bank: on which side of every unnamed cut of the host each of these applicants lies, as scoring them does.
+    向银行透露：这些申请人位于数据方各未命名切分的哪一侧（与对其评分时相同）。
+    """
+
+    left: bytes

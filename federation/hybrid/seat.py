@@ -30,6 +30,8 @@ from federation.hybrid.messages import (
     CountsWanted,
     CutFields,
     Held,
+    Routes,
+    RoutesWanted,
     Sides,
     SidesWanted,
     SumsWanted,
@@ -46,6 +48,7 @@ from federation.vertical.bits import pack_bits, unpack_bits
 from federation.vertical.boosting.messages import Gradients, Stored
 from federation.vertical.sums import Sum, bin_sums, sealed
 from models.boosting.grouping import Grouping, group_features
+from models.bundle import Half
 from models.table import Table
 
 #: (phase, request) → next phase, once rows are chosen; what is absent is refused.
@@ -56,6 +59,7 @@ TRANSITIONS: Final[Transitions] = {
     ("growing", Gradients): "growing",
     ("growing", SumsWanted): "growing",
     ("growing", SidesWanted): "growing",
+    ("growing", RoutesWanted): "growing",
 }
 _ALIGNMENT: Final = tuple(dict.fromkeys(kind for _, kind in ALIGNMENT))
 ALLOWED: Final[tuple[type[Message], ...]] = (*_ALIGNMENT, *dict.fromkeys(kind for _, kind in TRANSITIONS))
@@ -73,10 +77,15 @@ class _Work:
 
 @dataclass(slots=True)
 class Seat:
-    """Answers one bank over ``table``; what the coordinator wants of that bank's applicants comes by method."""
+    """Answers one bank over ``table``; what the coordinator wants of that bank's applicants comes by method.
+
+    Attributes:
+        half: this party's half of the model, once sealed.
+    """
 
     table: Table
     policy: HostPolicy
+    half: Half | None = None
     alignment: AlignmentHost = field(init=False)
     state: SeatState = field(default_factory=SeatState)
     _binning: BinningSite | None = None
@@ -104,6 +113,8 @@ class Seat:
                 reply = self._sums(request)
             case SidesWanted():
                 reply = self._sides(request)
+            case RoutesWanted():
+                reply = self._routes(request)
         self.state.phase = phase
         return reply
 
@@ -237,6 +248,20 @@ class Seat:
         left = self._ready.features.left(m.tree, s.pending) & here
         s.pending = ()
         return Sides(left=pack_bits(left))
+
+    def _routes(self, m: RoutesWanted) -> Message:
+        if self.half is None or self.half.digest() != m.digest:
+            raise bad_value("routes through another half than was sealed", "并非本次封存的模型部分")
+        rows = self.alignment.rows_at(m.positions)
+        told = np.concatenate([self.state.tested, rows])
+        both = np.concatenate([self.alignment.state.rows, told])
+        if len(np.unique(both)) < len(both):
+            raise bad_value("rows that were fitted on, or tested before", "行曾用于拟合或已检验")
+        tested = self.table.take(rows)
+        self.policy.check_subjects(tested.ids)
+        reply = Routes(left=pack_bits(self.half.routes(tested)))
+        self.state.tested = told
+        return reply
 
     # -- what follows from the state -----------------------------------------------------------------------------------
 

@@ -16,14 +16,14 @@ from federation.state import SecretState
 class HostState(SecretState):
     """Attributes:
     features: as opened.
-    splits: made so far, in the order told.
+    splits: made so far, in the order told, each with the number of its tree.
     half: JSON, once sealed.
     """
 
     phase: str = "new"
     model_id: str = ""
     features: tuple[FeatureFields, ...] = ()
-    splits: tuple[tuple[int, int, bool], ...] = ()
+    splits: tuple[tuple[int, int, int, bool], ...] = ()
     half: bytes = b""
 
 
@@ -37,6 +37,7 @@ class SeatState(SecretState):
     last_node: of the growing tree; -1: the root is not summed yet.
     node_of: of each row.
     pending_tree, pending: cuts told, which the bank has not asked about.
+    tested: rows whose routes were told.
     """
 
     phase: str = "aligned"
@@ -54,3 +55,4 @@ class SeatState(SecretState):
     node_of: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     pending_tree: int = -1
     pending: tuple[CutFields, ...] = ()
+    tested: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))

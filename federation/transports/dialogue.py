@@ -1,4 +1,5 @@
-"""Two ends of a dialogue over a relay: the guest asks (``RelayWire``), a host answers (``serve_responder``).
+"""Two ends of a dialogue over a relay: the guest asks (``RelayWire``), a host answers (``serve_responder``), or several
+guests (``serve_doors``).
 
 A request has the next number of the guest's own to that host; the reply echoes it. So a reply that comes
 twice, late or unasked is recognised without looking into it.
@@ -137,31 +138,50 @@ def serve_responder(
         TransportError: the guest did not come, left before it said goodbye, or was silent for too long.
         RemoteProtocolError: the guest's requests are out of order, or too large.
     """
+    serve_doors(link, {guest: answer}, guest, idle_seconds=idle_seconds)
+
+
+def serve_doors(
+    link: Link, doors: Mapping[PartyId, Callable[[bytes], tuple[bytes, bool]]], lead: PartyId, *, idle_seconds: float
+) -> None:
+    """As ``serve_responder``, for several who ask, one request after the other: the session is over when ``lead`` says
+    so, and anybody else may leave before.
+
+    Args:
+        doors: who may ask → what answers.
+        idle_seconds: longest wait for any request.
+    """
+    asked: Counter[PartyId] = Counter()
     finished = False
-    asked = 0
     while not finished:
-        request = _next_request(link, guest, idle_seconds)
-        asked += 1
-        if request.number != asked:
+        request = _next_request(link, doors, lead, idle_seconds)
+        sender = request.sender
+        asked[sender] += 1
+        if request.number != asked[sender]:
             raise RemoteProtocolError(
-                guest, "out_of_turn", "its requests do not follow one another.", "其请求次序不连续。"
+                sender, "out_of_turn", "its requests do not follow one another.", "其请求次序不连续。"
             )
-        reply, finished = answer(request.payload)
-        link.send(guest, reply, request.number)
+        reply, over = doors[sender](request.payload)
+        finished = over and sender == lead
+        try:
+            link.send(sender, reply, request.number)
+        except TransportError as error:
+            if error.party != sender or sender == lead:
+                raise
 
 
-def _next_request(link: Link, guest: PartyId, idle_seconds: float) -> Parcel:
+def _next_request(link: Link, doors: Collection[PartyId], lead: PartyId, idle_seconds: float) -> Parcel:
     until = time.monotonic() + idle_seconds
     try:
-        link.await_party(guest, idle_seconds)
+        link.await_party(lead, idle_seconds)
     except TimeoutError:
-        raise _absent(guest, idle_seconds) from None
+        raise _absent(lead, idle_seconds) from None
     while True:
         try:
-            parcel = link.receive(until - time.monotonic(), watch=(guest,))
+            parcel = link.receive(until - time.monotonic(), watch=(lead,))
         except TimeoutError:
-            raise _too_slow(guest, idle_seconds) from None
-        if parcel.sender == guest:
+            raise _too_slow(lead, idle_seconds) from None
+        if parcel.sender in doors:
             return parcel
 
 

@@ -39,14 +39,13 @@ def score(
 ) -> None:
     """Score a file of applicants with all parties, trees or scorecard. 批量联合评分（树模型或评分卡）。"""
     from lab.data.sources import applicants_table, read_frame
-    from lab.horizontal.jobs import is_of_sites
-    from lab.horizontal.scores import site_scores
+    from lab.horizontal.scores import scores_alone, site_scores
     from lab.serving.batch import score_frame
     from lab.serving.hosts import hosts_of
     from lab.serving.nodes import bank_record, own_words, scoring_wire
     from lab.serving.publishing.stored import models_from
 
-    if is_of_sites(node / "job.json"):
+    if scores_alone(node):
         tell_frame(site_scores(node, read_frame(applicants, id_column), id_column), out)
         return
     joint, _ = models_from(node)

@@ -121,6 +121,25 @@ def admitted(
     return Admission(found.table, policy, basis, found.n_without_consent, still=still)
 
 
+def may_go_on(party: Party, asker: str, algorithm: Algorithm, clock: Clock = now) -> Callable[[], None]:
+    """For one that is shown no row, only sums: asks at once, and whenever it is called, whether the project lets it.
+
+    Raises:
+        GovernanceError: as ``policy.PolicyBook.check``; later as ``LocalProtocolError``.
+    """
+    if party.node is None:
+        return lambda: None
+    gate = Gate.at(party.node, clock)
+    asked = Asked(project=party.project, party=asker, purpose=PURPOSES[algorithm], algorithm=algorithm)
+    gate.check(asked)
+
+    def still() -> None:
+        with _told_to_the_bank():
+            gate.check(asked)
+
+    return still
+
+
 def _for_scoring(gate: Gate, table: Table, party: Party, asked: Asked) -> Admission:
     """All rows, each of which is asked for anew at every call, and its records read anew: consents come and go, and
     records are repaired, while the service runs. A model on trial asks under the same project for a purpose of its

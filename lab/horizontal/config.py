@@ -9,16 +9,16 @@ from pydantic import Field, ValidationError, model_validator
 
 from federation.flower.strategies import strategy_of
 from federation.horizontal.aggregation.rules import FEWEST_SITES, MOST_SITES, SiteRules
-from federation.horizontal.binning.coordinator import Feature
 from federation.horizontal.boosting.coordinator import FIXED
 from federation.horizontal.boosting.site import MOST_ROWS
 from federation.horizontal.closing.messages import Kind
-from federation.horizontal.prebinning.columns import AgreedColumn
 from lab.config_errors import config_error
 from lab.config_party import PARTY_NAME, Party
 from lab.config_sections import ScorecardSection, Section, SplitSection, Transport
 from lab.data.connectors.location import below
 from lab.errors import ConfigError
+from lab.horizontal.standard import StandardSection
+from lab.hybrid.section import HybridSection, check_hybrid
 from models.averaging import estimators
 from models.boosting.parameters import BoostingParameters
 from models.errors import LianmoError
@@ -71,44 +71,6 @@ class HorizontalSection(Section):
     min_rows_per_bin: int = Field(default=20, ge=1)
 
 
-class StandardSection(Section):
-    """The data standard: columns that all sites have, and what they mean.
-
-    Attributes:
-        numbers: columns of numbers.
-        levels: column of text → the levels it may have; others share one bin and are never named.
-        special_codes: scorecards: column → values that are no measurements.
-    """
-
-    numbers: tuple[str, ...] = ()
-    levels: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    special_codes: dict[str, tuple[float, ...]] = Field(default_factory=dict)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return (*self.numbers, *self.levels)
-
-    @property
-    def features(self) -> tuple[Feature, ...]:
-        """For joint bins."""
-        texts = (Feature(name, category=True, levels=levels) for name, levels in self.levels.items())
-        return (*map(Feature, self.numbers), *texts)
-
-    @property
-    def columns(self) -> tuple[AgreedColumn, ...]:
-        """For a scorecard."""
-        numbers = (AgreedColumn(n, special_codes=self.special_codes.get(n, ())) for n in self.numbers)
-        return (*numbers, *(AgreedColumn(n, category=True, levels=levels) for n, levels in self.levels.items()))
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if not self.names or len(set(self.names)) < len(self.names):
-            raise ValueError("name each column once, in numbers or in levels / 每列须且只能出现一次")
-        if strange := set(self.special_codes) - set(self.numbers):
-            raise ValueError(f"special_codes of no number / 并非数值列: {', '.join(sorted(strange))}")
-        return self
-
-
 class AveragingSection(Section):
     """A scikit-learn model by federated averaging.
 
@@ -132,10 +94,15 @@ class AveragingSection(Section):
 
 
 class SitesHub(Section):
-    """Sites are nodes of their own, met at a hub. ``node``: the coordinator's folder, from which it joined."""
+    """Sites are nodes of their own, met at a hub.
+
+    Attributes:
+        node: the coordinator's folder, from which it joined.
+        sites: who takes part; left out where ``[hybrid]`` says so.
+    """
 
     node: Path = Path("node")
-    sites: tuple[str, ...] = Field(min_length=1, max_length=MOST_SITES)
+    sites: tuple[str, ...] = Field(default=(), max_length=MOST_SITES)
 
 
 class Plan(Section):
@@ -146,6 +113,7 @@ class Plan(Section):
     boosting: dict[str, Any] = Field(default_factory=dict)
     scorecard: ScorecardSection | None = None
     averaging: AveragingSection | None = None
+    hybrid: HybridSection | None = None
     split: SplitSection = SplitSection()
 
     @property
@@ -181,10 +149,16 @@ class Plan(Section):
 
 
 class HorizontalConfig(Plan):
-    """A whole run. ``sites``: their sections, if all are on this machine; else there is a ``hub``."""
+    """A whole run.
+
+    Attributes:
+        sites, hosts: their sections, if all are on this machine; else there is a ``hub``. Hosts are the data nodes of
+            ``hybrid``.
+    """
 
     run: HorizontalRun = HorizontalRun()
     sites: tuple[Party, ...] = ()
+    hosts: tuple[Party, ...] = ()
     hub: SitesHub | None = None
 
     @property
@@ -195,7 +169,14 @@ class HorizontalConfig(Plan):
     @property
     def site_names(self) -> tuple[str, ...]:
         """Of all sites, sorted, wherever their sections are."""
+        if self.hybrid:
+            return self.hybrid.banks
         return tuple(sorted(self.hub.sites if self.hub else (site.party for site in self.sites)))
+
+    @property
+    def host_names(self) -> tuple[str, ...]:
+        """Of all data nodes, sorted, wherever their sections are."""
+        return self.hybrid.hosts if self.hybrid else ()
 
     @property
     def transport(self) -> Transport:
@@ -209,11 +190,11 @@ class HorizontalConfig(Plan):
 
     @property
     def party_names(self) -> tuple[str, ...]:
-        return (self.lead, *self.site_names)
+        return (self.lead, *self.site_names, *self.host_names)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if bool(self.hub) == bool(self.sites):
+        if bool(self.hub) == bool(self.sites) or (self.hub and self.hosts):
             raise ValueError("[[sites]] or [hub], one of them / [[sites]] 与 [hub] 须且只能有其一")
         if len(set(self.party_names)) < len(self.party_names):
             raise ValueError("party names must differ / 各方名称不得重复")
@@ -228,6 +209,10 @@ class HorizontalConfig(Plan):
                 )
             if bool(site.node) != bool(site.project):
                 raise ValueError(f"{site.party}: node and project go together / node 与 project 须同时给出")
+        if self.hub and bool(self.hub.sites) == bool(self.hybrid):
+            raise ValueError("[hub] names the sites, unless [hybrid] does / 站点由 [hub] 或 [hybrid] 之一列出")
+        here = None if self.hub else ({s.party for s in self.sites}, {h.party for h in self.hosts})
+        check_hybrid(self.hybrid, self.hosts, here)
         return self
 
 
@@ -247,6 +232,8 @@ def parse_horizontal(data: dict[str, Any], base: Path) -> HorizontalConfig:
     except ValidationError as error:
         raise config_error(error, _KEYS) from None
     _check_model(config)
+    if config.hybrid:
+        config.hybrid.check_model(scorecard=config.scorecard is not None, averaging=config.averaging is not None)
     config.rules.check_sites(len(config.site_names))
     if config.horizontal.aggregation == "shared_key" and not config.averaging:
         raise ConfigError(
@@ -255,13 +242,16 @@ def parse_horizontal(data: dict[str, Any], base: Path) -> HorizontalConfig:
             "[averaging].",
             "共享密钥求和仅容 31 位，而树模型与评分卡需要 52 位以上。请改用 masked，或使用 [averaging]。",
         )
-    sites = tuple(
-        s.model_copy(update={"data": below(s.data, base), "node": s.node and (base / s.node).resolve()})
-        for s in config.sites
+    sites, hosts = (
+        tuple(
+            p.model_copy(update={"data": below(p.data, base), "node": p.node and (base / p.node).resolve()})
+            for p in parties
+        )
+        for parties in (config.sites, config.hosts)
     )
     run = config.run.model_copy(update={"directory": (base / config.run.directory).resolve()})
     hub = config.hub and config.hub.model_copy(update={"node": (base / config.hub.node).resolve()})
-    return config.model_copy(update={"run": run, "sites": sites, "hub": hub})
+    return config.model_copy(update={"run": run, "sites": sites, "hosts": hosts, "hub": hub})
 
 
 _KEYS: Final[dict[str, type[Section]]] = {
@@ -272,7 +262,9 @@ _KEYS: Final[dict[str, type[Section]]] = {
     "scorecard": ScorecardSection,
     "averaging": AveragingSection,
     "split": SplitSection,
+    "hybrid": HybridSection,
     "sites": Party,
+    "hosts": Party,
     "hub": SitesHub,
 }
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field, replace
-from itertools import pairwise
+from dataclasses import asdict, replace
 from typing import Any
 
 from federation.disclosure import Transcript
-from federation.errors import PartyId, SiteLeft
+from federation.errors import SiteLeft
 from federation.flower.strategies import averaged, strategy_of
 from federation.horizontal.aggregation.interface import Aggregation
 from federation.horizontal.aggregation.masking.coordinator import MaskedAggregation
@@ -16,70 +15,23 @@ from federation.horizontal.aggregation.presence import Presence
 from federation.horizontal.aggregation.signing import Signing
 from federation.horizontal.aggregation.threshold.coordinator import ThresholdAggregation
 from federation.horizontal.averaging.coordinator import FederatedAveraging, Mean
-from federation.horizontal.binning.coordinator import joint_bins
 from federation.horizontal.boosting.coordinator import HorizontalBoosting
 from federation.horizontal.checkpoint import CoordinatorCheckpoint, Journal
 from federation.horizontal.closing.coordinator import Closed, close
-from federation.horizontal.closing.site import SitesModel
-from federation.horizontal.conduct import run_over_sites
 from federation.horizontal.disclosure import NotedSums
 from federation.horizontal.scorecard.coordinator import HorizontalScorecard
-from federation.script import Script, T, Wire
+from federation.script import Wire
 from lab.checkpoints import Checkpoints, PacedKeeping
 from lab.forecast import peak_rss_mb
 from lab.horizontal.jobs import CoordinatorJob
-from lab.progress import Event, Reporter, file_reporter
+from lab.horizontal.leading import Fitted, Leading, TreeClock, trees_said
+from lab.hybrid.coordinator import hybrid_trees
+from lab.progress import Event, file_reporter
 from models.averaging.model import AveragedModel
-from models.binning import FeatureBins
 from models.bundle import save
 from models.errors import DataError
 from models.losses import Floats
 from models.validation.banded import banded_quality
-
-
-@dataclass(frozen=True, slots=True)
-class Fitted:
-    """Attributes:
-    contributors: whose rows the last sum of the fit was over.
-    said: of the fit, for ``result.json``.
-    """
-
-    model: SitesModel
-    contributors: tuple[PartyId, ...]
-    said: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Leading:
-    """A coordinator at work over one wire."""
-
-    job: CoordinatorJob
-    wire: Wire
-    aggregation: NotedSums
-    report: Reporter
-    transcript: Transcript
-    journal: Journal | None = None
-    _last: float = field(default_factory=time.perf_counter)
-
-    def run(self, script: Script[T]) -> T:
-        return run_over_sites(script, self.wire, self.aggregation.presence, self.transcript)
-
-    def stepped(self, done: int) -> None:
-        """One more tree, round or step."""
-        now = time.perf_counter()
-        own = self.transcript.traffic()[self.job.party.party]
-        total = self.job.plan.n_steps
-        n_bytes = own["sent"] + own["received"]
-        self.report(Event(stage="training", done=done, total=total, seconds=now - self._last, n_bytes=n_bytes))
-        self._last = now
-
-    def bins(self, max_bin: int) -> tuple[FeatureBins, ...]:
-        plan = self.job.plan
-        rules = plan.horizontal
-        self.report(Event(stage="binning"))
-        return self.run(
-            joint_bins(self.aggregation, plan.standard.features, max_bin, rules.most_rows, rules.min_rows_per_bin)
-        )
 
 
 def coordinate(job: CoordinatorJob, wire: Wire, signing: Signing | None = None) -> dict[str, Any]:
@@ -98,11 +50,13 @@ def coordinate(job: CoordinatorJob, wire: Wire, signing: Signing | None = None) 
     transcript = Transcript(job.party.party)
     leading = Leading(job, wire, NotedSums(_aggregation(job, signing)), report, transcript)
     plan = job.plan
-    if plan.kind == "trees" and job.checkpoint_share:
+    if plan.kind == "trees" and not plan.hybrid and job.checkpoint_share:
         leading.journal = _journal(job, leading.aggregation.presence)
-    fitted = {"trees": _trees, "scorecard": _scorecard, "averaged": _averaged}[plan.kind](leading)
+    fit = {"trees": _trees, "scorecard": _scorecard, "averaged": _averaged}[plan.kind]
+    fitted = (hybrid_trees if plan.hybrid else fit)(leading)
     report(Event(stage="evaluation"))
-    closed = leading.run(close(leading.aggregation, plan.kind, fitted.model.to_json(), leading.journal))
+    ending = fitted.ending or close(leading.aggregation, plan.kind, fitted.model.to_json(), leading.journal)
+    closed = leading.run(ending)
     outcome = {
         "kind": "horizontal",
         "model_kind": plan.kind,
@@ -115,7 +69,7 @@ def coordinate(job: CoordinatorJob, wire: Wire, signing: Signing | None = None) 
         "left": sorted({*job.sites} - {*closed.takers}),
         **fitted.said,
         "pooled": _pooled(closed, plan.seed),
-        "bytes": {name: {"sent": 0, "received": 0} for name in job.sites} | dict(transcript.traffic()),
+        "bytes": {name: {"sent": 0, "received": 0} for name in job.peers} | dict(transcript.traffic()),
         "disclosures": transcript.disclosures(),
         "sums": leading.aggregation.told(),
         "seconds": time.perf_counter() - started,
@@ -146,39 +100,27 @@ def _journal(job: CoordinatorJob, presence: Presence) -> Journal:
 
 
 def _trees(leading: Leading) -> Fitted:
-    plan, journal, ends = leading.job.plan, leading.journal, [time.perf_counter()]
+    plan, journal = leading.job.plan, leading.journal
     earlier = journal.last.joint if journal else None
     bins = earlier.own.bins if earlier else leading.bins(plan.parameters.max_bin)
-    resumed = {"resumed_after": len(earlier.trees)} if earlier else {}
     if earlier:
         leading.report(Event(stage="training", done=len(earlier.trees), total=plan.n_steps))
-
-    def progress(done: int) -> None:
-        ends.append(time.perf_counter())
-        leading.stepped(done)
-
-    ends[0] = time.perf_counter()
+    clock = TreeClock(leading)
     boosting = HorizontalBoosting(
         leading.job.model_id,
         leading.aggregation,
         bins,
         plan.parameters,
         plan.horizontal.most_rows,
-        progress,
+        clock.tree_done,
         journal=journal,
         rules=plan.rules,
         threshold=plan.horizontal.threshold,
     )
     grown = leading.run(boosting.fit())
     model = replace(grown.model, details={"parameters": asdict(plan.parameters)})
-    seconds = [after - before for before, after in pairwise(ends)]
-    said = {
-        "trees": len(model.trees),
-        "tree_seconds": seconds,
-        "contributors_per_tree": [len(names) for names in grown.contributors],
-        "complete": grown.complete,
-        **resumed,
-    }
+    resumed = {"resumed_after": len(earlier.trees)} if earlier else {}
+    said = trees_said(model, grown.contributors, grown.complete, clock) | resumed
     return Fitted(model, grown.contributors[-1], said)
 
 

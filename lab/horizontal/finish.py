@@ -9,7 +9,7 @@ from rich.console import Console
 
 from lab.horizontal.config import HorizontalConfig
 from lab.horizontal.runs import train_over_sites
-from lab.horizontal.texts import KINDS, interval_or_dash, sites_of
+from lab.horizontal.texts import KINDS, cities_of, interval_or_dash, sites_of
 from lab.horizontal.tracking import record_over_sites
 from lab.horizontal.views import steps_text
 from lab.reports import page_environment
@@ -31,7 +31,7 @@ def report_run(staging: Path, result: dict[str, Any]) -> None:
     environment.filters["interval_or_dash"] = interval_or_dash
     english, chinese = KINDS[result["model_kind"]]
     page = environment.get_template("sites.html").render(
-        r=result, what=f"{english} {chinese}", steps=steps_text(result), rows=sites_of(result)
+        r=result, what=f"{english} {chinese}", steps=steps_text(result), rows=sites_of(result), cities=cities_of(result)
     )
     (staging / "report.html").write_text(page, encoding="utf-8")
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from federation.ciphers.suites.choice import suite
 from federation.errors import PartyId
@@ -16,7 +16,9 @@ from federation.horizontal.aggregation.signing import Signing
 from federation.transports.agreement import Seals
 from lab.config_party import PARTY_NAME, Party
 from lab.config_sections import Section, SplitSection
-from lab.horizontal.config import Coordinator, HorizontalConfig, HorizontalSection, Plan, StandardSection
+from lab.horizontal.config import Coordinator, HorizontalConfig, HorizontalSection, Plan
+from lab.horizontal.standard import StandardSection
+from lab.hybrid.section import Cities
 from lab.jobs import LinkSection, node_directory
 from models.bundle import load, save
 
@@ -44,11 +46,12 @@ class Keys(Section):
 
 
 class SiteTerms(Section):
-    """What a coordinator proposes to every site; nothing in it is a path.
+    """What a coordinator proposes to every site and data node; nothing in it is a path.
 
     Attributes:
         sites: who may be in a sum; this site among them.
-        algorithm: what it is asked to help with.
+        algorithm: what they are asked to help with.
+        hybrid: where sites have data nodes: whom they meet.
         seed: of the division of rows and of draws at the site: with the same, a run can be repeated.
     """
 
@@ -58,10 +61,19 @@ class SiteTerms(Section):
     algorithm: Trained
     horizontal: HorizontalSection
     standard: StandardSection
+    hybrid: Cities | None = None
     split: SplitSection
     seed: int = Field(ge=0)
     party_seconds: float = Field(gt=0, le=3600)
     answer_seconds: float = Field(gt=0, le=86400)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.hybrid and (self.algorithm != "boosting" or self.hybrid.banks != self.sites):
+            raise ValueError(
+                "both directions: trees, of exactly the banks of its cities / 双向联合仅限各城市银行的树模型"
+            )
+        return self
 
     @classmethod
     def of(cls, config: HorizontalConfig) -> Self:
@@ -71,6 +83,7 @@ class SiteTerms(Section):
             algorithm=_ALGORITHMS[config.kind],
             horizontal=config.horizontal,
             standard=config.standard,
+            hybrid=config.hybrid and config.hybrid.terms,
             split=config.split,
             seed=config.seed,
             party_seconds=config.run.party_seconds,
@@ -93,6 +106,40 @@ class SiteJob(_Job):
     keys: Keys | None = None
 
     @property
+    def hosts(self) -> Mapping[str, PartyId]:
+        """Kind → data node of this site's city, if there are any."""
+        return self.terms.hybrid.hosts_of_banks[self.party.party] if self.terms.hybrid else {}
+
+    @property
+    def peers(self) -> tuple[PartyId, ...]:
+        """Whom this party speaks with, or whose signatures it checks."""
+        others = (site for site in self.terms.sites if site != self.party.party)
+        return (self.terms.coordinator, *others, *self.hosts.values())
+
+    @property
+    def answer_seconds(self) -> float:
+        return self.terms.answer_seconds
+
+
+class DataNodeJob(_Job):
+    """The part of a data node of a run in both directions."""
+
+    role: Literal["data_node"] = "data_node"
+    party: Party
+    terms: SiteTerms
+
+    @property
+    def banks(self) -> tuple[str, ...]:
+        """Whom it serves."""
+        assert self.terms.hybrid
+        return self.terms.hybrid.banks_of(self.party.party)
+
+    @property
+    def peers(self) -> tuple[PartyId, ...]:
+        """Whom this party speaks with."""
+        return (self.terms.coordinator, *self.banks)
+
+    @property
     def answer_seconds(self) -> float:
         return self.terms.answer_seconds
 
@@ -109,10 +156,18 @@ class CoordinatorJob(_Job):
     answer_seconds: float
     checkpoint_share: float = 0.0
 
+    @property
+    def peers(self) -> tuple[PartyId, ...]:
+        """Whom this party speaks with."""
+        return (*self.sites, *(self.plan.hybrid.hosts if self.plan.hybrid else ()))
+
+
+SitesJob = CoordinatorJob | SiteJob | DataNodeJob
+
 
 def jobs_of(
     config: HorizontalConfig, model_id: str, directory: Path, links: Mapping[PartyId, LinkSection] | None = None
-) -> tuple[CoordinatorJob, tuple[SiteJob, ...]]:
+) -> tuple[CoordinatorJob, tuple[SiteJob, ...], tuple[DataNodeJob, ...]]:
     """One job per party whose section is here, each in ``directory/nodes/PARTY``; sites with fresh keys."""
     links = links or {}
     made = {site.party: suite(_SUITE).new_signing_key() for site in config.sites}
@@ -140,7 +195,20 @@ def jobs_of(
         )
         for site in config.sites
     )
-    return coordinator, sites
+    hosts = tuple(
+        DataNodeJob(
+            model_id=model_id,
+            directory=node_directory(directory, host.party),
+            link=links.get(host.party),
+            party=host,
+            terms=terms,
+        )
+        for host in config.hosts
+    )
+    return coordinator, sites, hosts
+
+
+_KINDS: Final[dict[str, type[SitesJob]]] = {"coordinator": CoordinatorJob, "site": SiteJob, "data_node": DataNodeJob}
 
 
 def forget_keys(job: _Job) -> None:
@@ -159,11 +227,11 @@ def keep_job(job: _Job) -> Path:
 
 def is_of_sites(path: Path) -> bool:
     """Whether a party's job is one of a run over sites. Raises ``ModelError`` if there is none."""
-    return load(path).get("role") in ("coordinator", "site")
+    return load(path).get("role") in _KINDS
 
 
-def read_job(path: Path) -> CoordinatorJob | SiteJob:
+def read_job(path: Path) -> SitesJob:
     """What ``keep_job`` wrote. Raises ``ModelError`` if it is absent or damaged."""
     data: dict[str, Any] = load(path)
-    kind = SiteJob if data["role"] == "site" else CoordinatorJob
+    kind = _KINDS[data["role"]]
     return kind.model_validate({**data, "directory": path.parent})

@@ -13,12 +13,12 @@ from federation.errors import PartyId
 from lab.config_party import Party
 from lab.errors import ConfigError
 from lab.horizontal.config import HorizontalConfig
-from lab.horizontal.jobs import CoordinatorJob, SiteJob, SiteTerms, jobs_of, keep_job, read_job
+from lab.horizontal.jobs import CoordinatorJob, DataNodeJob, SiteJob, SitesJob, SiteTerms, jobs_of, keep_job, read_job
 from lab.jobs import LinkSection
 from lab.membership.asking import hold, hub_of
 from lab.membership.papers import membership_of
 from lab.membership.session import RUNS, bad_session, noted_directory
-from lab.membership.terms import Session, placed
+from lab.membership.terms import Session, load_own_side, placed
 from lab.section_file import read_section
 
 #: A site's own section, in its node's folder.
@@ -52,7 +52,7 @@ def _unreadable(what: str) -> ConfigError:
     return ConfigError("site_unreadable", f"{FILE} cannot be used: {what}.", f"{FILE} 无法使用：{what}。")
 
 
-def site_job_of(node: Path, party: PartyId, settings: Mapping[str, object]) -> CoordinatorJob | SiteJob | None:
+def site_job_of(node: Path, party: PartyId, settings: Mapping[str, object]) -> SitesJob | None:
     """This party's job of a session over sites; None if it is another kind of session.
 
     Raises:
@@ -77,10 +77,17 @@ def site_job_of(node: Path, party: PartyId, settings: Mapping[str, object]) -> C
         if not isinstance(job, CoordinatorJob) or job.model_id != session:
             raise bad_session("session")
         return job.model_copy(update={"link": link})
-    if party not in terms.sites or list(terms.sites) != sorted({*terms.sites}) or terms.coordinator in terms.sites:
+    if list(terms.sites) != sorted({*terms.sites}) or terms.coordinator in terms.sites:
         raise bad_session("terms")
     directory = node.resolve() / RUNS / session
-    own = SiteJob(model_id=session, directory=directory, link=link, party=load_own_site(node, party), terms=terms)
+    own: SiteJob | DataNodeJob
+    if party in terms.sites:
+        own = SiteJob(model_id=session, directory=directory, link=link, party=load_own_site(node, party), terms=terms)
+    elif terms.hybrid and party in terms.hybrid.hosts:
+        side = load_own_side(node, party)
+        own = DataNodeJob(model_id=session, directory=directory, link=link, party=side, terms=terms)
+    else:
+        raise bad_session("terms")
     keep_job(own.model_copy(update={"link": None}))  # a ticket is spent at once
     return own
 
@@ -103,6 +110,6 @@ def over_hub(config: HorizontalConfig, model_id: str, staging: Path) -> None:
     """
     assert config.hub
     hub = hub_of(config.hub.node, config.lead, "coordinator")
-    job, _ = jobs_of(config, model_id, staging)
+    job, *_ = jobs_of(config, model_id, staging)
     keep_job(job)
-    hold(hub, model_id, job, config.site_names, SiteTerms.of(config))
+    hold(hub, model_id, job, (*config.site_names, *config.host_names), SiteTerms.of(config))

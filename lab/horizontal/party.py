@@ -12,37 +12,35 @@ from federation.errors import PartyId
 from federation.horizontal.aggregation.signing import Signing
 from federation.messages import REGISTRY
 from federation.transports.agreement import Seals
-from federation.transports.dialogue import LenientRelayWire, serve_responder
+from federation.transports.dialogue import LenientRelayWire, RelayWire, serve_doors, serve_responder
 from federation.transports.link import Link
 from lab.checkpoints import Checkpoints
 from lab.failures import Unable, note_error
 from lab.horizontal.coordinator import coordinate
-from lab.horizontal.jobs import CoordinatorJob, SiteJob
+from lab.horizontal.jobs import CoordinatorJob, DataNodeJob, SiteJob, SitesJob
 from lab.horizontal.site import keep_site, open_site
+from lab.hybrid.host import keep_data_node, open_data_node
 from lab.jobs import LinkSection
 from lab.membership.papers import seal_key, tls_of
 from lab.membership.session import seals_for
 from models.errors import LianmoError
 
 
-def take_part(job: CoordinatorJob | SiteJob) -> dict[str, Any]:
+def take_part(job: SitesJob) -> dict[str, Any]:
     """Join the relay and do this party's part. Raises what went wrong, after noting it."""
     assert job.link
     try:
-        peers = job.sites if isinstance(job, CoordinatorJob) else (job.terms.coordinator, *job.terms.sites)
-        seals = _seals(job.link, [peer for peer in peers if peer != job.party.party])
+        seals = seals_for(job.link.node, job.peers) if job.link.node else None
         with _link(job.link, job.party.party, seals) as link:
             if isinstance(job, CoordinatorJob):
                 wire = LenientRelayWire(link, deadline_seconds=job.answer_seconds, join_seconds=job.party_seconds)
                 return coordinate(job, wire, seals)
+            if isinstance(job, DataNodeJob):
+                return _answer_all(job, link)
             return _answer(job, link, seals)
     except LianmoError as error:
         note_error(job, error)
         raise
-
-
-def _seals(told: LinkSection, peers: list[PartyId]) -> Seals | None:
-    return seals_for(told.node, peers) if told.node else None
 
 
 def _link(told: LinkSection, party: PartyId, seals: Seals | None) -> Link:
@@ -63,8 +61,9 @@ def signing_of(job: SiteJob, seals: Seals | None = None) -> Signing:
 
 def _answer(job: SiteJob, link: Link, seals: Seals | None) -> dict[str, Any]:
     coordinator = job.terms.coordinator
+    to_hosts = RelayWire(link, deadline_seconds=job.answer_seconds, join_seconds=job.terms.party_seconds)
     try:
-        part = open_site(job, signing_of(job, seals))
+        part = open_site(job, signing_of(job, seals), to_hosts)
     except LianmoError as error:
         note_error(job, error)
         unable = Endpoint(Unable(error), coordinator, tuple(REGISTRY.values()))
@@ -80,3 +79,11 @@ def _answer(job: SiteJob, link: Link, seals: Seals | None) -> dict[str, Any]:
         if job.link and job.link.node:  # on one machine whoever leads the run does, when all of it is in place
             Checkpoints.of(job).clear()
         return kept
+
+
+def _answer_all(job: DataNodeJob, link: Link) -> dict[str, Any]:
+    """Whose file cannot be used leaves at once: whoever waits for it is told so."""
+    part = open_data_node(job)
+    with part:
+        serve_doors(link, part.doors, job.terms.coordinator, idle_seconds=3 * job.answer_seconds)
+        return keep_data_node(part)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -20,11 +21,12 @@ from lab.checkpoints import Checkpoints
 from lab.failures import raise_failures
 from lab.horizontal.config import HorizontalConfig
 from lab.horizontal.coordinator import coordinate
-from lab.horizontal.jobs import CoordinatorJob, SiteJob, forget_keys, jobs_of, keep_job
+from lab.horizontal.jobs import CoordinatorJob, SiteJob, SitesJob, forget_keys, jobs_of, keep_job
 from lab.horizontal.membership import over_hub
 from lab.horizontal.party import signing_of
 from lab.horizontal.site import keep_site, open_site
-from lab.jobs import node_directory
+from lab.hybrid.host import keep_data_node, open_data_node
+from lab.jobs import LinkSection, node_directory
 from lab.local_relay import relay_links
 from lab.party_processes import run_parties
 from lab.progress import watching
@@ -70,7 +72,9 @@ def train_over_sites(
         if not done.exists():  # else it died while it was put in place
             save(done, _led(config, console, staging, model_id, finish))
         result: dict[str, Any] = load(done)
-        for job in _all_jobs(config, model_id, staging):
+        coordinator, sites, _ = jobs_of(config, model_id, staging)
+        keeping: tuple[CoordinatorJob | SiteJob, ...] = (coordinator, *sites)
+        for job in keeping:
             Checkpoints.of(job).clear()
     (final / STATE).unlink(missing_ok=True)
     return result
@@ -83,73 +87,116 @@ def _led(
     with watching(node_directory(staging, config.lead) / "progress.jsonl", console):
         ways[config.transport](config, model_id, staging)
     result = _result(config, staging)
-    for job in _all_jobs(config, model_id, staging):
+    for job in _all(config, model_id, staging):
         forget_keys(job)
     for step in finish:
         step(staging, result)
     return result
 
 
-def _all_jobs(config: HorizontalConfig, model_id: str, staging: Path) -> tuple[CoordinatorJob | SiteJob, ...]:
-    coordinator, sites = jobs_of(config, model_id, staging)
-    return coordinator, *sites
+def _all(
+    config: HorizontalConfig, model_id: str, staging: Path, links: Mapping[PartyId, LinkSection] | None = None
+) -> tuple[SitesJob, ...]:
+    """Jobs of all parties that are here, the coordinator's first."""
+    coordinator, sites, hosts = jobs_of(config, model_id, staging, links)
+    return coordinator, *sites, *hosts
 
 
 def _in_memory(config: HorizontalConfig, model_id: str, staging: Path) -> None:
     """All parties in this process; frames pass through the real codec all the same."""
-    coordinator, sites = jobs_of(config, model_id, staging)
-    for job in (coordinator, *sites):
+    coordinator, sites, hosts = jobs_of(config, model_id, staging)
+    for job in (coordinator, *sites, *hosts):
         keep_job(job)
     with ExitStack() as stack:
-        parts = [stack.enter_context(open_site(job, signing_of(job))) for job in sites]
-        wire = MemoryWire({p.job.party.party: Endpoint(p, config.lead, p.allowed).answer for p in parts})
-        coordinate(coordinator, wire)
+        nodes = {job.party.party: stack.enter_context(open_data_node(job)) for job in hosts}
+        parts = []
+        for site in sites:
+            to_hosts = MemoryWire({host: nodes[host].doors[site.party.party] for host in site.hosts.values()})
+            parts.append(stack.enter_context(open_site(site, signing_of(site), to_hosts)))
+        doors = {name: node.doors[config.lead] for name, node in nodes.items()}
+        doors |= {p.job.party.party: Endpoint(p, config.lead, p.allowed).answer for p in parts}
+        coordinate(coordinator, MemoryWire(doors))
         for part in parts:
             keep_site(part)
+        for node in nodes.values():
+            keep_data_node(node)
 
 
 def _over_relay(config: HorizontalConfig, model_id: str, staging: Path) -> None:
     """One process per party, meeting at a relay in this process."""
-    with relay_links(config.party_names, model_id) as links:
-        coordinator, sites = jobs_of(config, model_id, staging, links)
-        for job in (coordinator, *sites):
-            keep_job(job)
-        _raise_failures(coordinator, sites, run_parties((coordinator, *sites), all_needed=False))
+    with _relay(config, model_id, staging) as jobs:
+        _raise_failures(jobs, run_parties(jobs, all_needed=False))
 
 
 def _under_flower(config: HorizontalConfig, model_id: str, staging: Path) -> None:
     """One Flower node per party; Flower carries one message to each, the session goes over the relay."""
-    with relay_links(config.party_names, model_id) as links:
-        coordinator, sites = jobs_of(config, model_id, staging, links)
-        for job in (coordinator, *sites):
-            keep_job(job)
+    with _relay(config, model_id, staging) as jobs:
         report = staging / "flower.json"
         settings = {"jobs": str(staging), "result": str(report), "lead": config.lead}
         run_flower(config.party_names, settings, staging / "flower", staging / "flower.log")
         replies = json.loads(report.read_text(encoding="utf-8")) if report.exists() else {}
         codes = {party: replies.get(party, {}).get("code", "no_reply") for party in config.party_names}
-        _raise_failures(coordinator, sites, codes)
+        _raise_failures(jobs, codes)
         shutil.rmtree(staging / "flower", ignore_errors=True)
 
 
-def _raise_failures(coordinator: CoordinatorJob, sites: Sequence[SiteJob], codes: Mapping[PartyId, int | str]) -> None:
-    """A site may be lost; the coordinator may not. If it failed, a site's own error explains more."""
-    if codes[coordinator.party.party]:
-        raise_failures((*sites, coordinator), codes)
+@contextmanager
+def _relay(config: HorizontalConfig, model_id: str, staging: Path) -> Iterator[tuple[SitesJob, ...]]:
+    """Jobs of all parties, the coordinator's first, with a relay that lets in exactly them."""
+    with relay_links(config.party_names, model_id) as links:
+        jobs = _all(config, model_id, staging, links)
+        for job in jobs:
+            keep_job(job)
+        yield jobs
+
+
+def _raise_failures(jobs: Sequence[SitesJob], codes: Mapping[PartyId, int | str]) -> None:
+    """Others may be lost; the coordinator may not. If it failed, their own errors explain more: those of data nodes
+    first, without which sites cannot go on."""
+    if codes[jobs[0].party.party]:
+        raise_failures(jobs[::-1], codes)
 
 
 def _result(config: HorizontalConfig, staging: Path) -> dict[str, Any]:
     """What all parties said of the run, put together. Behind a hub what a site says of itself stays with it."""
     coordinator = load(node_directory(staging, config.lead) / "outcome.json")
-    own = {site.party: node_directory(staging, site.party) / "outcome.json" for site in config.sites}
-    sites = {name: load(own[name]) if name in own and own[name].exists() else {} for name in config.site_names}
+    said = {name: _said(staging, name) for name in (*config.site_names, *config.host_names)}
+    coordinator["bytes"], coordinator["disclosures"] = _between_all(coordinator, said.values())
     return {
         "name": config.run.name,
         "purpose": config.run.purpose,
         "transport": config.transport,
         "coordinator": config.lead,
-        "sites": sites,
+        "sites": {name: said[name] for name in config.site_names},
+        **_of_cities(config, said),
         "seconds_total": coordinator.pop("seconds"),
         "parameters": config.settings,
         **coordinator,
     }
+
+
+def _said(staging: Path, party: PartyId) -> dict[str, Any]:
+    path = node_directory(staging, party) / "outcome.json"
+    return load(path) if path.exists() else {}
+
+
+def _of_cities(config: HorizontalConfig, said: Mapping[PartyId, dict[str, Any]]) -> dict[str, Any]:
+    """Of a run in both directions: its cities, and what data nodes said."""
+    if not config.hybrid:
+        return {}
+    cities = {name: city.model_dump() for name, city in config.hybrid.cities.items()}
+    return {"cities": cities, "hosts": {name: said[name] for name in config.host_names}}
+
+
+def _between_all(
+    coordinator: dict[str, Any], said: Iterable[dict[str, Any]]
+) -> tuple[dict[str, dict[str, int]], list[dict[str, Any]]]:
+    """Traffic and disclosures: the coordinator's own, and those between sites and data nodes, as far as they are
+    told."""
+    n_bytes: dict[str, Counter[str]] = {}
+    disclosures = []
+    for own in (coordinator, *said):
+        for party, counts in own.pop("bytes", {}).items():
+            n_bytes.setdefault(party, Counter(sent=0, received=0)).update(counts)
+        disclosures += own.pop("disclosures", [])
+    return {party: dict(counts) for party, counts in n_bytes.items()}, disclosures

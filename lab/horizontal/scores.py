@@ -8,11 +8,21 @@ import pandas as pd
 
 from federation.horizontal.closing.site import margin_of, model_of
 from lab.data.sources import applicants_table
+from lab.horizontal.jobs import SiteJob, is_of_sites, read_job
 from lab.horizontal.own_use import on_scale
 from lab.serving.answers import answer_of
 from lab.serving.batch import answers_frame
 from models.bundle import load
 from models.scorecard.card import JointScorecard
+
+
+def scores_alone(directory: Path) -> bool:
+    """Whether this is the folder of a party of a run over sites whose model needs no data nodes."""
+    path = directory / "job.json"
+    if not is_of_sites(path):
+        return False
+    job = read_job(path)
+    return not (isinstance(job, SiteJob) and job.hosts)
 
 
 def site_scores(directory: Path, frame: pd.DataFrame, id_column: str) -> pd.DataFrame:

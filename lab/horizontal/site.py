@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -11,22 +11,28 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from federation.ciphers.interface import SecretCipher
+from federation.ciphers.suite import secret_cipher
+from federation.disclosure import Transcript
 from federation.horizontal.aggregation.interface import Contributor
 from federation.horizontal.aggregation.masking.site import MaskingSite
 from federation.horizontal.aggregation.rules import SiteRules
 from federation.horizontal.aggregation.signing import Signing
 from federation.horizontal.aggregation.threshold.site import ThresholdSite
 from federation.horizontal.checkpoint import SiteCheckpoint
-from federation.horizontal.closing.site import SitesModel, margin_of
+from federation.horizontal.closing.site import margin_of
 from federation.horizontal.site import HorizontalSite
+from federation.hybrid.bank import HybridBank
+from federation.hybrid.features import Hosts
 from federation.messages import Message
+from federation.script import Wire
 from lab.checkpoints import Checkpoints
 from lab.data.sources import Division, data_digest, read_division, read_labelled, source_reference
 from lab.evaluation import arrange, gain, quality
 from lab.forecast import peak_rss_mb
 from lab.governance.admission import PURPOSES, admitted
 from lab.governance.session_record import SessionRecord
-from lab.horizontal.jobs import SiteJob
+from lab.horizontal.jobs import SiteJob, SiteTerms
 from lab.horizontal.own_use import use
 from models.baselines import Baseline, fit_baseline
 from models.boosting.parameters import BoostingParameters
@@ -39,19 +45,35 @@ from models.table import Table
 ALONE: Final = BoostingParameters(n_estimators=60, max_depth=4)
 
 
-@dataclass(frozen=True, slots=True)
+def _none() -> NDArray[np.intp]:
+    return np.empty(0, dtype=np.intp)
+
+
+@dataclass(slots=True)
 class OwnRows:
-    """What a site brings, divided.
+    """What a site brings, and how it is divided.
 
     Attributes:
-        fit, choose, held_out: rows of ``table``: the model is fitted on, the site chooses by, the model is tested on.
+        when, division: of every row, where ``terms.split`` names columns for that.
+        fit, choose, held_out: rows of ``table``, once divided: to fit the model, for the site to choose by, to test it.
     """
 
     table: Table
     label: Floats
-    fit: NDArray[np.intp]
-    choose: NDArray[np.intp]
-    held_out: NDArray[np.intp]
+    terms: SiteTerms
+    when: Floats | None
+    division: Division
+    fit: NDArray[np.intp] = field(default_factory=_none)
+    choose: NDArray[np.intp] = field(default_factory=_none)
+    held_out: NDArray[np.intp] = field(default_factory=_none)
+
+    def divide(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Those of ``rows`` to fit, and those held out. Raises ``DataError`` as ``arrange``."""
+        split, seed, division = self.terms.split, self.terms.seed, self.division
+        a = arrange(rows, self.table.ids, self.label, split, seed, self.when, division=division, of_many=True)
+        n_known = a.n_fit + a.n_valid
+        self.fit, self.choose, self.held_out = a.rows[: a.n_fit], a.rows[a.n_fit : n_known], a.rows[n_known:]
+        return self.fit, self.held_out
 
     def part(self, rows: NDArray[np.intp]) -> tuple[Table, Floats]:
         return self.table.take(rows), self.label[rows]
@@ -64,13 +86,15 @@ class SitePart:
 
     Attributes:
         still: asked before every answer: may the project go on?
+        with_hosts: what passed between this site and its data nodes.
     """
 
     job: SiteJob
     rows: OwnRows
-    site: HorizontalSite
+    site: HorizontalSite | HybridBank
     record: SessionRecord
     still: Callable[[], None]
+    with_hosts: Transcript
 
     @property
     def allowed(self) -> tuple[type[Message], ...]:
@@ -93,8 +117,11 @@ class SitePart:
         self.record.__exit__(kind, error, traceback)
 
 
-def open_site(job: SiteJob, signing: Signing) -> SitePart:
+def open_site(job: SiteJob, signing: Signing, to_hosts: Wire | None = None) -> SitePart:
     """The responder over what of this party's file may be used, its audit log open; if the run died, where it stood.
+
+    Args:
+        to_hosts: the way to this site's data nodes, if it has such.
 
     Raises:
         DataError: of its file; ``one_class`` is none: other sites have the other.
@@ -112,8 +139,9 @@ def open_site(job: SiteJob, signing: Signing) -> SitePart:
         found.policy.check_rows(len(found.table))
         found.policy.check_subjects(found.table.ids)
         label, when = label[kept], None if when is None else when[kept]
-        rows = _divided(job, found.table, label, when, _taken(division, kept))
-        site = _responder(job, rows, signing)
+        rows = OwnRows(found.table, label, terms, when, _taken(division, kept))
+        transcript = Transcript(party.party)
+        site = _responder(job, rows, _contributor(job, signing), to_hosts, transcript)
     except LianmoError as error:
         record.refused(error, purpose=purpose)
         raise
@@ -125,21 +153,7 @@ def open_site(job: SiteJob, signing: Signing) -> SitePart:
         source=source_reference(party),
         n_refused=found.n_refused,
     )
-    return SitePart(job, rows, site, record, found.still)
-
-
-def _responder(job: SiteJob, rows: OwnRows, signing: Signing) -> HorizontalSite:
-    checkpoints = Checkpoints.of(job)
-    site = HorizontalSite(
-        *rows.part(rows.fit),
-        _contributor(job, signing),
-        job.terms.seed,
-        rows.part(rows.held_out),
-        lambda checkpoint: checkpoints.keep(checkpoint.dump()),
-    )
-    for kept in checkpoints.read(SiteCheckpoint.load)[:1]:
-        site.take_up(kept)
-    return site
+    return SitePart(job, rows, site, record, found.still, transcript)
 
 
 def _read(job: SiteJob) -> tuple[Table, Floats, Floats | None, Division]:
@@ -149,19 +163,31 @@ def _read(job: SiteJob) -> tuple[Table, Floats, Floats | None, Division]:
     return table, label, when, read_division(party, split)
 
 
-def _divided(job: SiteJob, table: Table, label: Floats, when: Floats | None, division: Division) -> OwnRows:
-    a = arrange(
-        np.arange(len(table), dtype=np.intp),
-        table.ids,
-        label,
-        job.terms.split,
-        job.terms.seed,
-        when,
-        division=division,
-        of_many=True,
-    )
-    n_known = a.n_fit + a.n_valid
-    return OwnRows(table, label, a.rows[: a.n_fit], a.rows[a.n_fit : n_known], a.rows[n_known:])
+def _responder(
+    job: SiteJob, rows: OwnRows, contributor: Contributor, to_hosts: Wire | None, transcript: Transcript
+) -> HorizontalSite | HybridBank:
+    hybrid = job.terms.hybrid
+    if hybrid is None:
+        rows.divide(np.arange(len(rows.table), dtype=np.intp))
+        checkpoints = Checkpoints.of(job)
+        site = HorizontalSite(
+            *rows.part(rows.fit),
+            contributor,
+            job.terms.seed,
+            rows.part(rows.held_out),
+            lambda checkpoint: checkpoints.keep(checkpoint.dump()),
+        )
+        for kept in checkpoints.read(SiteCheckpoint.load)[:1]:
+            site.take_up(kept)
+        return site
+    assert to_hosts
+    rules = job.party.policy.cipher
+
+    def new_cipher(expected: int) -> SecretCipher:
+        return secret_cipher(hybrid.cipher, hybrid.key_bits, rules, expected)
+
+    hosts = Hosts(job.hosts, to_hosts, transcript)
+    return HybridBank(job.party.party, rows.table, rows.label, hosts, contributor, new_cipher, rows.divide)
 
 
 def _contributor(job: SiteJob, signing: Signing) -> Contributor:
@@ -182,17 +208,21 @@ def _taken(division: Division, kept: NDArray[np.intp]) -> Division:
 def keep_site(part: SitePart) -> dict[str, Any]:
     """Store the common model, the site's own scores, what they are worth and how the site would use it, all in its own
     folder; returns it."""
-    job, rows, model = part.job, part.rows, part.site.closing.model
-    outcome = {
+    job, rows, closing = part.job, part.rows, part.site.closing
+    model = closing.model if closing else None
+    outcome: dict[str, Any] = {
         "data_digest": data_digest(job.party),
         "n_rows": {"fit": len(rows.fit), "choose": len(rows.choose), "holdout": len(rows.held_out)},
         "peak_rss_mb": peak_rss_mb(),
     }
-    if model:
+    if job.terms.hybrid:
+        outcome |= {"bytes": part.with_hosts.traffic(), "disclosures": part.with_hosts.disclosures()}
+    if closing and model:
+        assert closing.margin is not None
         alone = _fitted_alone(rows)
         save(job.directory / "model.json", model.to_json())
-        outcome |= {"digest": model.digest(), **_tested(part, model, alone)}
-        if len(rows.choose):
+        outcome |= {"digest": model.digest(), **_tested(part, closing.margin, alone)}
+        if len(rows.choose) and not job.terms.hybrid:  # a bank with data nodes does not score by itself
             known, y = rows.part(rows.choose)
             own = alone.margin(known) if alone else None
             outcome |= use(job.directory, y, own, margin_of(model, known), job.terms.seed)
@@ -202,12 +232,11 @@ def keep_site(part: SitePart) -> dict[str, Any]:
     return outcome
 
 
-def _tested(part: SitePart, model: SitesModel, own: Baseline | None) -> dict[str, Any]:
+def _tested(part: SitePart, joint: Floats, own: Baseline | None) -> dict[str, Any]:
     """How well the common model does on the site's held-out rows, beside trees of its own rows; empty if those have
-    one class."""
+    one class. ``joint``: margins of the common model."""
     seed, rows = part.job.terms.seed, part.rows
     held_out, y = rows.part(rows.held_out)
-    joint = margin_of(model, held_out)
     alone = own.margin(held_out) if own else None
     scores = pd.DataFrame({"id": held_out.ids, "label": y.astype(int), "joint": joint})
     (scores if alone is None else scores.assign(alone=alone)).to_csv(part.job.directory / "scores.csv", index=False)

@@ -1,4 +1,4 @@
-"""What page and tables of a run over sites have in common: a row per site, and words."""
+"""What page and tables of a run over sites have in common: a row per site or city, and words."""
 
 from __future__ import annotations
 
@@ -43,6 +43,23 @@ def _row(name: str, own: dict[str, Any]) -> dict[str, Any]:
         "gain": own.get("gain", {}).get("auc"),
         "use": WAYS[choice["way"]] if (choice := own.get("choice")) and choice["decided"] else None,
     }
+
+
+def cities_of(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of a run in both directions a row per city: its banks, and of each data node kind, name and cuts in the model, or
+    None. Behind a hub what a data node counts stays with it."""
+    said = result.get("hosts", {})
+    return [
+        {
+            "name": name,
+            "banks": city["banks"],
+            "hosts": [
+                {"kind": kind, "party": party, "cuts": said[party].get("n_cuts")}
+                for kind, party in sorted(city["hosts"].items())
+            ],
+        }
+        for name, city in result.get("cities", {}).items()
+    ]
 
 
 def interval_or_dash(interval: dict[str, float] | None) -> str:

@@ -1,6 +1,7 @@
 """The record of a run over sites in MLflow: what the coordinator knows, and per site what it was willing to tell.
 
-No row, no id. Trees and scorecards are registered, so that batch users may load them; an averaged model is a file.
+No row, no id. Trees and scorecards are registered, so that batch users may load them; an averaged model is a file. The
+model of a run in both directions is not in the record: nobody but the coordinator may have all of it.
 """
 
 from __future__ import annotations
@@ -29,13 +30,14 @@ def record_over_sites(run: Path, result: dict[str, Any], uri: str, artifacts: tu
         log_metrics(registry, run_id, _metrics(result))
         for path in artifacts:
             mlflow.log_artifact(str(path))
-        for party in (result["coordinator"], *result["sites"]):
-            own = result["sites"].get(party, {})
+        parties: dict[str, dict[str, Any]] = {result["coordinator"]: {}, **result["sites"], **result.get("hosts", {})}
+        for party, own in parties.items():
             with mlflow.start_run(experiment_id=experiment_id, run_name=party, nested=True) as nested:
                 mlflow.set_tags({"party": party} | {key: own[key] for key in ("data_digest",) if key in own})
                 log_metrics(registry, nested.info.run_id, _of_party(own, result["bytes"][party]))
         if result["model_kind"] == "averaged":
             mlflow.log_artifact(str(model))
+        if result["model_kind"] == "averaged" or "cities" in result:
             return {"run_id": str(run_id), "tracking_uri": uri}
         return register(mlflow, registry, run_id, uri, f"lianmo-{result['name']}", {"bundle": model})
 
@@ -53,7 +55,7 @@ def _of_party(own: dict[str, Any], n_bytes: dict[str, int]) -> Iterator[tuple[st
     for name, value in n_bytes.items():
         yield f"bytes_{name}", float(value), 0
     for part, n in own.get("n_rows", {}).items():
-        yield f"rows_{part}", float(n), 0
+        yield f"rows_{part.replace(':', '_')}", float(n), 0
     for name in ("auc", "ks", "gain"):
         yield from ((f"{name}_{key}", value, step) for key, value, step in _intervals(own.get(name, {})))
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from rich.console import Console
 
 from lab import views
-from lab.horizontal.texts import KINDS, interval_or_dash, sites_of
+from lab.horizontal.texts import KINDS, cities_of, interval_or_dash, sites_of
 
 
 def over_sites(console: Console, result: dict[str, Any]) -> None:
@@ -33,6 +33,8 @@ def over_sites(console: Console, result: dict[str, Any]) -> None:
             row["use"] or "–",
         )
     console.print(grid)
+    if cities := cities_of(result):
+        _cities(console, cities)
     for party in result["left"]:
         said = f"  {party} left before the end, and has no model 中途离开，未获得模型"
         console.print(said, style="yellow", highlight=False, markup=False)
@@ -45,6 +47,20 @@ def over_sites(console: Console, result: dict[str, Any]) -> None:
         grid.add_row(f"{told['reveals']}\n{told['reveals_zh']}", *counts)
     console.print(grid)
     views.cost(console, result, steps_text(result))
+
+
+def _cities(console: Console, cities: list[dict[str, Any]]) -> None:
+    views.title(console, "Cities 城市", "data nodes hold features of the applicants there 数据方持有当地申请人的特征")
+    grid = views.table(
+        ("city 城市", False), ("banks 银行", False), ("data node 数据方", False), ("cuts in the model 模型切分数", True)
+    )
+    for city in cities:
+        shown = city["name"], "\n".join(city["banks"])
+        for host in city["hosts"]:
+            cuts = "–" if host["cuts"] is None else f"{host['cuts']:,}"
+            grid.add_row(*shown, f"{host['party']} ({host['kind']})", cuts)
+            shown = "", ""
+    console.print(grid)
 
 
 _STEPS: Final = {

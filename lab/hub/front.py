@@ -148,7 +148,8 @@ class Front:
         except (KeyError, TypeError, ValueError) as error:
             raise DeniedError(400, "bad_request", "session, hosts and terms are needed.", "缺少必要的字段。") from error
         nodes = {guest.party: guest.flower_node}
-        nodes |= {member.party: member.flower_node for member in map(self._site if of_sites else self._host, hosts)}
+        find = self._site_or_host if of_sites else self._host
+        nodes |= {member.party: member.flower_node for member in map(find, hosts)}
         # Over sites the run goes on without those that leave; it ends with its coordinator.
         lead = guest.party if of_sites else ""
         return web.json_response(self.sessions.begin(session, guest.party, nodes, terms, lead).told(), status=202)
@@ -268,6 +269,11 @@ class Front:
                 f"{name!s:.64} 未以站点身份加入该枢纽。可用 lianmo hub status 查看成员。",
             )
         return member
+
+    def _site_or_host(self, name: object) -> Member:
+        """Of a run in both directions data nodes are asked, too."""
+        member = self.members.find(str(name))
+        return member if member and member.role == "host" else self._site(name)
 
     def _host(self, name: object) -> Member:
         member = self.members.find(str(name))

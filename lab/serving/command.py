@@ -12,7 +12,7 @@ from federation.errors import PartyId
 from federation.transports.async_http import AsyncHttpWire
 from federation.transports.standing import StandingWire
 from lab.decision.policy import policy_at
-from lab.jobs import HostJob
+from lab.jobs import HostJob, load_job
 from lab.membership.lines import serve_lines, wire_through_hub
 from lab.serving.access.listening import Listening
 from lab.serving.decision_reports import ReportKey
@@ -20,7 +20,7 @@ from lab.serving.decisions import Decider
 from lab.serving.guest_api import create_guest_app
 from lab.serving.host_api import create_host_app
 from lab.serving.hosts import hosts_of
-from lab.serving.nodes import bank_record, job_in, need_all, scoring_endpoint
+from lab.serving.nodes import bank_record, need_all, scoring_endpoint
 from lab.serving.publishing.shelf import open_shelf
 from lab.serving.rules import ServiceRules, load_rules
 from lab.serving.server import serve_app
@@ -65,7 +65,7 @@ class Serving:
         shelf = open_shelf(self.directory)
         model = shelf.held().champion.joint.model
         need_default(model.objective if isinstance(model, JointModel) else "binary", "lianmo serve")
-        node = job_in(self.directory).party.node
+        node = load_job(self.directory / "job.json").party.node
         return create_guest_app(
             shelf,
             self._wire(model),
@@ -94,11 +94,12 @@ def serve_party(wanted: Serving, announce: Callable[[str], None] = lambda _: Non
     """Serve until told to stop. Raises as ``Listening``, ``Serving.app``, ``serve_app`` and ``serve_lines``."""
     directory, door = wanted.directory, wanted.door
     door.check()
-    if isinstance(job_in(directory), HostJob) and wanted.hub:
+    job = load_job(directory / "job.json")
+    if isinstance(job, HostJob) and wanted.hub:
         serve_lines(wanted.hub, scoring_endpoint(directory), lambda at: announce(f"{at.hub}, {at.address}"))
         return
     tls = door.tls()
-    if isinstance(job_in(directory), HostJob):
+    if isinstance(job, HostJob):
         serve_app(wanted.node_app(), door.bind, wanted.port, tls=tls, announce=announce)
         return
     if wanted.workers == 1:

@@ -19,11 +19,13 @@ from federation.vertical.publishing.messages import Prepare
 from federation.vertical.scoring.host import ALLOWED as SCORING
 from federation.vertical.scoring.host import Answering, ScoringHost
 from federation.vertical.scoring.messages import Wanted
+from lab.config_party import Party
 from lab.data.sources import read_table
 from lab.errors import ConfigError
 from lab.governance.admission import admitted
 from lab.governance.publishing_record import PublishingRecord
 from lab.governance.scoring_record import ScoringRecord
+from lab.horizontal.jobs import DataNodeJob, SiteJob, is_of_sites, read_job
 from lab.jobs import GuestJob, HostJob, load_job
 from lab.membership.lines import wire_through_hub
 from lab.serving.hosts import Hosts
@@ -35,14 +37,31 @@ from models.joint import Joint, joint_from_json
 from models.reasons import Words
 
 
-def scoring_endpoint(directory: Path) -> Endpoint:
+def scoring_endpoint(directory: Path, bank: PartyId = "") -> Endpoint:
     """A host's door for scoring and publishing, over what of its own file may be used: its half in this folder, and
-    those that were published since. Raises ``DataError``, ``ModelError``, and ``GovernanceError`` of its own node."""
-    job = job_in(directory)
+    those that were published since. Raises ``DataError``, ``ModelError``, and ``GovernanceError`` of its own node.
+
+    Args:
+        bank: of a data node that serves several: whose door; it is for scoring alone.
+    """
+    job = job_in(directory) if bank else load_job(directory / "job.json")
+    if isinstance(job, DataNodeJob):
+        recorded = _Recorded(*_scoring(directory, job.party, bank))
+        return Endpoint(recorded, bank, SCORING)
     assert isinstance(job, HostJob)
+    host, record, in_shadow = _scoring(directory, job.party, job.guest)
+    store = HalfStore(directory, job)
+    for other in store.published():
+        host.hold(other)
+    halves = ServedHalves(store, host, PublishingRecord(record.own, job.guest))
+    return Endpoint(_Recorded(host, record, in_shadow, PublishingHost(halves)), job.guest, (*SCORING, *PUBLISHING))
+
+
+def _scoring(directory: Path, party: Party, bank: PartyId) -> tuple[ScoringHost, ScoringRecord, ScoringRecord]:
+    """What answers over a host's rows, and its records: of answers, and of those in shadow."""
     half = tested_half(directory)
-    found = admitted(job.party, read_table(job.party, varied=False), job.guest, "scoring")
-    record = ScoringRecord.of(job.party.node, job.party.party, job.guest, half.model_id, found.basis)
+    found = admitted(party, read_table(party, varied=False), bank, "scoring")
+    record = ScoringRecord.of(party.node, party.party, bank, half.model_id, found.basis)
     in_shadow = replace(record, shadow=True, basis=found.shadow_basis)
     host = ScoringHost(found.table, {half.model_id: half}, found.policy, found.fresh)
 
@@ -56,11 +75,7 @@ def scoring_endpoint(directory: Path) -> Endpoint:
         )
 
     host.note = note
-    store = HalfStore(directory, job)
-    for other in store.published():
-        host.hold(other)
-    halves = ServedHalves(store, host, PublishingRecord(record.own, job.guest))
-    return Endpoint(_Recorded(host, PublishingHost(halves), record, in_shadow), job.guest, (*SCORING, *PUBLISHING))
+    return host, record, in_shadow
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +83,15 @@ class _Recorded:
     """A host whose refusals go on record before they are told; its answers do by ``note``."""
 
     host: ScoringHost
-    publishing: PublishingHost
     record: ScoringRecord
     in_shadow: ScoringRecord
+    publishing: PublishingHost | None = None
 
     def answer(self, request: Message) -> Message:
         try:
-            return (self.publishing if isinstance(request, PUBLISHING) else self.host).answer(request)
+            if self.publishing and isinstance(request, PUBLISHING):
+                return self.publishing.answer(request)
+            return self.host.answer(request)
         except LianmoError as error:
             record = self.in_shadow if isinstance(request, Wanted | Prepare) and request.shadow else self.record
             record.refused(error, request.request if isinstance(request, Wanted) else "")
@@ -105,9 +122,14 @@ def own_words(directory: Path) -> Mapping[str, Words]:
     return job_in(directory).party.reasons or {}
 
 
-def job_in(directory: Path) -> GuestJob | HostJob:
-    """The job of the party whose folder this is. Raises ``ModelError`` if it is none."""
-    return load_job(directory / "job.json")
+def job_in(directory: Path) -> GuestJob | HostJob | SiteJob | DataNodeJob:
+    """The job of the party whose folder this is, which has a half of a model. Raises ``ModelError`` if it is none."""
+    path = directory / "job.json"
+    if is_of_sites(path):
+        job = read_job(path)
+        if isinstance(job, DataNodeJob) or (isinstance(job, SiteJob) and job.hosts):
+            return job
+    return load_job(path)
 
 
 def hosts_beside(directory: Path) -> dict[str, Path]:
@@ -130,7 +152,7 @@ def scoring_wire(directory: Path, model: Joint, at: Hosts, *, local: bool, hub: 
     if local:
         folders = hosts_beside(directory)
         need_all(needed, folders)
-        yield MemoryWire({host: scoring_endpoint(folders[host]).answer for host in needed})
+        yield MemoryWire({host: scoring_endpoint(folders[host], model.party).answer for host in needed})
         return
     if hub:
         with wire_through_hub(hub, needed) as wire:

@@ -40,16 +40,25 @@ def close(
         journal: of a run that can be resumed. Held-out rows are counted once, also if it dies: counts over fewer sites,
             beside the first, would tell those of who left in between.
     """
+    sites = (*aggregation.presence.sites, *aggregation.presence.aside)
+    return (yield from close_each(aggregation, kind, dict.fromkeys(sites, model), journal))
+
+
+def close_each(
+    aggregation: Aggregation, kind: Kind, models: Mapping[PartyId, Mapping[str, Any]], journal: Journal | None = None
+) -> Script[Closed]:
+    """The same, where every site has a model of its own. Who has none here takes no further part."""
     presence = aggregation.presence
-    told = Take(model_kind=kind, model=json.dumps(dict(model), ensure_ascii=False, allow_nan=False).encode())
-    asked = (*presence.sites, *presence.aside)
-    takers = tuple(sorted(presence.arrived((yield dict.fromkeys(asked, told)), asked, Taken)))
+    presence.sites = tuple(site for site in presence.sites if site in models)
+    takes = {site: Take(model_kind=kind, model=_as_json(model)) for site, model in models.items()}
+    takers = tuple(sorted(presence.arrived((yield takes), tuple(takes), Taken)))
     total = yield from _tested(aggregation, journal)
     closed = Closed(takers)
     if total:
         goods, bads = total.values.reshape(2, N_BANDS)
         closed = Closed(takers, goods, bads, total.contributors)
-    yield dict.fromkeys((*presence.sites, *presence.aside), Goodbye(code=""))
+    here = {*presence.sites, *presence.aside}
+    yield dict.fromkeys((site for site in takers if site in here), Goodbye(code=""))
     return closed
 
 
@@ -69,3 +78,7 @@ def _tested(aggregation: Aggregation, journal: Journal | None) -> Script[Total |
     if journal:
         journal.tested(total)
     return total
+
+
+def _as_json(model: Mapping[str, Any]) -> bytes:
+    return json.dumps(dict(model), ensure_ascii=False, allow_nan=False).encode()

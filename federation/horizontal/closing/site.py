@@ -73,17 +73,24 @@ class ClosingSite:
 
     Attributes:
         is_ours: whether a model is the one this site helped to train.
+        score: log-odds of default of rows.
     """
 
     held_out: tuple[Table, Floats] | None
     contributor: Contributor
     is_ours: Callable[[SitesModel], bool]
+    score: Callable[[SitesModel, Table], Floats] = margin_of
     state: ClosingState = field(default_factory=ClosingState)
 
     @property
     def model(self) -> SitesModel | None:
         """The one that was taken."""
         return model_of(self.state.model_kind, json.loads(self.state.model)) if self.state.model else None
+
+    @property
+    def margin(self) -> Floats | None:
+        """Of the held-out rows, by the model that was taken."""
+        return self.state.margin if self.state.model else None
 
     def answer(self, request: Message) -> Message:
         phase = next_phase(TRANSITIONS, self.state.phase, request)
@@ -102,7 +109,8 @@ class ClosingSite:
             raise bad_value("model", "模型") from None
         if not self.is_ours(model):
             raise bad_value("a model that is not the one trained here", "并非本站点参与训练的模型")
-        self.state.model_kind, self.state.model = m.model_kind, m.model
+        margin = self.score(model, self.held_out[0]) if self.held_out and len(self.held_out[1]) else np.empty(0)
+        self.state.model_kind, self.state.model, self.state.margin = m.model_kind, m.model, margin
         return Taken()
 
     def _count(self) -> Message:
@@ -113,8 +121,5 @@ class ClosingSite:
         return reply
 
     def _counts(self) -> Numbers:
-        model = self.model
-        if self.held_out is None or model is None or not len(self.held_out[1]):
-            return np.zeros(2 * N_BANDS, dtype=np.int64)
-        rows, label = self.held_out
-        return band_counts(margin_of(model, rows), label)
+        label = self.held_out[1] if self.held_out else np.empty(0)
+        return band_counts(self.state.margin, label)

@@ -23,6 +23,7 @@ from federation.hybrid.features import Hosts
 from federation.hybrid.host import ALLOWED as OF_COORDINATOR
 from federation.hybrid.host import HybridHost
 from federation.hybrid.seat import ALLOWED as OF_BANK
+from federation.hybrid.seat import Seat
 from federation.messages import Message
 from federation.policy import HostPolicy
 from federation.script import run
@@ -128,7 +129,7 @@ class Trial:
         strangers = tuple(f"STRANGER-{kind}-{k}" for k in range(7))
         table = Table(held.ids + strangers, {m: np.concatenate([c, c[:7]]) for m, c in held.columns.items()})
         served = [bank for bank, of in zip(self.names, self.city_of, strict=True) if of == city]
-        return HybridHost(f"host:{kind}-{city}", table, self.policy, served)
+        return HybridHost(f"host:{kind}-{city}", {bank: Seat(table, self.policy) for bank in served})
 
     def _bank(self, bank: PartyId, rows: np.ndarray, known: Mapping[PartyId, object]) -> HybridBank:
         parties = self.cities[bank]
@@ -136,7 +137,7 @@ class Trial:
         wire = HybridWire(bank, doors, self.passed, self.lost)
         site = MaskingSite(bank, SESSION, known[bank])
         table, label = self.table.select(self.own).take(rows), self.label[rows]
-        return HybridBank(table, label, Hosts(parties, wire), site, self.new_cipher)
+        return HybridBank(bank, table, label, Hosts(parties, wire), site, self.new_cipher)
 
     def learn(self) -> Learnt:
         return run(self.learning.learn(), self.wire)

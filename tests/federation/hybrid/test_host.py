@@ -20,6 +20,7 @@ from federation.hybrid import messages as m
 from federation.hybrid.host import ALLOWED as OF_COORDINATOR
 from federation.hybrid.host import HybridHost
 from federation.hybrid.seat import ALLOWED as OF_BANK
+from federation.hybrid.seat import Seat
 from federation.hybrid.veils import Veils
 from federation.messages import Goodbye, Message
 from federation.policy import HostPolicy
@@ -38,13 +39,19 @@ def gradients(tree: int = 0, start: int = 0, n: int = 6) -> Gradients:
     return Gradients(tree=tree, start=start, rows=b"", ciphertexts=PlainSecret().encrypt([(5 << 116) + 3] * n))
 
 
-def aligned(policy: HostPolicy = POLICY) -> HybridHost:
-    """A host whose one bank has chosen all rows."""
-    host = HybridHost("host:tax-0", Table(tuple("abcdef"), {"x": X}), policy, (BANK,))
+def aligned(policy: HostPolicy = POLICY, n_more: int = 0) -> HybridHost:
+    """A host whose one bank has chosen all rows but the last ``n_more``."""
+    x = np.concatenate([X, X[:n_more]])
+    host = HybridHost("host:tax-0", {BANK: Seat(Table(tuple("abcdefghij")[: len(x)], {"x": x}), policy)})
     seat = host.seats[BANK]
     seat.answer(TokensWanted(start=0))
-    seat.answer(RowsChosen(positions=np.argsort(seat.alignment.state.order).astype("<u4").tobytes()))
+    seat.answer(RowsChosen(positions=positions(seat, *range(6))))
     return host
+
+
+def positions(seat: Seat, *rows: int) -> bytes:
+    """Where rows stand among the tokens shown."""
+    return np.argsort(seat.alignment.state.order)[list(rows)].astype("<u4").tobytes()
 
 
 SEEDS = m.SeedsWanted(veil_bits=BITS)
@@ -56,8 +63,8 @@ CUT = m.Cuts(tree=0, cuts=((0, 0, 0, True, 1, 2),))
 BELOW = m.SumsWanted(tree=0, cuts=((0, 1, 2),), left=b"\x90", nodes=(1,))
 
 
-def at(phase: str) -> HybridHost:
-    host = aligned()
+def at(phase: str, n_more: int = 0) -> HybridHost:
+    host = aligned(n_more=n_more)
     seat = host.seats[BANK]
     steps: dict[str, Callable[[], object]] = {
         "seeded": lambda: host.answer(SEEDS),
@@ -132,7 +139,7 @@ def test_sides_are_of_cuts_that_the_coordinator_told_and_of_rows_in_the_node() -
 def test_a_bank_cannot_speak_for_the_coordinator_nor_the_other_way_round() -> None:
     assert not set(OF_BANK) & set(OF_COORDINATOR)
     host = at("root")
-    for request in (SEEDS, *COUNT, OPEN, CUT, m.Seal()):
+    for request in (SEEDS, *COUNT, OPEN, CUT, m.Seal(n_trees=1)):
         refused(host.seats[BANK].answer, request, "out_of_turn")
     for request in (TERMS, gradients(), ROOT, m.CountsWanted(), m.SidesWanted(tree=0), TokensWanted(start=0)):
         refused(host.answer, request, "out_of_turn")
@@ -222,7 +229,7 @@ def test_a_policy_is_asked_when_the_run_begins() -> None:
 
 
 def test_a_bank_that_comes_late_has_no_veils_and_gets_nothing() -> None:
-    host = HybridHost("host:tax-0", Table(tuple("abcdef"), {"x": X}), POLICY, (BANK,))
+    host = HybridHost("host:tax-0", {BANK: Seat(Table(tuple("abcdef"), {"x": X}), POLICY)})
     assert host.answer(SEEDS) == m.Seeds(seeds=())
     host.seats[BANK] = aligned().seats[BANK]
     host.answer(OPEN)
@@ -230,19 +237,70 @@ def test_a_bank_that_comes_late_has_no_veils_and_gets_nothing() -> None:
 
 
 def test_rows_come_first() -> None:
-    host = HybridHost("host:tax-0", Table(tuple("abcdef"), {"x": X}), POLICY, (BANK,))
+    host = HybridHost("host:tax-0", {BANK: Seat(Table(tuple("abcdef"), {"x": X}), POLICY)})
     refused(host.seats[BANK].answer, TERMS, "out_of_turn")
 
 
 def test_the_half_is_the_cuts_in_the_order_told() -> None:
     host = at("cut")
     assert host.half is None
-    sealed = host.answer(m.Seal())
+    sealed = host.answer(m.Seal(n_trees=1))
     assert host.half is not None
     assert [(s.feature, s.code, s.missing_left) for s in host.half.splits] == [(0, 0, True)]
     assert (sealed.digest, sealed.features) == (host.half.digest(), (0,))
     assert json.loads(host.state.half)["party"] == "host:tax-0"
     refused(host.answer, CUT, "out_of_turn")
+
+
+def test_cuts_of_a_tree_that_was_not_finished_are_no_part_of_the_half() -> None:
+    host = at("cut")
+    host.seats[BANK].answer(gradients(tree=1))
+    host.answer(replace(CUT, tree=1))
+    assert host.answer(m.Seal(n_trees=1)).features == (0,)
+    assert host.half is not None
+    assert len(host.half.splits) == 1
+
+
+def sealed_door() -> tuple[Seat, m.RoutesWanted]:
+    """A door behind a sealed half, and a question about two rows that were not fitted on."""
+    host = at("cut", 3)
+    sealed = host.answer(m.Seal(n_trees=1))
+    seat = host.seats[BANK]
+    return seat, m.RoutesWanted(digest=sealed.digest, positions=positions(seat, 7, 6))
+
+
+def test_routes_of_rows_that_were_not_fitted_on_are_told_once() -> None:
+    seat, asked = sealed_door()
+    assert seat.answer(asked) == m.Routes(left=np.packbits([0, 1]).tobytes())
+    before = seat.dump()
+    refused(seat.answer, asked)
+    refused(seat.answer, replace(asked, positions=positions(seat, 8, 6)))
+    refused(seat.answer, replace(asked, positions=positions(seat, 0)))  # fitted on: sides were told by node
+    refused(seat.answer, replace(asked, positions=positions(seat, 8, 8)))
+    refused(seat.answer, replace(asked, positions=b"\xff\x00\x00\x00"))
+    refused(seat.answer, replace(asked, positions=b"\x00"))
+    assert seat.dump() == before
+    seat.answer(replace(asked, positions=positions(seat, 8)))
+
+
+def test_routes_are_told_through_the_sealed_half_and_by_consent() -> None:
+    seat, asked = sealed_door()
+    refused(seat.answer, replace(asked, digest="0" * 64))
+    seat.policy = replace(POLICY, permit=lambda subjects: np.array([s != "g" for s in subjects]))
+    refused(seat.answer, asked, "no_consent")
+    seat.answer(replace(asked, positions=positions(seat, 7)))
+    unsealed = at("cut", 3).seats[BANK]
+    refused(unsealed.answer, replace(asked, positions=positions(unsealed, 7)))
+
+
+def test_a_host_that_is_started_anew_tells_routes_still() -> None:
+    host = at("cut", 2)
+    sealed = host.answer(m.Seal(n_trees=1))
+    other = at("told", 2)
+    other.load(host.dump())
+    seat = other.seats[BANK]
+    seat.answer(m.RoutesWanted(digest=sealed.digest, positions=positions(seat, 6)))
+    refused(seat.answer, m.RoutesWanted(digest=sealed.digest, positions=positions(seat, 6)))
 
 
 def test_nothing_secret_is_printed() -> None:

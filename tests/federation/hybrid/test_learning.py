@@ -35,7 +35,7 @@ def test_a_bank_scores_its_applicants_with_the_hosts_of_its_city(problem: Proble
     learnt = trial.learn()
     for bank, model in learnt.models.items():
         hosts = {party: trial.hosts[party] for party in trial.cities[bank].values()}
-        scoring = {p: ScoringHost(host.table, {"m-1": host.half}, POLICY) for p, host in hosts.items()}
+        scoring = {p: ScoringHost(host.seats[bank].table, {"m-1": host.half}, POLICY) for p, host in hosts.items()}
         wire = MemoryWire({party: Endpoint(host, bank, SCORING).answer for party, host in scoring.items()})
         site = trial.banks[bank]
         one = site.table.take(site.rows[:1])

@@ -236,7 +236,7 @@ class Losing:
 
 
 def led(config: HorizontalConfig, lost_at: Mapping[PartyId, type[Message]], after: int) -> dict[str, Any]:
-    coordinator, sites = jobs_of(config, "m-1", config.run.directory)
+    coordinator, sites, _ = jobs_of(config, "m-1", config.run.directory)
     keep_job(coordinator)
     parts = [open_site(job, signing_of(job)) for job in sites]
     wire = MemoryWire({p.job.party.party: Endpoint(p, config.lead, p.allowed).answer for p in parts})

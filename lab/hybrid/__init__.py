@@ -1,0 +1,1 @@
+"""Runs over banks whose applicants' other features lie with data nodes: what they add to runs over sites."""
