@@ -186,7 +186,7 @@ def request_schema(bins: Sequence[FeatureBins], optional: Sequence[FeatureBins] 
     # Field names must be Python identifiers, column names need not be: the column is the alias.
     fields: dict[str, Any] = {}
     for place, b in enumerate((*bins, *optional)):
-        told = {"default_factory": _unsent, "description": _ON_TRIAL} if place >= len(bins) else {}
+        told: dict[str, Any] = {"default_factory": _unsent, "description": _ON_TRIAL} if place >= len(bins) else {}
         fields[_field(place)] = (Text | None if b.category else Number | None, Field(alias=b.name, **told))
     features = create_model("Features", __base__=Features, **fields)
     features.places = {(b.name, b.category): place for place, b in enumerate((*bins, *optional))}
