@@ -107,7 +107,7 @@ class HybridHost:
 
     def _seal(self, m: Seal) -> Message:
         s = self.state
-        splits = tuple(Split(*split) for tree, *split in s.splits if tree < m.n_trees)
+        splits = tuple(Split(f, code, missing_left) for tree, f, code, missing_left in s.splits if tree < m.n_trees)
         half = Half(s.model_id, self.party, from_fields(s.features), splits)
         s.half = json.dumps(half.to_json()).encode()
         self._hand_over()

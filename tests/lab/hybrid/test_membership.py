@@ -72,6 +72,7 @@ def test_a_data_nodes_job_is_its_own_file_and_the_banks_of_its_city(data_node: P
 
 
 def test_terms_name_no_column_of_a_data_node(terms: SiteTerms) -> None:
+    assert not hasattr(terms.hybrid, "standards")
     text = terms.model_dump_json()
     for standard in STANDARDS.values():
         for name in [*standard.get("numbers", ()), *standard.get("levels", {})]:
