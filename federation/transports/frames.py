@@ -53,7 +53,7 @@ CHANNEL_OPTIONS: Final = (
     ("grpc.max_receive_message_length", 2 * FRAME_BYTES),
     ("grpc.max_send_message_length", 2 * FRAME_BYTES),
     ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),  # gRPC's own is a minute, whatever grpc.keepalive_timeout_ms says
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
