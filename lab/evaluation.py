@@ -124,14 +124,14 @@ class Quality:
 def quality(label: Floats, margin: Floats, seed: int) -> Quality:
     """Quality of margins (higher is riskier) on held-out rows."""
     return Quality(
-        metrics.bootstrap(label, margin, metrics.auc, seed=seed),
-        metrics.bootstrap(label, margin, metrics.ks, seed=seed),
+        metrics.bootstrap(label, margin, metrics.auc_of_counts, seed=seed),
+        metrics.bootstrap(label, margin, metrics.ks_of_counts, seed=seed),
     )
 
 
 def gain(label: Floats, margin: Floats, reference: Floats, seed: int) -> Quality:
     """How much better than ``reference``, on the same resampled rows."""
     return Quality(
-        metrics.bootstrap_gain(label, margin, reference, metrics.auc, seed=seed),
-        metrics.bootstrap_gain(label, margin, reference, metrics.ks, seed=seed),
+        metrics.bootstrap_gain(label, margin, reference, metrics.auc_of_counts, seed=seed),
+        metrics.bootstrap_gain(label, margin, reference, metrics.ks_of_counts, seed=seed),
     )

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,8 +17,6 @@ from typing import Any, Self
 
 from federation.audit.host import AuditHost
 from federation.endpoint import Endpoint
-from federation.errors import PartyId
-from federation.flower.client_app import make_client_app
 from federation.messages import Message
 from federation.script import Wire
 from federation.transports.dialogue import RelayWire, serve_responder
@@ -35,14 +32,11 @@ from lab.forecast import peak_rss_mb
 from lab.governance.admission import PURPOSES, Basis, admitted
 from lab.governance.session_record import SessionRecord
 from lab.horizontal.jobs import is_of_sites, read_job
-from lab.horizontal.membership import site_job_of
 from lab.horizontal.party import take_part as take_part_of_sites
-from lab.jobs import GuestJob, HostJob, Job, LinkSection, load_job, node_directory
+from lab.jobs import GuestJob, HostJob, Job, LinkSection, load_job
 from lab.membership.papers import tls_of
-from lab.membership.session import NODE_VARIABLE, job_of, seals_for, telling
+from lab.membership.session import seals_for
 from lab.party_processes import TIED, end_with_parent
-from lab.scorecards import lead_scorecard
-from lab.trees import lead_trees
 from lab.workers import party_workers
 from models.bundle import Half, load, save
 from models.errors import LianmoError
@@ -200,7 +194,14 @@ def lead(job: GuestJob, wire: Wire) -> dict[str, Any]:
             done = lead_alignment(job, wire)
             record.end()
             return done
-        return lead_scorecard(job, wire, record) if job.scorecard else lead_trees(job, wire, record)
+        # Measures, figures and the bank's own models: a host does not load them.
+        if job.scorecard:
+            from lab.scorecards import lead_scorecard
+
+            return lead_scorecard(job, wire, record)
+        from lab.trees import lead_trees
+
+        return lead_trees(job, wire, record)
 
 
 def _record(job: Job) -> SessionRecord:
@@ -213,24 +214,9 @@ def _record(job: Job) -> SessionRecord:
 # -- entry points --------------------------------------------------------------------------------------------------
 
 
-def _run_session(party: PartyId, settings: Mapping[str, object]) -> Mapping[str, str | int | float | bytes]:
-    """Flower's entry. Of a node of its own nothing but a code leaves it this way: the hub is no party. In a simulation
-    all parties' jobs lie below ``settings["jobs"]``."""
-    if node := os.environ.get(NODE_VARIABLE):
-        with telling(Path(node), settings):
-            found = site_job_of(Path(node), party, settings)
-            take_part_of_sites(found) if found else take_part(job_of(Path(node), party, settings))
-        return {}
-    told = begin(node_directory(Path(str(settings["jobs"])), party) / "job.json")
-    return {name: value for name, value in told.items() if isinstance(value, int | float | str)}
-
-
 def begin(path: Path) -> dict[str, Any]:
     """One party's part, of whichever kind of run its job is."""
     return take_part_of_sites(read_job(path)) if is_of_sites(path) else take_part(load_job(path))
-
-
-app = make_client_app(_run_session)
 
 
 def main() -> int:

@@ -12,8 +12,8 @@ import pandas as pd
 
 from lab.amount_reports import write_amounts
 from lab.jobs import load_job, node_directory
+from lab.leakage.drawing import FILE as LEAKAGE
 from lab.leakage.drawing import VERDICTS, attacks_of, picture_of
-from lab.leakage.report import FILE as LEAKAGE
 from lab.scorecard_document import scorecard_facts
 from lab.validation.amounts import is_amounts
 from lab.validation.drawing import Picture, moved_text, p_text, p_value, percent

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import lightgbm
 import numpy as np
 import pandas as pd
 
 from models.boosting.parameters import BoostingParameters
 from models.losses import Floats
 from models.table import Table, is_category
+
+if TYPE_CHECKING:
+    import lightgbm
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,8 @@ def fit_baseline(table: Table, label: Floats, parameters: BoostingParameters, we
     Args:
         weight: of every row, above 0; none: all weigh 1.
     """
+    import lightgbm  # CPU seconds, with all of scikit-learn: only where one is fitted
+
     levels = {
         name: sorted({str(v) for v in column if v is not None})
         for name, column in table.columns.items()

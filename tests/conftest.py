@@ -25,6 +25,11 @@ settings.register_profile(
 settings.load_profile("lianmo")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow ones first: where workers share the tests, none is left alone with a long one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @dataclass(frozen=True)
 class Key:
     """Primes of a Paillier key and the rules under which it may be used."""

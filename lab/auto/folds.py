@@ -7,7 +7,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from models.errors import DataError
 from models.losses import Floats
@@ -53,6 +52,8 @@ def make_folds(
 
 
 def _at_random(label: Floats, n_folds: int, seed: int, group: NDArray[np.intp] | None) -> tuple[Fold, ...]:
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # CPU seconds: only where it is used
+
     smallest = int(min(label.sum(), len(label) - label.sum()))
     if smallest < n_folds:  # scikit-learn would only warn
         return (Fold(np.arange(0), np.arange(0)),)

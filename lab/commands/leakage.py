@@ -16,7 +16,8 @@ def leakage(
     as_json: AsJson = False,
 ) -> None:
     """Attack a run with what each party saw, and put the figures into its document. 泄露评估：以各方所见进行攻击。"""
-    from lab.leakage.report import FILE, leakage_of_run
+    from lab.leakage.drawing import FILE
+    from lab.leakage.report import leakage_of_run
     from lab.leakage.view import show_leakage
     from lab.reports import write_report
     from models.bundle import load, save

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,13 @@ from federation.policy import CountNoise, HostPolicy
 from federation.vertical.scoring.host import as_it_is
 from lab.config_party import Party
 from lab.errors import GovernanceError
-from lab.governance.catalogue import Cited
-from lab.governance.gate import Admitted, Asked, Clock, Gate, now
-from lab.governance.policy import Algorithm, PolicyBook, Terms, terms_text
-from lab.governance.privacy import Spent
 from models.table import Table
+
+if TYPE_CHECKING:  # a gate with its store is half a CPU second: only where there is a node
+    from lab.governance.catalogue import Cited
+    from lab.governance.gate import Admitted, Asked, Gate
+    from lab.governance.policy import Algorithm, Terms
+    from lab.governance.privacy import Spent
 
 #: As consents and projects name it.
 PURPOSES: Final[dict[Algorithm, str]] = {
@@ -52,6 +54,8 @@ class Basis:
 
     @classmethod
     def of(cls, gate: Gate, asked: Asked, cited: Cited, terms: Terms) -> Self:
+        from lab.governance.policy import terms_text
+
         def consents(subjects: Sequence[str]) -> Sequence[str]:
             return gate.consents(subjects, asked, cited)
 
@@ -83,7 +87,6 @@ def admitted(
     table: Table,
     asker: str,
     algorithm: Algorithm,
-    clock: Clock = now,
     noted: Callable[[Spent], None] = lambda _: None,
 ) -> Admission:
     """The rows and columns that may be used, and the policy that holds for them.
@@ -98,7 +101,9 @@ def admitted(
     """
     if party.node is None:
         return Admission(table, party.policy)
-    gate = Gate.at(party.node, clock)
+    from lab.governance.gate import Asked, Gate
+
+    gate = Gate.at(party.node)
     asked = Asked(project=party.project, party=asker, purpose=PURPOSES[algorithm], algorithm=algorithm)
     if algorithm == "scoring":
         return _for_scoring(gate, table, party, asked)
@@ -144,6 +149,8 @@ def _for_scoring(gate: Gate, table: Table, party: Party, asked: Asked) -> Admiss
     """All rows, each of which is asked for anew at every call, and its records read anew: consents come and go, and
     records are repaired, while the service runs. A model on trial asks under the same project for a purpose of its
     own, which its terms and the consents must know."""
+    from lab.governance.policy import PolicyBook
+
     cited = gate.cite(table)
     terms = PolicyBook(gate.engine).terms(asked.project)
 

@@ -18,7 +18,7 @@ from models.boosting.parameters import BoostingParameters
 from models.errors import DataError
 from models.losses import Floats
 from models.table import Table
-from models.validation.metrics import Interval, auc, bootstrap
+from models.validation.metrics import Interval, auc_of_counts, bootstrap
 
 _FOLDS: Final = 5
 #: Fewest subjects on either side.
@@ -61,5 +61,5 @@ def probe_repaired(table: Table, repaired: Floats, seed: int) -> Probed:
     guess = np.empty(len(repaired))
     for fit, judge in StratifiedKFold(_FOLDS, shuffle=True, random_state=seed).split(guess[:, None], repaired):
         guess[judge] = fit_baseline(table.take(fit), repaired[fit], _PROBE).margin(table.take(judge))
-    found = bootstrap(repaired, guess, auc, seed=seed)
+    found = bootstrap(repaired, guess, auc_of_counts, seed=seed)
     return Probed(found, n_repaired, len(repaired) - n_repaired, tells=found.low > 0.5)

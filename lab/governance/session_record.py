@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from federation.errors import PartyId
 from lab.errors import KeysError
@@ -17,9 +17,11 @@ from lab.governance.audit_keeper import LogKeeper
 from lab.governance.audit_verify import Registered
 from lab.governance.held import SIGNING
 from lab.governance.node_log import KEYS, OwnLog, event, own_log, registered
-from lab.governance.privacy import Spent
 from lab.governance.ring import KeyRing
 from models.errors import LianmoError
+
+if TYPE_CHECKING:
+    from lab.governance.privacy import Spent
 
 #: The half this party sealed: what ``model_sealed`` says of it besides model and session; None: nothing is sealed.
 Sealed = Callable[[], Mapping[str, Any] | None]

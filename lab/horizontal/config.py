@@ -7,7 +7,6 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from federation.flower.strategies import strategy_of
 from federation.horizontal.aggregation.rules import FEWEST_SITES, MOST_SITES, SiteRules
 from federation.horizontal.boosting.coordinator import FIXED
 from federation.horizontal.boosting.site import MOST_ROWS
@@ -276,6 +275,8 @@ def _check_model(config: HorizontalConfig) -> None:
         parameters = config.parameters
         wrong = [name for name, value in FIXED.items() if getattr(parameters, name) != value]
         if averaging := config.averaging:
+            from federation.flower.strategies import strategy_of  # a CPU second of Flower: only where it is used
+
             estimators.check_settings(averaging.model, averaging.settings)
             strategy_of(averaging.strategy, averaging.strategy_settings)
     except TypeError:

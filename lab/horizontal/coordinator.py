@@ -8,7 +8,6 @@ from typing import Any
 
 from federation.disclosure import Transcript
 from federation.errors import SiteLeft
-from federation.flower.strategies import averaged, strategy_of
 from federation.horizontal.aggregation.interface import Aggregation
 from federation.horizontal.aggregation.masking.coordinator import MaskedAggregation
 from federation.horizontal.aggregation.presence import Presence
@@ -152,6 +151,8 @@ def _scorecard(leading: Leading) -> Fitted:
 
 
 def _averaged(leading: Leading) -> Fitted:
+    from federation.flower.strategies import averaged, strategy_of  # a CPU second of Flower: only where it is used
+
     plan, job = leading.job.plan, leading.job
     section = plan.averaging
     assert section

@@ -9,6 +9,8 @@ from lab.validation.drawing import BAD, BANK, INK, Picture, error_bars, panels, 
 
 Json = Mapping[str, Any]
 
+#: What was found, in the folder of the run.
+FILE: Final = "leakage.json"
 VERDICTS: Final = {
     "beyond_own_features": ("beyond its own features", "超出自有特征"),
     "above_chance": ("above chance", "高于随机"),

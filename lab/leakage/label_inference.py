@@ -14,7 +14,7 @@ from lab.leakage.rowsets import RowSets
 from models.errors import DataError
 from models.losses import Floats
 from models.table import Table
-from models.validation.metrics import Interval, auc, bootstrap
+from models.validation.metrics import Interval, auc, auc_of_counts, bootstrap
 
 Verdict = Literal["beyond_own_features", "above_chance", "not_found"]
 
@@ -75,7 +75,7 @@ def label_inference(
     honest = np.array([from_labels(alone, known, label[known]) for known in draws])
     few, base, gain = over_draws(label, informed, honest, draws, n_resamples, rng)
     clusters, small = (
-        bootstrap(label, guess(seen), auc, seed=seed, n_resamples=n_resamples)
+        bootstrap(label, guess(seen), auc_of_counts, seed=seed, n_resamples=n_resamples)
         for guess in (by_clusters, by_small_nodes)
     )
     return LabelInference(

@@ -29,7 +29,6 @@ from models.losses import Floats
 from models.scorecard.card import JointScorecard, ScorecardHalf
 from models.table import Table
 
-FILE: Final = "leakage.json"
 #: Applicants whose features are guessed: enough for the intervals.
 MOST_ROWS: Final = 2000
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from sklearn.model_selection import StratifiedKFold
 
 from lab.validation.notes import Notes
 from lab.validation.sample import ScoredSample, ValidationRules
@@ -131,6 +130,8 @@ def _fits(label: Floats, margin: Floats, seed: int, notes: Notes) -> tuple[dict[
 
 def cross_fitted(label: Floats, margin: Floats, kind: str, seed: int) -> Floats:
     """Each row's probability by a calibrator of ``kind`` fitted on the other folds, shape ``(n_rows,)``."""
+    from sklearn.model_selection import StratifiedKFold  # CPU seconds: only where it is used
+
     p = np.empty(len(label))
     folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=seed)
     for others, own in folds.split(margin[:, None], label):

@@ -16,7 +16,7 @@ from models.validation.bands import ranked_bands
 from models.validation.decisions import ApprovalGain, SwapSet, approval_gain, swap_set
 from models.validation.discrimination import AucGain, auc_gain, auc_interval, capture_at, lift_at
 from models.validation.fairness import GroupReport, group_reports
-from models.validation.metrics import Interval, auc, bootstrap, bootstrap_gain, ks
+from models.validation.metrics import Interval, auc_of_counts, bootstrap, bootstrap_gain, ks_of_counts
 from models.validation.proportions import proportion
 
 #: More distinct periods than this are shown in bands of about equal number.
@@ -93,8 +93,8 @@ def separation(
         default_rate=proportion(len(label), int(label.sum())),
         auc=delong,
         gini=Interval(*(2.0 * v - 1.0 for v in (delong.value, delong.low, delong.high))) if delong else None,
-        auc_bootstrap=bootstrap(label, margin, auc, seed=seed, n_resamples=n),
-        ks=bootstrap(label, margin, ks, seed=seed, n_resamples=n),
+        auc_bootstrap=bootstrap(label, margin, auc_of_counts, seed=seed, n_resamples=n),
+        ks=bootstrap(label, margin, ks_of_counts, seed=seed, n_resamples=n),
         capture=capture_at(label, margin, 0.1),
         lift=lift_at(label, margin, 0.1),
     )
@@ -108,7 +108,7 @@ def comparison(
     return Comparison(
         reference=separation(label, reference, rules, seed, notes),
         auc=notes.tried(lambda: auc_gain(label, margin, reference)),
-        ks=bootstrap_gain(label, margin, reference, ks, seed=seed, n_resamples=n),
+        ks=bootstrap_gain(label, margin, reference, ks_of_counts, seed=seed, n_resamples=n),
         swap_set=swap_set(label, margin, reference, rate),
         approval=approval_gain(label, margin, reference, rate, seed=seed, n_resamples=n),
     )

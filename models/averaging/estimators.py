@@ -8,9 +8,6 @@ from itertools import pairwise
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, SGDClassifier
-from sklearn.neural_network import MLPClassifier
 
 from models.errors import ModelError
 from models.losses import Floats
@@ -90,12 +87,14 @@ def trained(
     Args:
         inputs: shape ``(n_rows, n_inputs)``; label: 0 or 1, both among them.
     """
+    from sklearn.exceptions import ConvergenceWarning
+
     model = _shaped(kind, settings, inputs.shape[1], n_epochs, seed)
     arrays = _cut(start, shapes(kind, settings, inputs.shape[1]))
     classes = label.astype(np.int64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # to stop early is the method
-        if isinstance(model, MLPClassifier):
+        if kind == "MLPClassifier":
             n_layers = len(arrays) // 2
             model.coefs_, model.intercepts_ = arrays[:n_layers], arrays[n_layers:]
             model.fit(inputs, classes)
@@ -129,6 +128,10 @@ def _linear(inputs: Floats, weights: Floats, intercepts: Floats) -> Floats:
 
 def _shaped(kind: str, settings: Mapping[str, Any], n_inputs: int, n_epochs: int, seed: int) -> Any:
     """An estimator that goes on from what its parameters are set to, having seen both classes."""
+    # CPU seconds: only where one is made.
+    from sklearn.linear_model import LogisticRegression, SGDClassifier
+    from sklearn.neural_network import MLPClassifier
+
     common = {**settings, "warm_start": True, "random_state": seed, "max_iter": n_epochs}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from models.losses import Floats
 from models.samples import check_parameter
@@ -188,7 +188,7 @@ class Selection:
         b, spread = coefficients.copy(), covariance.copy()
         while len(kept) > 1:
             z = b / np.sqrt(np.diag(spread))
-            p_value = 2.0 * norm.sf(np.abs(z))
+            p_value = 2.0 * ndtr(-np.abs(z))
             if self.rules.right_signs and b.max() > 0.0:
                 worst = int(np.argmax(z))
                 self._leave_out(kept[worst], "reversed", float(b[worst]))

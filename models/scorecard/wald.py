@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from models.losses import Floats
 from models.scorecard.quadratic import Penalty
@@ -53,4 +53,4 @@ def covariance(hessian: Floats, penalty: Penalty) -> Floats:
 
 def _tested(name: str, value: float, error: float) -> Coefficient:
     z = value / error
-    return Coefficient(name, value, error, z, float(2.0 * norm.sf(abs(z))))
+    return Coefficient(name, value, error, z, float(2.0 * ndtr(-abs(z))))

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import beta, binom, chi2, norm
+from scipy.special import bdtrc, betainc, chdtrc, ndtr
 
 from models.errors import DataError
 from models.losses import Floats, Integers
@@ -73,7 +73,7 @@ def hosmer_lemeshow(
             f"数据只分为 {len(n)} 组，没有剩余自由度。请增加分组。",
         )
     statistic = float(np.sum((d - expected) ** 2 / (expected * (1.0 - expected / n))))
-    return HosmerLemeshow(statistic, df, float(chi2.sf(statistic, df)))
+    return HosmerLemeshow(statistic, df, float(chdtrc(df, statistic)))
 
 
 def binomial_test(n_rows: ArrayLike, n_defaults: ArrayLike, probability: ArrayLike) -> Floats:
@@ -87,7 +87,7 @@ def binomial_test(n_rows: ArrayLike, n_defaults: ArrayLike, probability: ArrayLi
         p-values, float64; small: risk is understated. A grade without rows has 1: no evidence.
     """
     n, d, p = _grades(n_rows, n_defaults, probability)
-    return np.asarray(binom.sf(d - 1, n, p), dtype=np.float64)
+    return np.asarray(bdtrc(d - 1, n, p), dtype=np.float64)
 
 
 def jeffreys_test(n_rows: ArrayLike, n_defaults: ArrayLike, probability: ArrayLike) -> Floats:
@@ -98,7 +98,7 @@ def jeffreys_test(n_rows: ArrayLike, n_defaults: ArrayLike, probability: ArrayLi
     ``binomial_test``.
     """
     n, d, p = _grades(n_rows, n_defaults, probability)
-    return np.where(n == 0, 1.0, beta.cdf(p, d + 0.5, n - d + 0.5))
+    return np.where(n == 0, 1.0, betainc(d + 0.5, n - d + 0.5, p))
 
 
 def normal_test(n_rows: ArrayLike, n_defaults: ArrayLike, probability: ArrayLike) -> Floats:
@@ -108,7 +108,7 @@ def normal_test(n_rows: ArrayLike, n_defaults: ArrayLike, probability: ArrayLike
     """
     n, d, p = _grades(n_rows, n_defaults, probability)
     error = np.sqrt(np.maximum(n, 1) * p * (1.0 - p))
-    return np.where(n == 0, 1.0, norm.sf((d - n * p) / error))
+    return np.where(n == 0, 1.0, ndtr((n * p - d) / error))
 
 
 def traffic_light(p_value: ArrayLike, *, amber: float = AMBER, red: float = RED) -> tuple[str, ...]:

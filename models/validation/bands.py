@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from models.errors import DataError
 from models.losses import Floats, Integers
@@ -25,6 +24,8 @@ def ranked_bands(score: Floats, n_bands: int) -> Integers:
     Raises:
         ModelError: ``bad_parameter`` unless 1 to 1,000 bands are asked for.
     """
+    from scipy.stats import rankdata  # a CPU second: only where it is used
+
     check_parameter("n_bands", n_bands, 1, 1000)
     twice_rank = np.rint(2.0 * rankdata(score)).astype(np.int64)  # mid-ranks are halves: whole when doubled
     bands: Integers = (twice_rank - 1) * n_bands // (2 * len(score))

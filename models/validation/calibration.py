@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
-from scipy.stats import chi2, norm
-from sklearn.linear_model import LogisticRegression
+from scipy.special import chdtrc, ndtri
 
 from models.errors import DataError
 from models.losses import Floats, Integers, default_probability, log_loss
@@ -149,7 +147,7 @@ def cox(label: ArrayLike, margin: ArrayLike, confidence: float = 0.95) -> CoxCal
         intercept=_wald(intercept, float(errors[0]), confidence),
         slope=_wald(slope, float(errors[1]), confidence),
         in_the_large=in_the_large(y, m, confidence),
-        p_value=float(chi2.sf(max(ratio, 0.0), 2)),
+        p_value=float(chdtrc(2, max(ratio, 0.0))),
     )
 
 
@@ -159,6 +157,8 @@ def in_the_large(label: ArrayLike, margin: ArrayLike, confidence: float = 0.95) 
     Raises:
         DataError: ``one_class``, or ``separated`` if the margins are so extreme that no row tells anything.
     """
+    from scipy.optimize import brentq
+
     y = checked_label(label)
     m = checked_score(margin, len(y), "margin")
     need_both_classes(y)
@@ -176,6 +176,8 @@ def in_the_large(label: ArrayLike, margin: ArrayLike, confidence: float = 0.95) 
 
 def logistic_line(margin: Floats, label: Floats, weight: Floats) -> tuple[float, float]:
     """Intercept and slope of an unpenalised logistic regression of ``label`` (0 or 1) on ``margin``."""
+    from sklearn.linear_model import LogisticRegression  # CPU seconds: only where one is fitted
+
     model = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-8)
     model.fit(margin[:, None], label, sample_weight=weight)
     return float(model.intercept_[0]), float(model.coef_[0, 0])
@@ -196,7 +198,7 @@ def _groups(probability: Floats, n_bands: int, group: ArrayLike | None) -> Integ
 
 def _wald(value: float, error: float, confidence: float) -> Interval:
     check_parameter("confidence", confidence, 0.5, 0.9999)
-    width = float(norm.ppf(0.5 + confidence / 2.0)) * error
+    width = float(ndtri(0.5 + confidence / 2.0)) * error
     return Interval(value, value - width, value + width)
 
 

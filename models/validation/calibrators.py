@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.isotonic import IsotonicRegression
 
 from models.errors import ModelError
 from models.losses import Floats, default_probability
@@ -200,6 +199,8 @@ def fit_isotonic(
 
     Arguments and errors as ``fit_platt``, but a constant margin gives one point, the default rate.
     """
+    from sklearn.isotonic import IsotonicRegression  # CPU seconds: only where one is fitted
+
     y, m, w = _fitting_rows(label, margin, weight)
     fitted = IsotonicRegression(y_min=0.0, y_max=1.0).fit(m, y, sample_weight=w)
     return IsotonicCalibrator(tuple(map(float, fitted.X_thresholds_)), tuple(map(float, fitted.y_thresholds_)), floor)

@@ -12,9 +12,9 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from models.losses import Floats
+from models.losses import Floats, Integers
 from models.samples import check_parameter, checked_label, checked_score, need_both_classes
-from models.validation.metrics import Interval, bootstrap_gain
+from models.validation.metrics import Interval, bootstrap_gain, counts_by_score
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def bad_rate_at(label: ArrayLike, score: ArrayLike, approval_rate: float) -> flo
     """
     check_parameter("approval_rate", approval_rate, 1e-9, 1.0)
     y = checked_label(label)
-    share, bad = _approval_curve(y, checked_score(score, len(y)))
+    share, bad = _approval_curve(*counts_by_score(y, checked_score(score, len(y))))
     return min(1.0, float(np.interp(approval_rate, share, bad)) / approval_rate)
 
 
@@ -106,13 +106,7 @@ def approval_rate_at(label: ArrayLike, score: ArrayLike, bad_rate: float) -> flo
     """
     check_parameter("bad_rate", bad_rate, 0.0, 1.0)
     y = checked_label(label)
-    share, bad = _approval_curve(y, checked_score(score, len(y)))
-    excess = bad - bad_rate * share
-    last = int(np.flatnonzero(excess <= 0)[-1])
-    if last == len(share) - 1:
-        return 1.0
-    part = -excess[last] / (excess[last + 1] - excess[last])
-    return float(share[last] + part * (share[last + 1] - share[last]))
+    return float(_approval_rate(*counts_by_score(y, checked_score(score, len(y))), bad_rate))
 
 
 def approval_gain(
@@ -120,8 +114,7 @@ def approval_gain(
 ) -> ApprovalGain:
     """How many more rows ``score`` lets approve at the bad rate ``reference`` has at ``approval_rate``.
 
-    The bad rate is a target: it stays the same in all resamples. Each resample sorts both scores once, so that time is
-    ``n_resamples`` times that of a sort.
+    The bad rate is a target: it stays the same in all resamples.
 
     Raises:
         DataError: ``one_class`` and those of ``samples``.
@@ -130,17 +123,32 @@ def approval_gain(
     new, old = checked_score(score, len(y)), checked_score(reference, len(y), "reference")
     need_both_classes(y)
     target = bad_rate_at(y, old, approval_rate)
-    rate_at = partial(approval_rate_at, bad_rate=target)
-    gain = bootstrap_gain(y, new, old, rate_at, seed=seed, n_resamples=n_resamples)
-    return ApprovalGain(target, rate_at(y, old), rate_at(y, new), gain)
+    gain = bootstrap_gain(y, new, old, partial(_approval_rate, bad_rate=target), seed=seed, n_resamples=n_resamples)
+    return ApprovalGain(target, approval_rate_at(y, old, target), approval_rate_at(y, new, target), gain)
 
 
-def _approval_curve(label: Floats, score: Floats) -> tuple[Floats, Floats]:
-    """Cumulative shares of rows and of (rows that are) defaults, both over all rows, one point per distinct score."""
-    order = np.argsort(score)  # the order among equal scores does not matter: only their last row counts
-    ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
-    bad = np.cumsum(label[order])[ends]
-    return np.append(0.0, (ends + 1) / len(score)), np.append(0.0, bad / len(score))
+def _approval_rate(goods: Integers, bads: Integers, bad_rate: float) -> Floats:
+    """``approval_rate_at`` as a ``metrics.Metric``."""
+    share, bad = _approval_curve(goods, bads)
+    excess = bad - bad_rate * share
+    last = share.shape[-1] - 1
+    at = last - np.argmax(excess[..., ::-1] <= 0, axis=-1)[..., None]
+    after = np.minimum(at + 1, last)
+    (share_at, excess_at), (share_after, excess_after) = (
+        [np.take_along_axis(of, place, -1)[..., 0] for of in (share, excess)] for place in (at, after)
+    )
+    step = np.where(excess_after > excess_at, excess_after - excess_at, 1.0)  # else all rows are approved
+    rate: Floats = share_at - excess_at / step * (share_after - share_at)
+    return rate
+
+
+def _approval_curve(goods: Integers, bads: Integers) -> tuple[Floats, Floats]:
+    """Cumulative shares of rows and of (rows that are) defaults, both over all rows, from none on: a point more than
+    there are distinct scores."""
+    counts = np.stack([goods + bads, bads])
+    summed = np.cumsum(np.concatenate([np.zeros_like(counts[..., :1]), counts], axis=-1), axis=-1)
+    share, bad = summed / summed[0, ..., -1:]
+    return share, bad
 
 
 def _safest(score: Floats, other: Floats, n_rows: int) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import norm, rankdata
+from scipy.special import ndtr, ndtri
 
 from models.errors import DataError
 from models.losses import Floats
@@ -93,7 +93,7 @@ def auc_gain(label: ArrayLike, score: ArrayLike, reference: ArrayLike, confidenc
     error = float(np.sqrt(variance))
     width = _quantile(confidence) * error
     z = gain / error
-    return AucGain(Interval(gain, gain - width, gain + width), z, float(2.0 * norm.sf(abs(z))))
+    return AucGain(Interval(gain, gain - width, gain + width), z, float(2.0 * ndtr(-abs(z))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +190,8 @@ def _checked(label: ArrayLike, score: ArrayLike) -> tuple[Floats, Floats]:
 
 def _components(label: Floats, score: Floats) -> tuple[float, Floats, Floats]:
     """AUC and structural components of defaults and of the rest, from mid-ranks (Sun & Xu 2014)."""
+    from scipy.stats import rankdata  # a CPU second: only where it is used
+
     bad, good = score[label == 1], score[label == 0]
     if min(len(bad), len(good)) < 2:
         raise DataError(
@@ -209,4 +211,4 @@ def _variance(of_bad: Floats, of_good: Floats) -> float:
 
 def _quantile(confidence: float) -> float:
     check_parameter("confidence", confidence, 0.5, 0.9999)
-    return float(norm.ppf(0.5 + confidence / 2.0))
+    return float(ndtri(0.5 + confidence / 2.0))

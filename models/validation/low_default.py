@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from models.losses import Floats
 from models.samples import check_parameter, checked_cells
@@ -31,4 +31,4 @@ def prudent_bounds(n_rows: ArrayLike, n_defaults: ArrayLike, confidence: float =
     d = np.cumsum(defaults[::-1])[::-1]
     spared = n - d
     # P(Binomial(n, p) <= d) = 1 - confidence, solved through the beta distribution (Clopper & Pearson 1934).
-    return np.where(spared == 0, 1.0, beta.ppf(confidence, d + 1, np.maximum(spared, 1)))
+    return np.where(spared == 0, 1.0, betaincinv(d + 1, np.maximum(spared, 1), confidence))

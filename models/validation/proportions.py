@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from models.losses import Floats
 from models.samples import check_parameter, checked_cells
@@ -25,8 +25,8 @@ def jeffreys_interval(n_rows: ArrayLike, n_events: ArrayLike, confidence: float 
     check_parameter("confidence", confidence, 0.5, 0.9999)
     rows, events = checked_cells(n_rows, n_events)
     tail = (1.0 - confidence) / 2.0
-    low = beta.ppf(tail, events + 0.5, rows - events + 0.5)
-    high = beta.ppf(1.0 - tail, events + 0.5, rows - events + 0.5)
+    low = betaincinv(events + 0.5, rows - events + 0.5, tail)
+    high = betaincinv(events + 0.5, rows - events + 0.5, 1.0 - tail)
     return np.where(events == 0, 0.0, low), np.where(events == rows, 1.0, high)
 
 

@@ -159,11 +159,3 @@ def test_doctor_finds_this_machine_fit() -> None:
     findings = json.loads(examined.stdout)
     assert {"Python", "Flower", "GMP"} <= {f["name"] for f in findings}
     assert next(f for f in findings if f["name"] == "Flower")["good"]
-
-
-def test_a_command_starts_without_the_numeric_libraries() -> None:
-    """``lianmo --help`` answers at once: what is heavy is loaded by the command that needs it."""
-    loaded = "import sys, lab.cli; print(*{name.partition('.')[0] for name in sys.modules})"
-    names = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout.split()
-    assert "typer" in names
-    assert not {"numpy", "pandas", "scipy", "sklearn", "lightgbm", "mlflow", "flwr", "sqlalchemy"} & set(names)

@@ -15,7 +15,8 @@ from lab import flower_programs, simulation
 PARTIES = ("bank", "host:tax", "host:电信")
 TICKETS = {party: f"ticket of {party}" for party in PARTIES}
 
-#: In place of ``lab.node``, which every party has installed: one exchange; one party may fail with a secret text.
+#: In place of ``lab.flower_node``, which every party has installed: one exchange; one party may
+#: fail with a secret text.
 STAND_IN = """
 import json
 from pathlib import Path
@@ -50,7 +51,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shim = tmp_path / "shim"
     shutil.copytree(flower_programs.SHIM, shim)
     entry = shim / "lianmo_shim" / "client_app.py"
-    entry.write_text(entry.read_text().replace("lab.node", "stand_in_node"))
+    entry.write_text(entry.read_text().replace("lab.flower_node", "stand_in_node"))
     installed = tmp_path / "installed"
     installed.mkdir()
     (installed / "stand_in_node.py").write_text(STAND_IN)

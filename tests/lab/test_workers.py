@@ -169,7 +169,7 @@ def test_ray_trains_the_same_model(
     assert n_submitted > n_encrypted
 
 
-#: In place of ``lab.node``, which every party has installed: says how many other processes worked for it.
+#: In place of ``lab.flower_node``, which every party has installed: says how many other processes worked for it.
 STAND_IN = """
 import os
 
@@ -196,7 +196,7 @@ def test_inside_flowers_simulation_its_ray_does_the_work(tmp_path: Path, monkeyp
     shim = tmp_path / "shim"
     shutil.copytree(flower_programs.SHIM, shim)
     entry = shim / "lianmo_shim" / "client_app.py"
-    entry.write_text(entry.read_text().replace("lab.node", "stand_in_node"))
+    entry.write_text(entry.read_text().replace("lab.flower_node", "stand_in_node"))
     (tmp_path / "stand_in_node.py").write_text(STAND_IN)
     monkeypatch.setattr(flower_programs, "SHIM", shim)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))

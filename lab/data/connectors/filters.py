@@ -6,15 +6,16 @@ import datetime
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import ColumnClause, ColumnElement, Select, and_, column, select, table
-from sqlalchemy.sql import quoted_name
 
 from lab.data.connectors.location import Range, Scalar
 from models.errors import DataError
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnClause, ColumnElement, Select
 
 NUMBERS: Final = (bool, int, float, Decimal)
 
@@ -39,6 +40,9 @@ def sql_query(
     Args:
         kinds: column → Python's type of its values.
     """
+    from sqlalchemy import and_, column, select, table  # some tenths of a CPU second: only for a database
+    from sqlalchemy.sql import quoted_name
+
     own: dict[str, ColumnClause[Any]] = {name: column(quoted_name(name, True)) for name in {*columns, *where, order}}
     held: list[ColumnElement[bool]] = [
         _held(own[name], condition, partial(fit, name, kind=kinds[name])) for name, condition in where.items()

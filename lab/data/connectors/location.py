@@ -18,8 +18,6 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from sqlalchemy import make_url
-from sqlalchemy.exc import SQLAlchemyError
 
 from lab.errors import ConfigError
 
@@ -76,6 +74,9 @@ class Location(BaseModel):
     def _no_password(cls, address: str | None) -> str | None:
         if address is None:
             return None
+        from sqlalchemy import make_url  # some tenths of a CPU second: only for a database
+        from sqlalchemy.exc import SQLAlchemyError
+
         try:
             url = make_url(address)
         except (SQLAlchemyError, ValueError):
@@ -106,6 +107,8 @@ class Location(BaseModel):
         """The same, relative paths taken from ``base``."""
         if self.file is not None:
             return self.model_copy(update={"file": (base / self.file).resolve()})
+        from sqlalchemy import make_url
+
         url = make_url(self.address or "")
         if url.get_backend_name() != "sqlite" or not url.database:
             return self

@@ -9,8 +9,6 @@ import pandas as pd
 import pyarrow as pa
 
 from lab.data.connectors.csv_file import CsvFile
-from lab.data.connectors.database import Database
-from lab.data.connectors.duckdb_file import DuckDbFile
 from lab.data.connectors.location import Location, is_duckdb, is_parquet
 from lab.data.connectors.parquet_file import ParquetFile
 from lab.data.connectors.source import Source, column_missing, unreadable
@@ -70,6 +68,8 @@ def _open(data: Path | Location) -> Source:
     table = None if isinstance(data, Path) else data.table
     if path is None:
         assert isinstance(data, Location)
+        from lab.data.connectors.database import Database
+
         return Database(data.address or "", table or "", where, read_only_account=data.read_only_account)
     if is_duckdb(path):
         if table is None:
@@ -78,6 +78,8 @@ def _open(data: Path | Location) -> Source:
                 f"{path.name} is a DuckDB file: say which table, as {{ file = …, table = … }} or --table",
                 f"{path.name} 是 DuckDB 文件，请用 {{ file = …, table = … }} 或 --table 指定表",
             )
+        from lab.data.connectors.duckdb_file import DuckDbFile
+
         return DuckDbFile(path, table, where)
     return ParquetFile(path, where) if is_parquet(path) else CsvFile(path, where)
 

@@ -1,5 +1,5 @@
 """A party's side."""
 
-from lab.node import app
+from lab.flower_node import app
 
 __all__ = ["app"]  # Flower looks for the name in this file's text.

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, Self
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from lab.serving.answers import Answer
 from lab.serving.publishing.folder import ShelfFolder
@@ -98,6 +97,8 @@ class Pairs:
 
     def compared(self) -> Comparison:
         """Of one application at least."""
+        from scipy.stats import spearmanr  # a CPU second, which no service needs
+
         names = tuple(name for name, _ in BANDS)
         told, shadow = self.probabilities.T
         moves = np.zeros((len(names), len(names)), dtype=int)

@@ -108,6 +108,17 @@ def test_a_better_score_approves_more_at_the_same_bad_rate(scored: tuple[np.ndar
     assert found == approval_gain(label, score, reference, 0.6, seed=1, n_resamples=60)
 
 
+def test_its_interval_is_that_of_rows_drawn_one_by_one(scored: tuple[np.ndarray, ...]) -> None:
+    label, score, reference = scored[0], np.round(scored[1], 1), np.round(scored[2], 1)
+    target, rng, draws = bad_rate_at(label, reference, 0.6), np.random.default_rng(1), []
+    for _ in range(60):
+        rows = np.concatenate([rng.choice(np.flatnonzero(label == of), int((label == of).sum())) for of in (1, 0)])
+        new, old = (approval_rate_at(label[rows], s[rows], target) for s in (score, reference))
+        draws.append(new - old)
+    gain = approval_gain(label, score, reference, 0.6, seed=1, n_resamples=60).gain
+    assert (gain.low, gain.high) == pytest.approx(np.quantile(draws, [0.025, 0.975]), abs=1e-12)
+
+
 def test_a_score_gains_nothing_over_itself(scored: tuple[np.ndarray, ...]) -> None:
     label, score, _ = scored
     gain = approval_gain(label, score, score, 0.6, seed=1, n_resamples=10).gain

@@ -21,8 +21,7 @@ from models.validation.discrimination import (
     gini,
     lift_at,
 )
-from models.validation.metrics import auc as auc_of
-from models.validation.metrics import bootstrap, bootstrap_gain, ks
+from models.validation.metrics import auc_of_counts, bootstrap, bootstrap_gain, ks
 
 row = st.tuples(st.sampled_from([0.0, 1.0]), st.integers(-4, 4).map(float), st.integers(-4, 4).map(float))
 rows = st.lists(row, min_size=4, max_size=50).filter(lambda r: 2 <= sum(y for y, _, _ in r) <= len(r) - 2)
@@ -85,10 +84,10 @@ def test_variance_is_the_one_in_the_brunner_munzel_test(scored: tuple[np.ndarray
 
 def test_intervals_agree_with_the_bootstrap(scored: tuple[np.ndarray, ...]) -> None:
     label, score, reference = scored
-    theory, drawn = auc_interval(label, score), bootstrap(label, score, auc_of, seed=0, n_resamples=500)
+    theory, drawn = auc_interval(label, score), bootstrap(label, score, auc_of_counts, seed=0, n_resamples=500)
     assert theory.low == pytest.approx(drawn.low, abs=0.01)
     assert theory.high == pytest.approx(drawn.high, abs=0.01)
-    gain = bootstrap_gain(label, score, reference, auc_of, seed=0, n_resamples=500)
+    gain = bootstrap_gain(label, score, reference, auc_of_counts, seed=0, n_resamples=500)
     found = auc_gain(label, score, reference).gain
     assert found.low == pytest.approx(gain.low, abs=0.01)
     assert found.high == pytest.approx(gain.high, abs=0.01)
