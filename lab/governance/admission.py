@@ -126,7 +126,7 @@ def admitted(
     return Admission(found.table, policy, basis, found.n_without_consent, still=still)
 
 
-def may_go_on(party: Party, asker: str, algorithm: Algorithm, clock: Clock = now) -> Callable[[], None]:
+def may_go_on(party: Party, asker: str, algorithm: Algorithm) -> Callable[[], None]:
     """For one that is shown no row, only sums: asks at once, and whenever it is called, whether the project lets it.
 
     Raises:
@@ -134,7 +134,9 @@ def may_go_on(party: Party, asker: str, algorithm: Algorithm, clock: Clock = now
     """
     if party.node is None:
         return lambda: None
-    gate = Gate.at(party.node, clock)
+    from lab.governance.gate import Asked, Gate
+
+    gate = Gate.at(party.node)
     asked = Asked(project=party.project, party=asker, purpose=PURPOSES[algorithm], algorithm=algorithm)
     gate.check(asked)
 
