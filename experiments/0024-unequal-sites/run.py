@@ -47,7 +47,7 @@ def lines_of(part: str, data: Path, quick: bool) -> list[str]:
         return titles + [row for world in chosen for row in poisoning.lines(world, 0)]
     if part == "folds":
         rows = ["| " + " | ".join(gains.TITLES) + " |", "|" + "---|" * len(gains.TITLES)]
-        for world in worlds(data, True) if quick else [sba(data, "State", 16), synthetic(16), synthetic(4)]:
+        for world in worlds(data, quick=True) if quick else [sba(data, "State", 16)]:
             rows += gains.lines_of(world.name, gains.gains_by_folds(world, 3 if quick else 60, 0))
             print(*rows[-3:], sep="\n", flush=True)
         return rows
