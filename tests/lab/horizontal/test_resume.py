@@ -265,7 +265,7 @@ def test_without_checkpoints_nothing_is_kept(
 
 def written(folder: Path) -> Path:
     text = FILE.replace(
-        '[averaging]\nmodel = "SGDClassifier"\nrounds = 2', "[boosting]\nn_estimators = 12\nmax_depth = 3"
+        '[averaging]\nmodel = "SGDClassifier"\nrounds = 2', "[boosting]\nn_estimators = 8\nmax_depth = 3"
     )
     text = text.replace("runs/cities", "runs/small").replace('"memory"', '"relay"\ncheckpoint_share = 1.0')
     (folder / "run.toml").write_text(text, encoding="utf-8")
@@ -284,7 +284,7 @@ def grown(folder: Path) -> int:
 def test_whoever_is_killed_the_model_is_the_same(tmp_path: Path, victim: str) -> None:
     write_sites(tmp_path)
     path = written(tmp_path)
-    undisturbed = parse_horizontal(told("memory", 12, directory="runs/expected"), tmp_path)
+    undisturbed = parse_horizontal(told("memory", 8, directory="runs/expected"), tmp_path)
     train_over_sites(undisturbed, QUIET)
     with started(path) as process:
         until(lambda: grown(tmp_path) >= 3, 240)
@@ -311,4 +311,4 @@ def test_stop_ends_it_and_it_goes_on(tmp_path: Path) -> None:
         assert all_gone([process, *everybody], 10)
     found = unfinished(tmp_path)
     assert found["phase"] == "stopped"
-    assert call(tmp_path, "resume", found["run"])["trees"] == 12
+    assert call(tmp_path, "resume", found["run"])["trees"] == 8
