@@ -140,8 +140,8 @@ def described(what: str) -> dict[str, Any]:
             problems = documented(HTTPStatus.NOT_FOUND, HTTPStatus.INTERNAL_SERVER_ERROR)
             return plain | {"responses": {200: {"model": ScoreAnswer}, **problems}}
         case "report":
-            statuses = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.INTERNAL_SERVER_ERROR)
-            return plain | {"responses": {200: _REPORT, **documented(*statuses)}}
+            problems = documented(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.INTERNAL_SERVER_ERROR)
+            return plain | {"responses": {200: _REPORT, **problems}}
     ready = {200: {"model": Readiness}, 503: {"model": Readiness, "description": "No applications are answered."}}
     return plain | {"responses": ready}
 
