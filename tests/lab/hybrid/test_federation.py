@@ -3,7 +3,6 @@ hub on Flower's deployment engine: the model of one process, bit for bit."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +10,12 @@ import pytest
 from rich.console import Console
 
 from federation.errors import PartyId
-from lab.flower_programs import free_port
 from lab.horizontal.config import HorizontalConfig, parse_horizontal
 from lab.horizontal.runs import train_over_sites
-from lab.hub.invitations import invite, role_of
-from lab.hub.members import Members
-from lab.hub.settings import HubSettings, authority_of, create_hub
 from lab.jobs import node_directory
-from lab.membership.hub_client import join
 from models.bundle import load
 from tests.lab.hybrid.cities import BANKS, TREES, run_file, tax_only, write_cities
-from tests.lab.membership.test_federation import command, left_over
+from tests.lab.membership.at_work import federation, node_of
 
 QUIET = Console(quiet=True)
 
@@ -80,28 +74,18 @@ def test_through_a_hub_they_train_the_model_of_one_process(tmp_path: Path) -> No
     told = tax_only(run_file())
     expected = trained(tmp_path, told)
     hosts = tuple(host["party"] for host in told["hosts"])
-    hub, settings = tmp_path / "hub", HubSettings(address=f"127.0.0.1:{free_port()}")
-    create_hub(hub, settings)
-    with ExitStack() as stack:
-        stack.enter_context(command(tmp_path / "hub.log", "listens", "hub", "start", "--hub", str(hub)))
-        for party in ("coordinator", *BANKS, *hosts):
-            node = tmp_path / party.replace(":", "-")
-            made = invite(authority_of(hub), settings.name, settings.address, party, role_of(party), 1.0)
-            Members(hub).invited(made)
-            join(node, made)
-            own = f'party = "{party}"\ninsecure_allow_plaintext = true\n'
-            own += f'data = "{tmp_path / party.partition(":")[2]}.csv"\n'
-            if party in BANKS:
-                (node / "site.toml").write_text(own + 'label = "bad"\n')
-            if party in hosts:
-                (node / "party.toml").write_text(own)
-            log = tmp_path / f"{node.name}.log"
-            stack.enter_context(command(log, "waits", "node", "start", "--node", str(node)))
+    own: dict[str, dict[str, str]] = {"coordinator": {}}
+    for party in (*BANKS, *hosts):
+        text = (
+            f'party = "{party}"\ninsecure_allow_plaintext = true\ndata = "{tmp_path / party.partition(":")[2]}.csv"\n'
+        )
+        own[party] = {"site.toml": text + 'label = "bad"\n'} if party in BANKS else {"party.toml": text}
+    with federation(tmp_path, own):
         through = {name: told[name] for name in ("horizontal", "standard", "hybrid", "boosting")}
         through |= {"run": {"directory": "runs/hub", "party_seconds": 600.0}, "hub": {"node": "coordinator"}}
         config = parse_horizontal(through, tmp_path)
         result = train_over_sites(config, QUIET)
-        folders = {p: tmp_path / p.replace(":", "-") / "runs" / result["model_id"] for p in (*BANKS, *hosts)}
+        folders = {p: node_of(tmp_path, p) / "runs" / result["model_id"] for p in (*BANKS, *hosts)}
         assert parts(config, folders) == expected
         for bank in BANKS:
             assert load(folders[bank] / "outcome.json")["auc"]["joint"]["value"] > 0.5
@@ -114,4 +98,3 @@ def test_through_a_hub_they_train_the_model_of_one_process(tmp_path: Path) -> No
             assert not path.is_file() or secret not in path.read_bytes()
         for path in [*(tmp_path / "hub").rglob("*"), *folders["bank:a"].rglob("*")]:
             assert not path.is_file() or b"tax_paid_2023" not in path.read_bytes()
-    assert left_over(tmp_path) == []
