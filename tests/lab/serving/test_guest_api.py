@@ -202,9 +202,9 @@ def test_the_model_being_served(world: World, service: Service) -> None:
         "n_trees": 8,
         "parties": [BANK, TAX, TELECOM],
         "features": [
-            {"name": "Amount", "type": "number"},
-            {"name": "Price", "type": "number"},
-            {"name": "职业", "type": "text"},
+            {"name": "Amount", "type": "number", "required": True},
+            {"name": "Price", "type": "number", "required": True},
+            {"name": "职业", "type": "text", "required": True},
         ],
         "bank_only": None,
     }
