@@ -247,8 +247,8 @@ def led(config: HorizontalConfig, lost_at: Mapping[PartyId, type[Message]], afte
 
 
 def test_trees_that_there_are_stand_where_a_site_leaves(tmp_path: Path) -> None:
-    """Of four no later sum tells nobody's numbers: without checkpoints to wait by, the trees that all made stand, and the
-    others get them."""
+    """Of four no later sum tells nobody's numbers. Without checkpoints to wait by, the trees that all made stand, and
+    the others get them."""
     run = {"directory": "runs/memory", "transport": "memory", "checkpoint_share": 0}
     config = config_of(tmp_path, run=run, **TREES)
     outcome = led(config, {"site:d": Grow}, after=4)
