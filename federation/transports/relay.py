@@ -50,6 +50,8 @@ Tap = Callable[[PartyId, PartyId, bytes], None]
 
 #: Longest piece of a name from outside that is written to the log.
 _SHOWN: Final = 64
+#: A connection that breaks can look for a moment as if its party had ended it in good order.
+_AFTERMATH_SECONDS: Final = 0.05
 
 
 class Relay:
@@ -250,7 +252,7 @@ class Relay:
         try:
             for frame in incoming:
                 self._pass_on(session, party, frame)
-            orderly = True
+            orderly = not seat.gone.wait(_AFTERMATH_SECONDS)
         except (TooLargeError, ValueError) as error:
             seat.fault = "too_large" if isinstance(error, TooLargeError) else "not_a_frame"
             self._note(seat.fault, name, party)

@@ -17,8 +17,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
 
 from models.errors import DataError, ModelError
 from models.losses import Floats, default_probability
@@ -200,6 +198,8 @@ def _fit(way: str, label: Floats, own: Floats, common: Floats) -> Line | None:
 
 
 def _blend(label: Floats, own: Floats, common: Floats) -> Line | None:
+    from sklearn.linear_model import LogisticRegression  # late: a party starts without
+
     margins = np.column_stack([own, common])
     if len(np.unique(label)) < 2 or not margins.std(axis=0).all():
         return None
@@ -213,6 +213,8 @@ def _blend(label: Floats, own: Floats, common: Floats) -> Line | None:
 
 def _cross_fitted_loss(way: str, label: Floats, own: Floats, common: Floats, seed: int) -> Floats:
     """Each row's loss by what was fitted on the other folds; where a fold does not serve, by the own way of it."""
+    from sklearn.model_selection import StratifiedKFold
+
     found = np.empty(len(label))
     folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=seed)
     at: NDArray[np.intp]
