@@ -12,8 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from federation.audit.host import AuditHost
 from federation.endpoint import Endpoint
@@ -30,7 +29,7 @@ from lab.data.sources import check_wishes, data_digest, read_table, source_refer
 from lab.failures import Unable, note_error
 from lab.forecast import peak_rss_mb
 from lab.governance.admission import PURPOSES, Basis, admitted
-from lab.governance.session_record import SessionRecord
+from lab.governance.session_record import OnRecord, SessionRecord, answered
 from lab.horizontal.jobs import is_of_sites, read_job
 from lab.horizontal.party import take_part as take_part_of_sites
 from lab.jobs import GuestJob, HostJob, Job, LinkSection, load_job
@@ -90,7 +89,7 @@ def _follow(job: HostJob, link: Link) -> dict[str, Any]:
 
 
 @dataclass(slots=True)
-class HostPart:
+class HostPart(OnRecord):
     """A host's part in one session: its responder, whose refusals go on record before they are told. As a context it
     records an error that ends the session.
 
@@ -108,29 +107,19 @@ class HostPart:
     checkpoints: Checkpoints
 
     def answer(self, request: Message) -> Message:
-        try:
-            self.still()
-            reply = self.host.answer(request)
-            if isinstance(request, Keep) and self.host.checkpoint:
-                self.checkpoints.keep(self.host.checkpoint.dump())
-            return reply
-        except LianmoError as error:
-            self.record.refused(error)
-            raise
+        return answered(request, self._answer, self.still, self.record)
+
+    def _answer(self, request: Message) -> Message:
+        reply = self.host.answer(request)
+        if isinstance(request, Keep) and self.host.checkpoint:
+            self.checkpoints.keep(self.host.checkpoint.dump())
+        return reply
 
     def sealed(self) -> dict[str, Any] | None:
         """What the audit log says of the half, once sealed."""
         half, basis = self.host.half, self.basis
         cited = {"items": basis.items, "catalogue": basis.catalogue} if basis else {}
         return {"half": half.digest(), **cited} if half else None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.record.__exit__(kind, error, traceback)
 
 
 def open_host(job: HostJob) -> HostPart:

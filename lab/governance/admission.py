@@ -108,13 +108,10 @@ def admitted(
     if algorithm == "scoring":
         return _for_scoring(gate, table, party, asked)
     found = gate.admit(table, asked)
+    still = _still(gate, asked)
 
     def permit(subjects: Sequence[str]) -> NDArray[np.bool_]:
         return gate.permitted(subjects, asked, found.cited)
-
-    def still() -> None:
-        with _told_to_the_bank():
-            gate.check(asked)
 
     def spend(n_features: int) -> None:
         with _told_to_the_bank():
@@ -139,6 +136,11 @@ def may_go_on(party: Party, asker: str, algorithm: Algorithm) -> Callable[[], No
     gate = Gate.at(party.node)
     asked = Asked(project=party.project, party=asker, purpose=PURPOSES[algorithm], algorithm=algorithm)
     gate.check(asked)
+    return _still(gate, asked)
+
+
+def _still(gate: Gate, asked: Asked) -> Callable[[], None]:
+    """What asks, while a session lasts, whether the project lets it go on."""
 
     def still() -> None:
         with _told_to_the_bank():

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from federation.errors import PartyId
+from federation.messages import Message
 from lab.errors import KeysError
 from lab.governance.admission import Basis
 from lab.governance.audit_entry import Event
@@ -152,3 +153,34 @@ class SessionRecord:
     def _event(self, kind: str, references: Mapping[str, Any]) -> Event:
         actor = self.guest if kind in ("session_opened", "refused") else ""
         return event(kind, {"session": self.session, **references}, actor)
+
+
+class OnRecord:
+    """A party's part in one session. As a context it records an error that ends the session."""
+
+    __slots__ = ()
+    record: SessionRecord
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.record.__exit__(kind, error, traceback)
+
+
+def answered(
+    request: Message, answer: Callable[[Message], Message], still: Callable[[], None], record: SessionRecord
+) -> Message:
+    """The answer, if the project may go on; a refusal goes on record before it is told.
+
+    Args:
+        still: asked before every answer; raises if the project may not go on.
+    """
+    try:
+        still()
+        return answer(request)
+    except LianmoError as error:
+        record.refused(error)
+        raise

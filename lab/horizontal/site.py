@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -31,7 +30,7 @@ from lab.data.sources import Division, data_digest, read_division, read_labelled
 from lab.evaluation import arrange, gain, quality
 from lab.forecast import peak_rss_mb
 from lab.governance.admission import PURPOSES, admitted
-from lab.governance.session_record import SessionRecord
+from lab.governance.session_record import OnRecord, SessionRecord, answered
 from lab.horizontal.jobs import SiteJob, SiteTerms
 from lab.horizontal.own_use import use
 from models.baselines import Baseline, fit_baseline
@@ -80,7 +79,7 @@ class OwnRows:
 
 
 @dataclass(slots=True)
-class SitePart:
+class SitePart(OnRecord):
     """A site's part in one session: its responder, whose refusals go on record before they are told. As a context it
     records an error that ends the session.
 
@@ -101,20 +100,7 @@ class SitePart:
         return self.site.allowed
 
     def answer(self, request: Message) -> Message:
-        try:
-            self.still()
-            return self.site.answer(request)
-        except LianmoError as error:
-            self.record.refused(error)
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.record.__exit__(kind, error, traceback)
+        return answered(request, self.site.answer, self.still, self.record)
 
 
 def open_site(job: SiteJob, signing: Signing, to_hosts: Wire | None = None) -> SitePart:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from federation.endpoint import Endpoint
 from federation.errors import PartyId
@@ -19,7 +18,7 @@ from federation.transports.memory import Answer
 from lab.data.sources import data_digest, read_table, source_reference
 from lab.forecast import peak_rss_mb
 from lab.governance.admission import PURPOSES, admitted, may_go_on
-from lab.governance.session_record import SessionRecord
+from lab.governance.session_record import OnRecord, SessionRecord, answered
 from lab.horizontal.jobs import DataNodeJob
 from models.bundle import save
 from models.errors import LianmoError
@@ -32,37 +31,22 @@ class _Recorded:
 
     responder: Responder
     still: Callable[[], None]
-    refused: Callable[[LianmoError], None]
+    record: SessionRecord
 
     def answer(self, request: Message) -> Message:
-        try:
-            self.still()
-            return self.responder.answer(request)
-        except LianmoError as error:
-            self.refused(error)
-            raise
+        return answered(request, self.responder.answer, self.still, self.record)
 
 
 @dataclass(slots=True)
-class DataNodePart:
-    """As a context it records an error that ends the session.
-
-    Attributes:
-        doors: who may ask → what answers.
+class DataNodePart(OnRecord):
+    """Attributes:
+    doors: who may ask → what answers.
     """
 
     job: DataNodeJob
     host: HybridHost
     doors: Mapping[PartyId, Answer]
     record: SessionRecord
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.record.__exit__(kind, error, traceback)
 
 
 def open_data_node(job: DataNodeJob) -> DataNodePart:
@@ -91,7 +75,7 @@ def open_data_node(job: DataNodeJob) -> DataNodePart:
     def door(
         asker: PartyId, responder: Responder, still: Callable[[], None], allowed: tuple[type[Message], ...]
     ) -> Answer:
-        return Endpoint(_Recorded(responder, still, record.refused), asker, allowed).answer
+        return Endpoint(_Recorded(responder, still, record), asker, allowed).answer
 
     doors = {bank: door(bank, host.seats[bank], use.still, OF_BANK) for bank, use in found.items()}
     doors[terms.coordinator] = door(terms.coordinator, host, still, OF_COORDINATOR)
