@@ -12,18 +12,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import comb
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.boosting.splits import Mask
 from models.boosting.trees import Node, Owner, Routes, Tree
+from models.boosting.walk import Walk
 from models.losses import Floats
 from models.reasons import Player, Reason, strongest
-
-if TYPE_CHECKING:
-    from models.bundle import JointModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +143,25 @@ def ready(
     )
 
 
-def contributions(model: JointModel, routes: Routes, n_rows: int) -> Contributions:
+class Boosted(Protocol):
+    """Trees and who their cuts belong to, as a joint model has them.
+
+    Attributes:
+        walk, ready: of its trees, made once.
+    """
+
+    @property
+    def trees(self) -> Sequence[Tree]: ...
+    @property
+    def base_margin(self) -> float: ...
+    @property
+    def walk(self) -> Walk: ...
+    @property
+    def ready(self) -> Ready | None: ...
+    def player_of(self, node: Node) -> Player: ...
+
+
+def contributions(model: Boosted, routes: Routes, n_rows: int) -> Contributions:
     """Shapley values of every row.
 
     Args:
