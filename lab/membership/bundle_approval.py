@@ -96,8 +96,14 @@ def run_program(opened: Callable[[bytes], None] = lambda _: None) -> None:
         return install(content, *others, **arguments)
 
     def pull_noted(flower_node: Any) -> Any:
-        message, *others = pull(flower_node)
-        opened(message_to_proto(run_clientapp.remove_content_from_message(message)).SerializeToString())
+        try:
+            message, *others = pull(flower_node)
+            opened(message_to_proto(run_clientapp.remove_content_from_message(message)).SerializeToString())
+        except Exception as error:
+            # Flower would call the task failed and answer nothing, and its node waits for an answer, for ever, and
+            # takes no other work. For a session that falls silent the node answers itself, after a minute.
+            log.error("session_unread: what is asked could not be read (%s). 无法读取会话任务。", type(error).__name__)
+            os._exit(1)
         return message, *others
 
     run_clientapp.install_from_fab = install_approved  # type: ignore[attr-defined]

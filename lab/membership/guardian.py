@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -47,7 +48,8 @@ def _session(writing: int) -> None:
     from lab.membership.bundle_approval import run_program
 
     def opened(message: bytes) -> None:
-        os.write(writing, message)  # some hundred bytes: a pipe holds them until they are read
+        with suppress(BrokenPipeError):  # nobody waits for it any more
+            os.write(writing, message)  # some hundred bytes: a pipe holds them until they are read
 
     run_program(opened)
 

@@ -1,4 +1,4 @@
-"""Coordinator and four sites as processes of their own, through a hub on Flower's deployment engine: the model of one
+"""Coordinator and three sites as processes of their own, through a hub on Flower's deployment engine: the model of one
 process, bit for bit; and the same under Flower's simulation and over the relay."""
 
 from __future__ import annotations
@@ -44,11 +44,12 @@ def test_every_way_on_one_machine_gives_the_same_model(tmp_path: Path, transport
 
 @pytest.mark.slow
 def test_through_a_hub_sites_train_the_model_of_one_process(tmp_path: Path) -> None:
-    write_sites(tmp_path)
-    expected = [trained(parse_horizontal(run_file(**section), tmp_path)) for section in (TREES, AVERAGE)]
+    sites = SITES[:3]  # as few as a sum is opened of
+    write_sites(tmp_path, sites=sites)
+    expected = [trained(parse_horizontal(run_file(sites=sites, **section), tmp_path)) for section in (TREES, AVERAGE)]
     own = {
         site: {"site.toml": f'party = "{site}"\ndata = "{tmp_path / site.removeprefix("site:")}.csv"\nlabel = "bad"\n'}
-        for site in SITES
+        for site in sites
     }
     with federation(tmp_path, {"coordinator": {}, **own}):
         for section, model in zip((TREES, AVERAGE), expected, strict=True):
@@ -56,19 +57,19 @@ def test_through_a_hub_sites_train_the_model_of_one_process(tmp_path: Path) -> N
                 "run": {"directory": "runs/hub"},
                 "horizontal": {},
                 "standard": STANDARD,
-                "hub": {"node": "coordinator", "sites": list(SITES)},
+                "hub": {"node": "coordinator", "sites": list(sites)},
                 **section,
             }
             config = parse_horizontal(through, tmp_path)
             assert trained(config) == model
             session = load(config.run.directory / "result.json")["model_id"]
-            for site in SITES:
+            for site in sites:
                 kept = node_of(tmp_path, site) / "runs" / session
                 assert same(load(kept / "model.json")) == model
                 assert load(kept / "outcome.json")["auc"]["joint"]["value"] > 0.5
         # Nothing of a site's own is with the coordinator, and no row of it with the hub.
         assert not (tmp_path / "runs" / "hub" / "nodes" / "site-a").exists()
-        assert load(tmp_path / "runs" / "hub" / "result.json")["sites"] == {site: {} for site in SITES}
+        assert load(tmp_path / "runs" / "hub" / "result.json")["sites"] == {site: {} for site in sites}
         secret = (tmp_path / "a.csv").read_bytes().splitlines()[1].split(b",")[0]
         for path in [*(tmp_path / "hub").rglob("*"), *(tmp_path / "runs" / "hub").rglob("*")]:
             assert not path.is_file() or secret not in path.read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from flwr.supernode.main import create_app
 from flwr.supernode.nodestate import NodeStateFactory
 
 from lab.flower_programs import has_lost_executor
-from lab.membership import guardian
+from lab.membership import bundle_approval, guardian
 
 RUN, NODE = 7, 11
 
@@ -92,8 +93,8 @@ def node() -> Iterator[tuple[Any, str]]:
             thread.join(20)
 
 
-def test_flowers_node_takes_the_answer_for_the_sessions(node: tuple[Any, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    state, address = node
+def asked_of(state: Any) -> tuple[Message, int, str]:
+    """What a session is asked, its task at the node and the token for it."""
     about = Metadata(
         run_id=RUN,
         message_id="",
@@ -111,12 +112,21 @@ def test_flowers_node_takes_the_answer_for_the_sessions(node: tuple[Any, str], m
     task = state.create_task(task_type=TaskType.CLIENT_APP, run_id=RUN, fab_hash="f")
     token = state.claim_task(task)
     state.activate_task(task_id=task)
+    return asked, task, token
+
+
+def arguments(address: str, token: str) -> list[str]:
+    return ["flwr-clientapp", "--runtime-api-address", address, "--token", token, "--insecure"]
+
+
+def test_flowers_node_takes_the_answer_for_the_sessions(node: tuple[Any, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    state, address = node
+    asked, task, token = asked_of(state)
     assert not state.get_messages_legacy(is_reply=True)
     list(state.get_messages_legacy(is_reply=False))
     state.record_message_processing_start(asked.metadata.message_id)
 
-    told = ["flwr-clientapp", "--runtime-api-address", address, "--token", token, "--insecure"]
-    monkeypatch.setattr(sys, "argv", told)
+    monkeypatch.setattr(sys, "argv", arguments(address, token))
     guardian.answer_for(message_to_proto(asked).SerializeToString())
     (reply,) = state.get_messages_legacy(is_reply=True)
     assert reply.has_error()
@@ -124,6 +134,44 @@ def test_flowers_node_takes_the_answer_for_the_sessions(node: tuple[Any, str], m
     assert reply.metadata.reply_to_message_id == asked.metadata.message_id
     (ended,) = state.get_tasks(task_ids=[task])  # the node waits for it no longer
     assert (ended.status.status, ended.status.sub_status, ended.status.details) == ("finished", "failed", "node_lost")
+
+
+def test_a_session_goes_on_without_the_parent_that_waited_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    went_on = []
+    monkeypatch.setattr(bundle_approval, "run_program", lambda opened: went_on.append(opened(b"asked")))
+    guardian._session(writing)
+    os.close(writing)
+    assert went_on
+
+
+#: Flower's own program as a node of ours runs it, against Flower's own node.
+UNREADABLE = """
+import sys
+from importlib import import_module
+from lab.membership.bundle_approval import run_program
+runtime = import_module("flwr.supernode.runtime.run_clientapp")
+def pull(_):
+    raise RuntimeError("no message")
+runtime.pull_task_input = pull
+sys.argv = {arguments}
+run_program()
+"""
+
+
+def test_a_session_that_cannot_read_what_is_asked_falls_silent(node: tuple[Any, str], tmp_path: Path) -> None:
+    """A task that failed without an answer blocks Flower's node for ever; one that falls silent it gives up itself."""
+    state, address = node
+    _, task, token = asked_of(state)
+    code = UNREADABLE.format(arguments=arguments(address, token))
+    environment = {**os.environ, "FLWR_HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[3])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, env=environment
+    )
+    assert (done.returncode, "session_unread" in done.stderr) == (1, True)
+    (left,) = state.get_tasks(task_ids=[task])
+    assert left.status.status == "running"
 
 
 def test_a_node_whose_executor_died_is_known(tmp_path: Path) -> None:
