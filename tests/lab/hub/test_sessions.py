@@ -19,7 +19,7 @@ from lab.membership.hub_client import Hub
 from lab.membership.papers import tls_of
 from tests.lab.hub.harness import HubAtWork
 
-FIRST, SECOND = "a" * 32, "b" * 32
+FIRST, SECOND, THIRD = "a" * 32, "b" * 32, "c" * 32
 DONE = {"bank": {"code": ""}, "host:tax": {"code": ""}}
 
 
@@ -111,6 +111,25 @@ def test_two_runs_with_one_party_go_one_after_the_other(hub: HubAtWork, bank: Hu
     assert bank.stop(FIRST)["state"] == "stopped"
     assert hub.flower.stopped == ["1"]
     until(lambda: other.run(SECOND)["state"] == "done")
+
+
+def test_runs_that_name_the_same_parties_in_another_order_do_not_wait_for_each_other(hub: HubAtWork, bank: Hub) -> None:
+    async def begin(session: str, *parties: str) -> None:
+        hub.sessions.begin(session, "bank", dict.fromkeys(parties, "1"), "{}")
+
+    hub.flower.outcomes |= {SECOND: DONE, THIRD: DONE}
+    for session, parties in ((FIRST, DONE), (SECOND, DONE), (THIRD, reversed(DONE))):
+        asyncio.run_coroutine_threadsafe(begin(session, *parties), hub.loop).result(10)
+    until(lambda: bank.run(FIRST)["state"] == "running")
+    bank.stop(FIRST)
+    until(lambda: all(bank.run(session)["state"] == "done" for session in (SECOND, THIRD)))
+
+
+def test_a_runs_tickets_lie_where_their_owner_alone_reads(hub: HubAtWork, bank: Hub) -> None:
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: len(hub.flower.started) == 1)
+    (place,) = (hub.folder / "runs").iterdir()
+    assert place.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_queued_run_can_be_stopped(hub: HubAtWork, bank: Hub) -> None:
