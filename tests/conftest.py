@@ -24,6 +24,9 @@ settings.register_profile(
 )
 settings.load_profile("lianmo")
 
+# Hundreds of processes are started, each of which would compile our modules anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Slow ones first: where workers share the tests, none is left alone with a long one at the end."""
