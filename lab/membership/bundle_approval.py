@@ -13,6 +13,7 @@ import hashlib
 import logging
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -90,6 +91,7 @@ def run_program(opened: Callable[[bytes], None] = lambda _: None) -> None:
 
     run_clientapp = import_module("flwr.supernode.runtime.run_clientapp")
     install, pull = run_clientapp.install_from_fab, run_clientapp.pull_task_input
+    register = run_clientapp.register_signal_handlers
 
     def install_approved(content: bytes, *others: Any, **arguments: Any) -> Any:
         check(content)
@@ -106,6 +108,14 @@ def run_program(opened: Callable[[bytes], None] = lambda _: None) -> None:
             os._exit(1)
         return message, *others
 
+    def register_ends_only(*others: Any, **arguments: Any) -> None:
+        """Asked to end, Flower would call the task failed and answer nothing, too: so the session dies of the signal,
+        which its guardian sees."""
+        register(*others, **arguments)
+        for which in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
+            signal.signal(which, signal.SIG_DFL)
+
+    run_clientapp.register_signal_handlers = register_ends_only  # type: ignore[attr-defined]
     run_clientapp.install_from_fab = install_approved  # type: ignore[attr-defined]
     run_clientapp.pull_task_input = pull_noted  # type: ignore[attr-defined]
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -146,30 +147,42 @@ def test_a_session_goes_on_without_the_parent_that_waited_for_it(monkeypatch: py
     assert went_on
 
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 #: Flower's own program as a node of ours runs it, against Flower's own node.
-UNREADABLE = """
-import sys
+BROKEN = """
+import os, signal, sys
 from importlib import import_module
 from lab.membership.bundle_approval import run_program
-runtime = import_module("flwr.supernode.runtime.run_clientapp")
 def pull(_):
-    raise RuntimeError("no message")
-runtime.pull_task_input = pull
+    {pull}
+import_module("flwr.supernode.runtime.run_clientapp").pull_task_input = pull
 sys.argv = {arguments}
 run_program()
 """
 
 
-def test_a_session_that_cannot_read_what_is_asked_falls_silent(node: tuple[Any, str], tmp_path: Path) -> None:
-    """A task that failed without an answer blocks Flower's node for ever; one that falls silent it gives up itself."""
+@pytest.mark.parametrize(
+    ("pull", "code"),
+    [
+        ("raise RuntimeError('no message')", 1),
+        *((f"os.kill(os.getpid(), {int(n)}); signal.pause()", -n) for n in ENDING),
+    ],
+    ids=["it cannot read what is asked", *(n.name for n in ENDING)],
+)
+def test_a_session_that_ends_without_an_answer_ends_without_a_word(
+    node: tuple[Any, str], tmp_path: Path, pull: str, code: int
+) -> None:
+    """A task that is said to have failed, without an answer, blocks Flower's node for ever; one that falls silent it
+    gives up itself, and for one that died of a signal the guardian answers."""
     state, address = node
     _, task, token = asked_of(state)
-    code = UNREADABLE.format(arguments=arguments(address, token))
+    program = BROKEN.format(pull=pull, arguments=arguments(address, token))
     environment = {**os.environ, "FLWR_HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[3])}
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, env=environment
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False, env=environment
     )
-    assert (done.returncode, "session_unread" in done.stderr) == (1, True)
+    assert done.returncode == code
+    assert code < 0 or "session_unread" in done.stderr
     (left,) = state.get_tasks(task_ids=[task])
     assert left.status.status == "running"
 
