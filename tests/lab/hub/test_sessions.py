@@ -187,6 +187,19 @@ def test_what_parties_say_themselves_ends_a_run(hub: HubAtWork, bank: Hub, tmp_p
     assert late.value.code == "no_such_run"
 
 
+def test_flowers_part_that_goes_on_after_the_parties_own_is_ended(
+    hub: HubAtWork, bank: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.hub.sessions._SETTLE_SECONDS", 0.0)
+    bank.begin(FIRST, ["host:tax"], {})
+    until(lambda: len(hub.flower.started) == 1)
+    for party in DONE:
+        asyncio.run_coroutine_threadsafe(_told(hub, party), hub.loop).result(10)
+    until(lambda: hub.flower.stopped == ["1"])
+    until(lambda: not list((hub.folder / "runs").iterdir()))
+    assert bank.run(FIRST)["state"] == "done"
+
+
 def test_nobody_tells_how_anothers_part_or_an_earlier_attempt_ended(hub: HubAtWork, bank: Hub, tmp_path: Path) -> None:
     bank.begin(FIRST, ["host:tax"], {})
     until(lambda: len(hub.flower.started) == 1)
