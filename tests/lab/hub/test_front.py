@@ -13,6 +13,8 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from federation.errors import TransportError
 from federation.transports.link import Link
@@ -108,12 +110,22 @@ def test_an_invitation_names_one_party(hub: HubAtWork, tmp_path: Path) -> None:
     assert Members(hub.folder).find("bank") is None
 
 
+#: A public key that Flower does not ask for: P-256, not P-384.
+OTHER_CURVE = (
+    ec.generate_private_key(ec.SECP256R1())
+    .public_key()
+    .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    .decode()
+)
+
+
 @pytest.mark.parametrize(
     ("changed", "code"),
     [
         ({"versions": {**VERSIONS, "protocol": 0}}, "other_version"),
         ({"versions": None}, "other_version"),
         ({"node_key": "-----BEGIN PUBLIC KEY-----"}, "bad_keys"),
+        ({"node_key": OTHER_CURVE}, "bad_keys"),
         ({"seal_key": "00" * 32}, "bad_keys"),
         ({"seal_suite": "rot13"}, "bad_keys"),
         ({"request": "no request"}, "bad_keys"),
@@ -242,6 +254,13 @@ def test_a_member_that_left_is_nobody(hub: HubAtWork, tmp_path: Path) -> None:
     with pytest.raises(TransportError) as refused, Link(hub.settings.address, SESSION, "host:tax", "t", tls=papers):
         pass
     assert refused.value.code == "session_unknown"
+
+
+def test_who_joins_again_has_one_node_at_flower(hub: HubAtWork, tmp_path: Path) -> None:
+    hub.joined(tmp_path / "tax", "host:tax")
+    hub.joined(tmp_path / "new", "host:tax")
+    (member,) = Members(hub.folder).all()
+    assert list(hub.flower.keys) == [member.flower_node]
 
 
 def test_a_host_starts_no_runs(hub: HubAtWork, tmp_path: Path) -> None:
