@@ -3,7 +3,7 @@
     python experiments/0016-wan/run.py [--enterprises N] [--trees N] [--quick]      (as root)
     python experiments/0016-wan/run.py --trees 5 --strikes N [--first K] [--seed S] [--only KIND] [--results FILE]
 
-    python experiments/0016-wan/run.py --enterprises 16000 --trees 5 --overhead PAIRS
+    python experiments/0016-wan/run.py --enterprises 16000 --trees 20 --overhead PAIRS
 
 Hub, bank, credit centre, tax and guarantor are processes in network namespaces of their own. The first writes the
 tables in RESULT.md beside this file; the second prints what became of the runs K to K + N - 1 of a seed, each with a

@@ -81,7 +81,9 @@ def write_program(folder: Path) -> Path:
 
 
 def run_program(opened: Callable[[bytes], None] = lambda _: None) -> None:
-    """Flower's program, which installs a bundle only if ``check`` lets it.
+    """Flower's program, which installs a bundle only if ``check`` lets it, and never fails without an answer: Flower's
+    node would wait for one for ever and take no other work. So it dies of a signal that asks it to end, and its
+    guardian answers; if it cannot read what is asked it falls silent, for which the node answers itself after a minute.
 
     Args:
         opened: told which message is worked on, without its content, as Flower serialises it.
@@ -102,15 +104,11 @@ def run_program(opened: Callable[[bytes], None] = lambda _: None) -> None:
             message, *others = pull(flower_node)
             opened(message_to_proto(run_clientapp.remove_content_from_message(message)).SerializeToString())
         except Exception as error:
-            # Flower would call the task failed and answer nothing, and its node waits for an answer, for ever, and
-            # takes no other work. For a session that falls silent the node answers itself, after a minute.
             log.error("session_unread: what is asked could not be read (%s). 无法读取会话任务。", type(error).__name__)
-            os._exit(1)
+            os._exit(1)  # before Flower can say that it failed
         return message, *others
 
     def register_ends_only(*others: Any, **arguments: Any) -> None:
-        """Asked to end, Flower would call the task failed and answer nothing, too: so the session dies of the signal,
-        which its guardian sees."""
         register(*others, **arguments)
         for which in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
             signal.signal(which, signal.SIG_DFL)

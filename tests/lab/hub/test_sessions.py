@@ -155,15 +155,20 @@ def test_a_session_is_held_once(hub: HubAtWork, bank: Hub) -> None:
     bank.begin(FIRST, ["host:tax"], {})
     until(lambda: bank.run(FIRST)["state"] == "running")
     assert bank.begin(FIRST, ["host:tax"], {})["state"] == "running"
-    for party in ("bank", "host:tax"):
-        asyncio.run_coroutine_threadsafe(_told(hub, party), hub.loop).result(10)
+    all_tell(hub)
     until(lambda: bank.run(FIRST)["state"] == "done")
     assert bank.begin(FIRST, ["host:tax"], {})["outcomes"] == DONE
     assert len(hub.flower.started) == 1
 
 
-async def _told(hub: HubAtWork, party: str, code: str = "") -> None:
-    hub.sessions.ended(FIRST, party, json.loads(hub.flower.started[-1]["tickets"])[party], code)
+def all_tell(hub: HubAtWork) -> None:
+    """Each party of the run that began last, that its part is done."""
+
+    async def tell() -> None:
+        for party, ticket in json.loads(hub.flower.started[-1]["tickets"]).items():
+            hub.sessions.ended(FIRST, party, ticket, "")
+
+    asyncio.run_coroutine_threadsafe(tell(), hub.loop).result(10)
 
 
 @pytest.mark.parametrize("session", ["../../etc", "A" * 32])
@@ -193,8 +198,7 @@ def test_flowers_part_that_goes_on_after_the_parties_own_is_ended(
     monkeypatch.setattr("lab.hub.sessions._SETTLE_SECONDS", 0.0)
     bank.begin(FIRST, ["host:tax"], {})
     until(lambda: len(hub.flower.started) == 1)
-    for party in DONE:
-        asyncio.run_coroutine_threadsafe(_told(hub, party), hub.loop).result(10)
+    all_tell(hub)
     until(lambda: hub.flower.stopped == ["1"])
     until(lambda: not list((hub.folder / "runs").iterdir()))
     assert bank.run(FIRST)["state"] == "done"
